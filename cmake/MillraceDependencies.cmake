@@ -1,0 +1,31 @@
+# Every library we stand on, from Debian. `./dev setup` installs the packages.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(prometheus-cpp REQUIRED)
+find_package(gRPC REQUIRED)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
+pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
+pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)
+if(MILLRACE_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(MILLRACE_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()
+
+# libdpdk's pkg-config flags carry -march=corei7, which comes last and would strip AVX2 from whoever
+# links it: take its include directories (as system headers) and its libraries, not that flag.
+pkg_check_modules(DPDK REQUIRED libdpdk>=22.11)
+add_library(millrace_dpdk INTERFACE)
+target_include_directories(millrace_dpdk SYSTEM INTERFACE ${DPDK_INCLUDE_DIRS})
+target_compile_options(millrace_dpdk INTERFACE -include rte_config.h)
+target_link_directories(millrace_dpdk INTERFACE ${DPDK_LIBRARY_DIRS})
+target_link_libraries(millrace_dpdk INTERFACE ${DPDK_LIBRARIES})
+
+include(MillraceEnvoyApi)

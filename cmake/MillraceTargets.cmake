@@ -1,0 +1,64 @@
+# One target per folder. The link graph is the diagram in docs/architecture.md.
+
+# millrace_library(name SOURCES a.cc b.cc DEPENDS millrace_base ... [EXCEPTIONS])
+# A library of the data plane is compiled without exceptions and RTTI; EXCEPTIONS is for
+# the agent and app side, whose libraries (CLI11, yaml-cpp, protobuf, spdlog) need them.
+function(millrace_library name)
+  cmake_parse_arguments(ARG "EXCEPTIONS" "" "SOURCES;DEPENDS" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(${name} STATIC ${ARG_SOURCES})
+    set(scope PUBLIC)
+    if(NOT ARG_EXCEPTIONS)
+      target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti)
+    endif()
+  else()
+    add_library(${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(${name} ${scope} ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} ${scope} ${ARG_DEPENDS})
+endfunction()
+
+# millrace_test(name SOURCES a_test.cc DEPENDS millrace_base ...): a GoogleTest program, run by ctest.
+function(millrace_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
+  # What is tested is optimised, the tests themselves are not: GoogleTest takes five times as long to compile with -O2.
+  target_compile_options(${name} PRIVATE -O0 -g1)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
+endfunction()
+
+# millrace_integration_test(name FILE test_x.py [LONG] [TIMEOUT seconds]): a pytest file that runs the real program, whose path
+# it finds in MILLRACE_BINARY. One at a time: they share the machine's cores and interface names. LONG is left to `test --all`.
+function(millrace_integration_test name)
+  cmake_parse_arguments(ARG "LONG" "FILE;TIMEOUT" "" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 600)
+  endif()
+  add_test(NAME ${name} COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FILE}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES RUN_SERIAL ON TIMEOUT ${ARG_TIMEOUT}
+    LABELS "integration$<$<BOOL:${ARG_LONG}>:;long>"
+    ENVIRONMENT "MILLRACE_BINARY=$<TARGET_FILE:millrace>;MILLRACE_BUILD_DIR=${CMAKE_BINARY_DIR};MILLRACE_SANITIZE=${MILLRACE_SANITIZE};PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
+# millrace_fuzzer(name SOURCES x_fuzz.cc DEPENDS ...): LLVMFuzzerTestOneInput. With MILLRACE_FUZZERS a libFuzzer program
+# (./dev fuzz); elsewhere a test that replays the inputs kept in tests/fuzz/corpus/<name>.
+function(millrace_fuzzer name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS})
+  if(MILLRACE_FUZZERS)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzzers)
+    add_dependencies(fuzzers ${name})
+  else()
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/replay_main.cc)
+    add_test(NAME ${name}_corpus COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(${name}_corpus PROPERTIES LABELS fuzz TIMEOUT 300)
+  endif()
+endfunction()
