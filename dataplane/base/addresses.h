@@ -1,0 +1,101 @@
+// Link-layer and internet addresses as values: comparable, hashable, parsed and printed in their standard text forms
+// (RFC 5952 for IPv6). Bytes are kept in network order.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+struct MacAddress {
+  std::array<std::uint8_t, 6> bytes{};
+
+  [[nodiscard]] static constexpr MacAddress broadcast() { return {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}; }
+  [[nodiscard]] static std::optional<MacAddress> parse(std::string_view text);
+  [[nodiscard]] constexpr bool is_multicast() const { return (bytes[0] & 1) != 0; }
+  [[nodiscard]] std::string to_string() const;
+  constexpr auto operator<=>(const MacAddress&) const = default;
+};
+
+/// An IPv4 or IPv6 address. IPv4 is kept in the mapped form ::ffff:a.b.c.d, so that one key serves both.
+class IpAddress {
+ public:
+  /// The unspecified IPv6 address.
+  constexpr IpAddress() = default;
+  [[nodiscard]] static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
+    IpAddress ip;
+    ip.bytes_ = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d};
+    return ip;
+  }
+  [[nodiscard]] static constexpr IpAddress v4(std::span<const std::uint8_t, 4> b) { return v4(b[0], b[1], b[2], b[3]); }
+  [[nodiscard]] static constexpr IpAddress v6(std::span<const std::uint8_t, 16> b) {
+    IpAddress ip;
+    for (std::size_t i = 0; i < 16; ++i) ip.bytes_[i] = b[i];
+    return ip;
+  }
+  /// Dotted quad or RFC 4291 text; no zone, no port, no brackets.
+  [[nodiscard]] static std::optional<IpAddress> parse(std::string_view text);
+
+  [[nodiscard]] constexpr bool is_v4() const {
+    for (std::size_t i = 0; i < 10; ++i) {
+      if (bytes_[i] != 0) return false;
+    }
+    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+  }
+  [[nodiscard]] constexpr bool is_v6() const { return !is_v4(); }
+  [[nodiscard]] bool is_unspecified() const;  ///< 0.0.0.0 or ::
+  [[nodiscard]] bool is_loopback() const;     ///< 127.0.0.0/8 or ::1
+  [[nodiscard]] bool is_multicast() const;    ///< 224.0.0.0/4 or ff00::/8
+  [[nodiscard]] bool is_broadcast() const;    ///< 255.255.255.255
+  [[nodiscard]] bool is_link_local() const;   ///< 169.254.0.0/16 or fe80::/10
+  /// RFC 1918, RFC 4193 and loopback: what Envoy takes for an internal address by default.
+  [[nodiscard]] bool is_private() const;
+
+  [[nodiscard]] constexpr std::span<const std::uint8_t, 4> v4_bytes() const {
+    return std::span<const std::uint8_t, 4>(bytes_.data() + 12, 4);
+  }
+  [[nodiscard]] constexpr std::span<const std::uint8_t, 16> bytes() const { return bytes_; }
+  /// Writes the text form without a terminator and returns its length; never more than kMaxText.
+  std::size_t format_to(std::span<char> out) const;
+  [[nodiscard]] std::string to_string() const;
+  static constexpr std::size_t kMaxText = 45;
+
+  constexpr auto operator<=>(const IpAddress&) const = default;
+
+ private:
+  std::array<std::uint8_t, 16> bytes_{};
+};
+
+/// A network: an address and the number of leading bits that count (of 32 for IPv4, of 128 for IPv6).
+struct IpPrefix {
+  IpAddress address;
+  std::uint8_t length = 0;
+
+  /// "198.18.0.0/24", "2001:db8::/64".
+  [[nodiscard]] static std::optional<IpPrefix> parse(std::string_view text);
+  [[nodiscard]] bool contains(const IpAddress& ip) const;
+  /// The all-ones host address of an IPv4 network of at most 30 bits; nothing otherwise.
+  [[nodiscard]] std::optional<IpAddress> broadcast() const;
+  [[nodiscard]] std::string to_string() const;
+  constexpr bool operator==(const IpPrefix&) const = default;
+};
+
+struct SocketAddress {
+  IpAddress ip;
+  std::uint16_t port = 0;  ///< host order
+
+  /// "198.18.0.2:80", "[2001:db8::2]:80".
+  [[nodiscard]] static std::optional<SocketAddress> parse(std::string_view text);
+  std::size_t format_to(std::span<char> out) const;
+  [[nodiscard]] std::string to_string() const;
+  static constexpr std::size_t kMaxText = IpAddress::kMaxText + 8;
+  constexpr auto operator<=>(const SocketAddress&) const = default;
+};
+
+}  // namespace millrace

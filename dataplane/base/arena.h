@@ -1,0 +1,73 @@
+// A bump allocator for what lives exactly as long as one request: header fields, rewritten paths, formatted values.
+// Chunks come from a per-worker ChunkPool, so that a steady state takes nothing from the heap.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "dataplane/base/pool.h"
+
+namespace millrace {
+
+/// Chunks of two sizes, owned by one core.
+class ChunkPool {
+ public:
+  static constexpr std::size_t kSmallBytes = 4 * 1024;
+  static constexpr std::size_t kLargeBytes = 128 * 1024;  ///< above the largest header section that limits.h allows
+
+  ChunkPool(std::size_t small_initial, std::size_t small_limit, std::size_t large_limit)
+      : small_(small_initial, small_limit), large_(0, large_limit) {}
+
+  [[nodiscard]] std::size_t chunks_in_use() const { return small_.in_use() + large_.in_use(); }
+
+ private:
+  friend class Arena;
+  template <std::size_t Bytes>
+  struct Chunk {
+    Chunk* next = nullptr;
+    alignas(16) std::byte bytes[Bytes];
+    Chunk() {}  // the bytes stay uninitialised
+  };
+  Pool<Chunk<kSmallBytes>> small_;
+  Pool<Chunk<kLargeBytes>> large_;
+};
+
+/// Not copyable, not movable; frees all at once. Every allocation may fail: null when the pool is exhausted or more than
+/// kLargeBytes is asked for, and the caller then answers 503 or resets, it never crashes.
+class Arena {
+ public:
+  explicit Arena(ChunkPool& pool) : pool_(pool) {}
+  ~Arena() { clear(); }
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment);
+
+  /// `count` value-initialised trivially destructible objects; empty on failure.
+  template <typename T>
+  [[nodiscard]] std::span<T> make_array(std::size_t count) {
+    static_assert(std::is_trivially_destructible_v<T>);
+    void* memory = allocate(count * sizeof(T), alignof(T));
+    if (memory == nullptr) return {};
+    return {::new (memory) T[count]{}, count};
+  }
+
+  /// A copy of `text` that lives as long as the arena; a view with null data() on failure (an empty text never fails).
+  [[nodiscard]] std::string_view copy(std::string_view text);
+
+  /// The same for the concatenation of several texts.
+  [[nodiscard]] std::string_view concat(std::initializer_list<std::string_view> parts);
+
+  /// Gives everything back to the pool.
+  void clear();
+
+ private:
+  ChunkPool& pool_;
+  ChunkPool::Chunk<ChunkPool::kSmallBytes>* small_ = nullptr;  // newest first
+  ChunkPool::Chunk<ChunkPool::kLargeBytes>* large_ = nullptr;
+  std::byte* next_ = nullptr;  // free part of the newest small chunk
+  std::byte* end_ = nullptr;
+};
+
+}  // namespace millrace

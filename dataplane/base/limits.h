@@ -1,0 +1,40 @@
+// Every fixed size of the data plane, with its unit in its name. What a user may choose stands in the configuration;
+// these are its defaults and its bounds.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace millrace::limits {
+
+// Bursts: what one turn of the loop takes from one queue.
+inline constexpr std::size_t kRxBurstPackets = 64;
+inline constexpr std::size_t kTxBurstPackets = 64;
+inline constexpr std::size_t kRxBurstsPerTurn = 4;
+
+// Packets. The headroom holds Ethernet + VLAN + IPv6 + the longest TCP header (14 + 4 + 40 + 60).
+inline constexpr std::size_t kPacketHeadroomBytes = 128;
+inline constexpr std::size_t kPacketBufferBytes = 2048 + kPacketHeadroomBytes;
+inline constexpr std::size_t kMaxPorts = 16;
+inline constexpr std::size_t kMaxWorkers = 64;
+
+// Neighbours and routes.
+inline constexpr std::size_t kNeighbourEntries = 1024;
+inline constexpr std::size_t kNeighbourPendingPackets = 8;  // per unresolved neighbour
+inline constexpr std::size_t kMaxRoutes = 1024;
+
+// TCP.
+inline constexpr std::size_t kTcpMaxConnections = 131'072;  // per worker, TIME-WAIT not included
+inline constexpr std::size_t kTcpMaxTimeWait = 65'536;      // per worker; the oldest makes room
+inline constexpr std::size_t kTcpSynBacklog = 1'024;        // half-open connections per listener
+inline constexpr std::size_t kTcpReceiveBufferBytes = 256 * 1024;
+inline constexpr std::size_t kTcpSendBufferBytes = 256 * 1024;
+
+// HTTP.
+inline constexpr std::size_t kMaxRequestHeadersBytes = 96 * 1024;
+inline constexpr std::size_t kDefaultRequestHeadersBytes = 60 * 1024;  // Envoy's max_request_headers_kb
+inline constexpr std::size_t kDefaultHeaderCount = 100;                // Envoy's max_headers_count
+inline constexpr std::size_t kMaxHeaderCount = 1'000;
+inline constexpr std::size_t kDefaultConnectionBufferBytes = 1024 * 1024;  // Envoy's per_connection_buffer_limit_bytes
+
+}  // namespace millrace::limits
