@@ -1,0 +1,85 @@
+// Bursts, counters and closing of a port; see ethdev_port.h. How it is opened is in ethdev_open.cc.
+#include "nic/ethdev_port.h"
+
+#include <algorithm>
+
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+
+#include "nic/mbuf_packet.h"
+
+namespace millrace::nic {
+namespace {
+
+constexpr std::uint16_t kNoEthdev = RTE_MAX_ETHPORTS;
+
+}  // namespace
+
+EthdevPort::EthdevPort(const PortConfig& config, std::uint16_t queues, std::uint8_t index)
+    : index_(index),
+      ethdev_(kNoEthdev),
+      wait_descriptors_(queues, -1),
+      queue_counters_(std::make_unique<QueueCounters[]>(queues)) {
+  info_.name = config.name;
+  info_.queues = queues;
+}
+
+EthdevPort::~EthdevPort() {
+  if (ethdev_ == kNoEthdev) return;
+  // AF_XDP takes its program off the interface by name: that must happen in the interface's namespace.
+  const auto inside = netns_.enter();
+  rte_eth_dev_info device{};
+  const bool known = rte_eth_dev_info_get(ethdev_, &device) == 0;
+  if (started_) rte_eth_dev_stop(ethdev_);
+  rte_eth_dev_close(ethdev_);
+  if (known && device.device != nullptr) rte_dev_remove(device.device);
+}
+
+std::size_t EthdevPort::receive(std::uint16_t queue, std::span<Packet> out) {
+  rte_mbuf* mbufs[limits::kRxBurstPackets];
+  const auto wanted = static_cast<std::uint16_t>(std::min(out.size(), limits::kRxBurstPackets));
+  const std::uint16_t received = rte_eth_rx_burst(ethdev_, queue, mbufs, wanted);
+  std::size_t filled = 0;
+  for (std::uint16_t i = 0; i < received; ++i) {
+    rte_mbuf& mbuf = *mbufs[i];
+    if (i + 1 < received) rte_prefetch0(mbufs[i + 1]);
+    if (mbuf.nb_segs != 1 && rte_pktmbuf_linearize(&mbuf) != 0) [[unlikely]] {
+      rte_pktmbuf_free(&mbuf);
+      queue_counters_[queue].rx_segmented.fetch_add(1, std::memory_order_relaxed);
+      continue;
+    }
+    out[filled++] = packet_of(mbuf, index_);
+  }
+  return filled;
+}
+
+std::size_t EthdevPort::transmit(std::uint16_t queue, std::span<Packet> frames) {
+  rte_mbuf* mbufs[limits::kTxBurstPackets];
+  const auto offered = static_cast<std::uint16_t>(std::min(frames.size(), limits::kTxBurstPackets));
+  for (std::uint16_t i = 0; i < offered; ++i) mbufs[i] = &mbuf_for_transmit(frames[i]);
+  const std::uint16_t taken = rte_eth_tx_burst(ethdev_, queue, mbufs, offered);
+  // The device owns these mbufs now and may have freed them: forget them without a look.
+  for (std::uint16_t i = 0; i < taken; ++i) static_cast<void>(frames[i].release());
+  return taken;
+}
+
+PortCounters EthdevPort::counters() const {
+  rte_eth_stats stats{};
+  PortCounters counters;
+  if (rte_eth_stats_get(ethdev_, &stats) == 0) {
+    counters = {.rx_packets = stats.ipackets,
+                .rx_bytes = stats.ibytes,
+                .tx_packets = stats.opackets,
+                .tx_bytes = stats.obytes,
+                .rx_missed = stats.imissed,
+                .rx_errors = stats.ierrors,
+                .rx_no_buffer = stats.rx_nombuf,
+                .tx_errors = stats.oerrors};
+  }
+  for (std::uint16_t queue = 0; queue < info_.queues; ++queue) {
+    counters.rx_errors += queue_counters_[queue].rx_segmented.load(std::memory_order_relaxed);
+  }
+  return counters;
+}
+
+}  // namespace millrace::nic

@@ -1,0 +1,74 @@
+// A Port over any DPDK ethdev: TAP, AF_XDP, memif, PCI NICs and other virtual devices take the same path. It claims only offloads
+// that a device does in hardware; the layers above do the rest. It does not choose cores, resolve addresses or steer flows.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/result.h"
+#include "nic/devargs.h"
+#include "nic/mbuf_pool.h"
+#include "nic/netns.h"
+#include "nic/port.h"
+#include "nic/port_config.h"
+
+namespace millrace::nic {
+
+/// Made and destroyed on one thread (the agent's), with no worker inside receive() or transmit() at the time; destroyed before
+/// its pools and the Eal. Destruction gives the device back: a TAP interface disappears.
+class EthdevPort final : public Port {
+ public:
+  /// Probes, configures and starts the device with one queue pair per pool: queue i receives into rx_pools[i] and must be
+  /// used by that pool's thread only. `index` (below limits::kMaxPorts) marks received packets. Needs a running Eal; where the
+  /// configuration names a network namespace, the calling thread is inside it meanwhile.
+  /// The error names the port, what failed, why, and what to do.
+  [[nodiscard]] static Result<std::unique_ptr<EthdevPort>, std::string> open(const PortConfig& config,
+                                                                             std::span<MbufPool* const> rx_pools,
+                                                                             std::uint8_t index);
+  ~EthdevPort() override;
+  EthdevPort(const EthdevPort&) = delete;
+  EthdevPort& operator=(const EthdevPort&) = delete;
+
+  [[nodiscard]] const PortInfo& info() const override { return info_; }
+  /// At most limits::kRxBurstPackets frames. A frame in several segments that does not fit its first one is dropped and counted.
+  std::size_t receive(std::uint16_t queue, std::span<Packet> out) override;
+  /// At most limits::kTxBurstPackets frames at a time, all from MbufPools of the queue's thread.
+  std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) override;
+  /// rx_errors include frames dropped because they came in segments; tx_errors of a TAP include refused frames that were
+  /// sent later.
+  [[nodiscard]] PortCounters counters() const override;
+  /// Only a TAP has one: readable exactly while frames wait, nothing to arm or to clear. Other devices' interrupts must be armed
+  /// and cleared around each sleep, or do not exist.
+  [[nodiscard]] int wait_descriptor(std::uint16_t queue) const override { return wait_descriptors_[queue]; }
+
+ private:
+  /// Written by the queue's worker, read by anyone.
+  struct alignas(64) QueueCounters {
+    std::atomic<std::uint64_t> rx_segmented{0};  ///< dropped: several segments, too long for one
+  };
+
+  EthdevPort(const PortConfig& config, std::uint16_t queues, std::uint8_t index);
+
+  // The steps of open(), in ethdev_open.cc: each returns an error text without the port's name, or nothing.
+  std::string check(const PortConfig& config, std::span<MbufPool* const> rx_pools) const;
+  std::string probe(const PortConfig& config, const Devargs& devargs);
+  std::string configure(const PortConfig& config);
+  std::string set_up_queues(const PortConfig& config, std::span<MbufPool* const> rx_pools);
+  std::string set_mtu(const PortConfig& config);
+  std::string start(const PortConfig& config);
+
+  PortInfo info_;
+  std::uint8_t index_;
+  std::uint16_t ethdev_;  ///< DPDK's number of the device, kNoEthdev before probing
+  bool started_ = false;
+  NetworkNamespace netns_;
+  std::vector<int> wait_descriptors_;
+  std::unique_ptr<QueueCounters[]> queue_counters_;
+};
+
+}  // namespace millrace::nic

@@ -1,0 +1,64 @@
+// A port as the worker sees it: bursts of packets in and out, whatever moves them (an ethdev, a simulated link).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "dataplane/base/addresses.h"
+#include "nic/packet.h"
+
+namespace millrace::nic {
+
+/// What a port is and can do; what it cannot, the layers above do in software. Constant after start.
+struct PortInfo {
+  std::string name;    ///< the configured name
+  std::string driver;  ///< "net_tap", "net_af_xdp", "simulated", ...
+  MacAddress mac;
+  std::uint16_t mtu = 1500;  ///< largest IP packet, bytes
+  std::uint16_t queues = 1;  ///< receive and transmit queue pairs
+  int numa_node = -1;        ///< -1: unknown
+  bool rx_ip_checksum = false;
+  bool rx_l4_checksum = false;
+  bool tx_ip_checksum = false;
+  bool tx_tcp_checksum = false;
+  bool tx_tcp_segmentation = false;
+  bool tx_multi_segment = false;
+  bool rss = false;
+};
+
+/// Counters of one port, as the device and the rim count them.
+struct PortCounters {
+  std::uint64_t rx_packets = 0;
+  std::uint64_t rx_bytes = 0;
+  std::uint64_t tx_packets = 0;
+  std::uint64_t tx_bytes = 0;
+  std::uint64_t rx_missed = 0;  ///< the device had no descriptor
+  std::uint64_t rx_errors = 0;
+  std::uint64_t rx_no_buffer = 0;  ///< the pool was exhausted
+  std::uint64_t tx_errors = 0;
+  std::uint64_t tx_dropped = 0;  ///< the transmit queue stayed full
+};
+
+/// Virtual once a burst. One queue belongs to one worker; counters() may be called from any thread.
+class Port {
+ public:
+  virtual ~Port() = default;
+
+  [[nodiscard]] virtual const PortInfo& info() const = 0;
+
+  /// Fills `out` from the front with received frames; returns how many.
+  virtual std::size_t receive(std::uint16_t queue, std::span<Packet> out) = 0;
+
+  /// Takes frames from the front, in order; returns how many were taken (those are moved from, the rest is untouched).
+  virtual std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) = 0;
+
+  [[nodiscard]] virtual PortCounters counters() const = 0;
+
+  /// A descriptor that becomes readable when frames wait in `queue`, or -1 where the device has none (memif, AF_XDP):
+  /// what an idle worker may sleep on.
+  [[nodiscard]] virtual int wait_descriptor(std::uint16_t queue) const = 0;
+};
+
+}  // namespace millrace::nic
