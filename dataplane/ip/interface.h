@@ -1,0 +1,28 @@
+// What the internet layer is configured with, as plain values.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/base/addresses.h"
+
+namespace millrace::ip {
+
+inline constexpr std::uint8_t kProtocolTcp = 6;
+
+/// One port with its addresses. The index in IpLayer's list is the port's index in Packet::port().
+struct InterfaceConfig {
+  MacAddress mac = {};
+  std::uint16_t mtu = 1500;
+  std::vector<IpPrefix> addresses = {};  ///< the gateway's own, each with its on-link network
+  bool tx_ip_checksum = false;           ///< the port fills the IPv4 header checksum
+  bool tx_tcp_checksum = false;          ///< the port fills TCP checksums
+};
+
+/// Longest prefix wins. `via` unspecified: on link.
+struct RouteConfig {
+  IpPrefix to = {};
+  IpAddress via = {};
+};
+
+}  // namespace millrace::ip

@@ -1,0 +1,46 @@
+#include "dataplane/ip/link.h"
+
+#include "dataplane/base/assert.h"
+#include "dataplane/wire/ethernet.h"
+
+namespace millrace::ip {
+
+Link::Link(std::span<const InterfaceConfig> interfaces) {
+  ports_.reserve(interfaces.size());
+  for (const InterfaceConfig& config : interfaces) {
+    ports_.push_back({config, {}, 0});
+    ports_.back().frames.reserve(kQueueFrames);
+  }
+}
+
+bool Link::transmit(std::uint8_t interface, const MacAddress& destination, std::uint16_t type, nic::Packet packet) {
+  Port& port = ports_[interface];
+  if (port.frames.size() - port.taken == kQueueFrames) {
+    count(wire::DropReason::kSendQueueFull);
+    return false;
+  }
+  if (port.frames.size() == kQueueFrames) {  // room only at the front, where the taken ones stood
+    port.frames.erase(port.frames.begin(), port.frames.begin() + static_cast<std::ptrdiff_t>(port.taken));
+    port.taken = 0;
+  }
+  const std::span header(packet.prepend(wire::kEthernetHeaderBytes), wire::kEthernetHeaderBytes);
+  wire::write_ethernet_header(header, destination, port.config.mac, type);
+  port.frames.push_back(std::move(packet));
+  return true;
+}
+
+std::span<nic::Packet> Link::outgoing(std::size_t interface) {
+  Port& port = ports_[interface];
+  return std::span(port.frames).subspan(port.taken);
+}
+
+void Link::outgoing_taken(std::size_t interface, std::size_t count) {
+  Port& port = ports_[interface];
+  MR_ASSERT(count <= port.frames.size() - port.taken);
+  port.taken += count;
+  if (port.taken < port.frames.size()) return;
+  port.frames.clear();
+  port.taken = 0;
+}
+
+}  // namespace millrace::ip

@@ -1,0 +1,45 @@
+// Frames on their way out, one bounded queue per interface, and the drop counters of the internet layer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "dataplane/base/addresses.h"
+#include "dataplane/ip/interface.h"
+#include "dataplane/wire/drop_reason.h"
+#include "nic/packet.h"
+
+namespace millrace::ip {
+
+class Link {
+ public:
+  /// Frames that may wait on one interface.
+  static constexpr std::size_t kQueueFrames = 2048;
+
+  explicit Link(std::span<const InterfaceConfig> interfaces);
+
+  [[nodiscard]] std::size_t interfaces() const { return ports_.size(); }
+  [[nodiscard]] const InterfaceConfig& config(std::size_t interface) const { return ports_[interface].config; }
+
+  /// Prepends the Ethernet header and queues. False when the queue is full, which is counted.
+  bool transmit(std::uint8_t interface, const MacAddress& destination, std::uint16_t type, nic::Packet packet);
+
+  [[nodiscard]] std::span<nic::Packet> outgoing(std::size_t interface);
+  void outgoing_taken(std::size_t interface, std::size_t count);
+
+  void count(wire::DropReason reason) { wire::count(drops_, reason); }
+  [[nodiscard]] const wire::DropCounters& drops() const { return drops_; }
+
+ private:
+  struct Port {
+    InterfaceConfig config;
+    std::vector<nic::Packet> frames;  // [taken, size) wait; room for kQueueFrames is reserved, it never grows
+    std::size_t taken = 0;
+  };
+  std::vector<Port> ports_;
+  wire::DropCounters drops_{};
+};
+
+}  // namespace millrace::ip

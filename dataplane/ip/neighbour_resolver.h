@@ -1,0 +1,66 @@
+// Speaks ARP (RFC 826, RFC 5227 announcements) and neighbour discovery (RFC 4861 7.2) for the neighbour table: answers who asks
+// for us, asks for others, announces. Not done: duplicate address detection, defence of an address that another host claims.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "dataplane/base/addresses.h"
+#include "dataplane/base/time.h"
+#include "dataplane/ip/link.h"
+#include "dataplane/ip/local_addresses.h"
+#include "dataplane/ip/neighbour_table.h"
+#include "dataplane/wire/neighbour_discovery.h"
+#include "nic/packet.h"
+
+namespace millrace::ip {
+
+class NeighbourResolver final : private NeighbourEvents {
+ public:
+  NeighbourResolver(const LocalAddresses& addresses, Link& link, TimerWheel& timers, nic::PacketPool& pool, Rng& rng)
+      : addresses_(addresses), link_(link), pool_(pool), table_(timers, rng, *this) {}
+
+  /// `packet` starts at its IP header. False when dropped, which is counted.
+  bool send(std::uint8_t interface, const IpAddress& next_hop, nic::Packet packet, Instant now) {
+    return table_.send(interface, next_hop, std::move(packet), now);
+  }
+
+  /// An ARP packet, padding included.
+  void on_arp(std::uint8_t interface, std::span<const std::uint8_t> payload, Instant now);
+
+  /// A neighbour discovery message of type 135 or 136, its checksum verified.
+  struct NdArrival {
+    std::uint8_t interface = 0;
+    std::uint8_t hop_limit = 0;
+    IpAddress source;
+    IpAddress destination;
+  };
+  void on_neighbour_message(const NdArrival& arrival, std::span<const std::uint8_t> message, Instant now);
+
+  /// A gratuitous ARP or an unsolicited advertisement for each of our addresses.
+  void announce(Instant now);
+
+  [[nodiscard]] std::size_t neighbours() const { return table_.size(); }
+
+ private:
+  void solicit(std::uint8_t interface, const IpAddress& address, const std::optional<MacAddress>& known) override;
+  bool transmit(std::uint8_t interface, const MacAddress& mac, const IpAddress& next_hop, nic::Packet packet) override;
+  void dropped(wire::DropReason reason) override { link_.count(reason); }
+
+  void on_solicitation(const NdArrival& arrival, const wire::NeighbourMessage& message, Instant now);
+  void on_advertisement(const NdArrival& arrival, const wire::NeighbourMessage& message, Instant now);
+  void send_arp_request(std::uint8_t interface, const IpAddress& sender, const IpAddress& target, const MacAddress& to);
+  void send_arp_reply(std::uint8_t interface, const IpAddress& sender, const IpAddress& target, const MacAddress& to);
+  /// The IPv6 packet of a message; false when there is no buffer, which is counted.
+  [[nodiscard]] nic::Packet message_packet(const wire::NeighbourMessage& message, const IpAddress& source,
+                                           const IpAddress& destination);
+
+  const LocalAddresses& addresses_;
+  Link& link_;
+  nic::PacketPool& pool_;
+  NeighbourTable table_;
+};
+
+}  // namespace millrace::ip
