@@ -1,0 +1,135 @@
+#include "dataplane/stream/chain.h"
+
+#include <algorithm>
+
+namespace millrace::stream {
+
+Chain::Chain(Chain&& other) noexcept
+    : pool_(other.pool_),
+      head_(std::exchange(other.head_, nullptr)),
+      tail_(std::exchange(other.tail_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      charge_(std::exchange(other.charge_, 0)) {}
+
+Chain& Chain::operator=(Chain&& other) noexcept {
+  if (this == &other) return *this;
+  clear();
+  pool_ = other.pool_;
+  append(std::move(other));
+  return *this;
+}
+
+bool Chain::append(nic::Slice slice) {
+  if (slice.empty()) return true;
+  if (tail_ != nullptr && slice.size() <= kCompactBytes && tail_->slice.writable_tailroom() >= slice.size()) {
+    tail_->slice.append(slice.bytes());
+    size_ += slice.size();
+    return true;
+  }
+  ChainNode* node = pool_->nodes_.make();
+  if (node == nullptr) return false;
+  size_ += slice.size();
+  charge_ += slice.charge();
+  node->slice = std::move(slice);
+  (tail_ == nullptr ? head_ : tail_->next) = node;
+  tail_ = node;
+  return true;
+}
+
+bool Chain::append_copy(std::span<const std::uint8_t> bytes) {
+  const std::size_t in_tail = tail_ == nullptr ? 0 : std::min(bytes.size(), tail_->slice.writable_tailroom());
+  // The fresh buffers first: if one is missing, nothing has changed.
+  Chain fresh(*pool_);
+  std::span<const std::uint8_t> rest = bytes.subspan(in_tail);
+  while (!rest.empty()) {
+    nic::Packet packet = pool_->packets_.allocate();
+    if (!packet) return false;
+    const std::size_t part = std::min(rest.size(), packet.tailroom());
+    packet.append(rest.first(part));
+    if (!fresh.append(nic::Slice(std::move(packet)))) return false;
+    rest = rest.subspan(part);
+  }
+  if (in_tail > 0) {
+    tail_->slice.append(bytes.first(in_tail));
+    size_ += in_tail;
+  }
+  append(std::move(fresh));
+  return true;
+}
+
+void Chain::append(Chain&& other) {
+  if (other.head_ == nullptr || &other == this) return;
+  MR_ASSERT(pool_ == other.pool_);
+  (tail_ == nullptr ? head_ : tail_->next) = std::exchange(other.head_, nullptr);
+  tail_ = std::exchange(other.tail_, nullptr);
+  size_ += std::exchange(other.size_, 0);
+  charge_ += std::exchange(other.charge_, 0);
+}
+
+bool Chain::move_prefix(std::size_t count, Chain& to) {
+  MR_ASSERT(count <= size_ && pool_ == to.pool_);
+  while (count > 0) {
+    ChainNode* node = head_;
+    if (node->slice.size() > count) {
+      if (!to.append(node->slice.subslice(0, count))) return false;
+      node->slice.remove_prefix(count);
+      size_ -= count;
+      return true;
+    }
+    head_ = node->next;
+    if (head_ == nullptr) tail_ = nullptr;
+    node->next = nullptr;
+    const std::size_t size = node->slice.size();
+    const std::size_t charge = node->slice.charge();
+    size_ -= size;
+    charge_ -= charge;
+    count -= size;
+    (to.tail_ == nullptr ? to.head_ : to.tail_->next) = node;
+    to.tail_ = node;
+    to.size_ += size;
+    to.charge_ += charge;
+  }
+  return true;
+}
+
+std::span<const std::uint8_t> Chain::front() const {
+  return head_ == nullptr ? std::span<const std::uint8_t>() : head_->slice.bytes();
+}
+
+nic::Slice Chain::front_slice(std::size_t count) const {
+  MR_ASSERT(head_ != nullptr);
+  return head_->slice.subslice(0, count);
+}
+
+void Chain::remove_prefix(std::size_t count) {
+  MR_ASSERT(count <= size_);
+  size_ -= count;
+  while (count > 0) {
+    ChainNode* node = head_;
+    if (node->slice.size() > count) {
+      node->slice.remove_prefix(count);
+      return;
+    }
+    count -= node->slice.size();
+    charge_ -= node->slice.charge();
+    head_ = node->next;
+    if (head_ == nullptr) tail_ = nullptr;
+    pool_->nodes_.destroy(node);
+  }
+}
+
+void Chain::clear() { remove_prefix(size_); }
+
+std::size_t Chain::copy_out(std::size_t offset, std::span<std::uint8_t> out) const {
+  std::size_t copied = 0;
+  for_each([&](std::span<const std::uint8_t> part) {
+    const std::size_t skip = std::min(offset, part.size());
+    offset -= skip;
+    part = part.subspan(skip).first(std::min(part.size() - skip, out.size() - copied));
+    std::copy(part.begin(), part.end(), out.begin() + static_cast<std::ptrdiff_t>(copied));
+    copied += part.size();
+  });
+  return copied;
+}
+
+}  // namespace millrace::stream

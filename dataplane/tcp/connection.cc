@@ -1,0 +1,154 @@
+#include "dataplane/tcp/connection.h"
+
+namespace millrace::tcp {
+
+using stream::CloseReason;
+
+const char* to_text(State state) {
+  static constexpr const char* kTexts[kStates] = {"CLOSED",     "SYN-SENT",   "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",
+                                                  "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING",      "LAST-ACK",    "TIME-WAIT"};
+  return kTexts[static_cast<std::size_t>(state)];
+}
+
+Connection::Connection(Shared& shared)
+    : shared_(shared),
+      receiver_(shared.chains, shared.held, shared.config.receive_buffer_bytes),
+      sender_(shared.chains, shared.config.send_buffer_bytes) {}
+
+void Connection::open(const LocalTerms& local, Instant now) {
+  terms_.local = local;
+  set_state(State::kSynSent);
+  syn_due_ = true;
+  deadline_ = now + syn_timeout();
+}
+
+void Connection::accept(const Terms& terms, const Segment& ack, Instant now) {
+  terms_ = terms;
+  ts_recent_at_ = now;
+  const SeqNum first = terms.local.iss + SeqLen(1);
+  sender_.start(first, terms.send_mss(), ack.seq, std::uint32_t{ack.window} << terms.peer_scale);
+  receiver_.start(terms.irs + SeqLen(1), terms.syn_window(), terms.own_scale(), terms.local.mss);
+  last_ack_sent_ = receiver_.rcv_nxt();
+  set_state(State::kEstablished);
+}
+
+void Connection::set_state(State next) {
+  if (next == state_) return;
+  MR_ASSERT(may_follow(state_, next));
+  state_ = next;
+  deadline_ = Instant::never();
+}
+
+void Connection::finish(CloseReason reason) {
+  if (!end_) end_ = reason;
+  sender_.clear();
+  set_state(State::kClosed);
+}
+
+std::size_t Connection::read(stream::Chain& to, std::size_t limit) {
+  const std::size_t count = receiver_.read(to, limit);
+  const bool receiving = state_ == State::kEstablished || state_ == State::kFinWait1 || state_ == State::kFinWait2;
+  if (receiving && receiver_.wants_window_update()) acks_.request_now();
+  return count;
+}
+
+std::size_t Connection::write(stream::Chain& from) { return can_write() ? sender_.write(from) : 0; }
+
+void Connection::shutdown_write(Instant) {
+  switch (state_) {
+    case State::kEstablished:
+      sender_.queue_fin();
+      set_state(State::kFinWait1);
+      return;
+    case State::kCloseWait:
+      sender_.queue_fin();
+      set_state(State::kLastAck);
+      return;
+    case State::kSynSent:
+    case State::kSynReceived:
+      sender_.queue_fin();  // establish() goes on to FIN-WAIT-1
+      return;
+    default: return;
+  }
+}
+
+void Connection::close(Instant now) {
+  user_gone_ = true;
+  receiver_.discard();
+  if (state_ == State::kSynSent) {
+    finish(CloseReason::kGraceful);
+    return;
+  }
+  shutdown_write(now);
+  if (state_ == State::kFinWait2) deadline_ = now + shared_.config.fin_wait_2;
+}
+
+void Connection::reset() {
+  user_gone_ = true;
+  receiver_.discard();
+  abort(CloseReason::kGraceful);
+}
+
+void Connection::abort(CloseReason reason) {
+  if (state_ == State::kClosed) return;
+  if (state_ != State::kSynSent && state_ != State::kTimeWait) {
+    const SeqNum seq = state_ == State::kSynReceived ? terms_.local.iss + SeqLen(1) : sender_.snd_nxt();
+    reset_ = {.seq = seq, .ack = receiver_.rcv_nxt(), .flags = TcpFlags::kRst | TcpFlags::kAck};
+    reset_due_ = true;
+  }
+  finish(reason);
+}
+
+Connection::Events Connection::take_events() {
+  const Events events{connected_event_, readable_event_, can_write() && sender_.take_writable()};
+  connected_event_ = readable_event_ = false;
+  return events;
+}
+
+void Connection::on_timer(Instant now) {
+  if (state_ == State::kClosed || state_ == State::kTimeWait) return;
+  if (deadline_ <= now) {
+    deadline_ = Instant::never();
+    if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+      if (syn_retries_++ >= shared_.config.syn_retries) {
+        shared_.counters.add(Counter::kTimeouts);
+        return finish(CloseReason::kTimeout);
+      }
+      shared_.counters.add(Counter::kRetransmissionTimeouts);
+      syn_due_ = true;
+      deadline_ = now + syn_timeout();
+    } else if (state_ == State::kFinWait2) {
+      return finish(CloseReason::kTimeout);
+    } else if (user_gone_) {
+      shared_.counters.add(Counter::kTimeouts);
+      return abort(CloseReason::kTimeout);
+    }
+  }
+  const Sender::Expired expired = sender_.on_timer(now);
+  if (expired == Sender::Expired::kNothing) return;
+  shared_.counters.add(expired == Sender::Expired::kProbe ? Counter::kWindowProbes : Counter::kRetransmissionTimeouts);
+  const std::uint32_t limit = user_gone_ ? shared_.config.closed_retries : shared_.config.data_retries;
+  // A peer may answer probes for ever; what nobody watches any more may not hold its buffers as long.
+  if (user_gone_ && expired == Sender::Expired::kProbe && deadline_.is_never()) deadline_ = now + shared_.config.closed_stall;
+  if (sender_.unanswered() > limit) {
+    shared_.counters.add(Counter::kTimeouts);
+    finish(CloseReason::kTimeout);
+  }
+}
+
+void Connection::on_unreachable(SeqNum seq) {
+  if (state_ == State::kSynSent && seq == terms_.local.iss) return finish(CloseReason::kUnreachable);
+  shared_.counters.add(Counter::kDropTransportError);
+}
+
+void Connection::on_path_mss(SeqNum seq, std::uint32_t mss) {
+  const bool in_flight = sender_.snd_una() <= seq && seq < sender_.snd_nxt();
+  if (state_ < State::kEstablished || state_ == State::kTimeWait || !in_flight) {
+    shared_.counters.add(Counter::kDropTransportError);
+    return;
+  }
+  const std::uint32_t options = terms_.timestamps ? kTimestampBytes : 0;
+  sender_.lower_mss(std::max<std::uint32_t>(mss, kMinMss) - options);
+}
+
+}  // namespace millrace::tcp

@@ -1,0 +1,138 @@
+// One TCP connection: the state machine of RFC 9293 3.10, without packets, addresses or a clock. Transitions only: bytes are the
+// Sender's and Receiver's. Checks of blind attacks by RFC 5961, timestamps by RFC 7323. Urgent data is read as data.
+// A passive open starts in ESTABLISHED: until then the peer is a half-open entry (half_open.h).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/base/time.h"
+#include "dataplane/stream/byte_stream.h"
+#include "dataplane/tcp/ack_scheduler.h"
+#include "dataplane/tcp/config.h"
+#include "dataplane/tcp/counters.h"
+#include "dataplane/tcp/handshake.h"
+#include "dataplane/tcp/receiver.h"
+#include "dataplane/tcp/segment.h"
+#include "dataplane/tcp/sender.h"
+#include "dataplane/tcp/state.h"
+
+namespace millrace::tcp {
+
+/// What the connections of one stack share. Outlives them.
+struct Shared {
+  stream::ChainPool& chains;
+  ReassemblyPool& held;
+  const TcpConfig& config;
+  Counters& counters;
+  ChallengeLimit& challenges;
+};
+
+class Connection {
+ public:
+  explicit Connection(Shared& shared);
+
+  /// Active open: the next transmit() sends the SYN.
+  void open(const LocalTerms& local, Instant now);
+  /// Passive open: the handshake that `terms` describe was completed by `ack`, which on_segment() is to be given next.
+  void accept(const Terms& terms, const Segment& ack, Instant now);
+
+  void on_segment(const Segment& segment, Instant now);
+
+  /// Expires timers that are due, then emits all that can be sent now.
+  template <SegmentSink S>
+  void transmit(Instant now, S&& emit) {
+    on_timer(now);
+    OutgoingSegment out;
+    while (next_segment(out, now)) emit(std::as_const(out));
+    sender_.finish_transmit(now);
+  }
+
+  /// When on_timer() and transmit() are due without a segment or a call of the user.
+  [[nodiscard]] Instant next_timeout() const {
+    if (state_ == State::kClosed) return Instant::never();
+    return std::min({sender_.deadline(), acks_.deadline(), deadline_});
+  }
+  void on_timer(Instant now);
+
+  /// The network says that `seq` cannot get there. Only ends a connection that is being opened (RFC 9293 3.9.2.2).
+  void on_unreachable(SeqNum seq);
+  /// The path takes segments of at most `mss` bytes of payload and options.
+  void on_path_mss(SeqNum seq, std::uint32_t mss);
+
+  // The user's calls: as in byte_stream.h.
+  [[nodiscard]] std::size_t readable() const { return receiver_.readable(); }
+  std::size_t read(stream::Chain& to, std::size_t limit);
+  [[nodiscard]] bool read_ended() const { return receiver_.fin_received() && receiver_.readable() == 0; }
+  [[nodiscard]] std::size_t write_credit() const { return can_write() ? sender_.credit() : 0; }
+  std::size_t write(stream::Chain& from);
+  void shutdown_write(Instant now);
+  void close(Instant now);
+  void reset();
+  /// As reset(), but the user is told `reason`.
+  void abort(stream::CloseReason reason);
+
+  /// What the user has to be told; each is true once.
+  struct Events {
+    bool connected = false;
+    bool readable = false;
+    bool writable = false;
+  };
+  [[nodiscard]] Events take_events();
+  /// Why the connection ended: set with the transition to CLOSED or TIME-WAIT.
+  [[nodiscard]] std::optional<stream::CloseReason> end() const { return end_; }
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] bool needs_transmit(Instant now) const { return reset_due_ || syn_due_ || acks_.due(now); }
+  [[nodiscard]] const Terms& terms() const { return terms_; }
+  [[nodiscard]] const Sender& sender() const { return sender_; }
+  [[nodiscard]] const Receiver& receiver() const { return receiver_; }
+  [[nodiscard]] std::uint32_t ts_recent() const { return terms_.ts_recent; }
+
+ private:
+  void set_state(State next);
+  void finish(stream::CloseReason reason);
+  [[nodiscard]] bool can_write() const {
+    return (state_ == State::kEstablished || state_ == State::kCloseWait) && !sender_.fin_queued();
+  }
+
+  // connection_input.cc
+  void on_syn_sent(const Segment& segment, Instant now);
+  void on_synchronized(const Segment& segment, Instant now);
+  [[nodiscard]] bool passes_timestamps(const Segment& segment, Instant now);
+  [[nodiscard]] bool passes_ack(const Segment& segment, Instant now);
+  void process_ack(const Segment& segment, Instant now);
+  void process_data(const Segment& segment, Instant now);
+  void on_fin(Instant now);
+  void establish();
+  void challenge(Instant now);
+  void acknowledge_stray(const Segment& segment, Instant now);
+  void refuse(const Segment& segment);
+
+  // connection_output.cc
+  [[nodiscard]] bool next_segment(OutgoingSegment& out, Instant now);
+  void complete(OutgoingSegment& out, Instant now);
+  [[nodiscard]] Duration syn_timeout() const;
+
+  Shared& shared_;
+  State state_ = State::kClosed;
+  bool connected_event_ = false;
+  bool readable_event_ = false;
+  bool user_gone_ = false;  // close() or reset() was called
+  bool reset_due_ = false;  // a RST is to be sent: reset_
+  bool syn_due_ = false;    // SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED
+  std::uint8_t syn_retries_ = 0;
+  std::optional<stream::CloseReason> end_;
+  Instant deadline_ = Instant::never();  // SYN retransmission, or the end of FIN-WAIT-2
+  Instant stray_ack_after_;              // answers to segments outside the window are spaced
+  Instant ts_recent_at_;
+  SeqNum last_ack_sent_;
+  Terms terms_;
+  AckScheduler acks_;
+  Receiver receiver_;
+  Sender sender_;
+  OutgoingSegment reset_;
+};
+
+}  // namespace millrace::tcp

@@ -1,0 +1,51 @@
+// What a connection sends, in order of urgency: RST, SYN, data and its retransmission, a bare ACK.
+#include "dataplane/tcp/connection.h"
+
+namespace millrace::tcp {
+
+bool Connection::next_segment(OutgoingSegment& out, Instant now) {
+  if (reset_due_) {
+    reset_due_ = false;
+    out = reset_;
+    shared_.counters.add(Counter::kResetsSent);
+    return true;
+  }
+  switch (state_) {
+    case State::kClosed: return false;
+    case State::kSynSent:
+    case State::kSynReceived:
+      if (!syn_due_ && !(state_ == State::kSynReceived && acks_.due(now))) return false;
+      syn_due_ = false;
+      acks_.on_sent(false);
+      out = make_syn(terms_, state_ == State::kSynReceived, now);
+      return true;
+    default: break;
+  }
+  out = OutgoingSegment{};
+  if (sender_.next(out, now)) {
+    complete(out, now);
+    acks_.on_sent(out.size == 0 && !out.has(TcpFlags::kFin));
+    return true;
+  }
+  if (!acks_.due(now)) return false;
+  out = OutgoingSegment{.seq = sender_.snd_nxt(), .flags = TcpFlags::kAck};
+  complete(out, now);
+  acks_.on_sent(true);
+  return true;
+}
+
+// The fields that every segment of a synchronised connection carries.
+void Connection::complete(OutgoingSegment& out, Instant now) {
+  out.ack = receiver_.rcv_nxt();
+  out.window = receiver_.offer_window();
+  if (terms_.timestamps) out.options.timestamps = {{.value = terms_.timestamp(now), .echo = terms_.ts_recent}};
+  if (terms_.sack && out.size == 0 && !receiver_.reassembly().empty()) receiver_.reassembly().fill_sack(out.options);
+  last_ack_sent_ = out.ack;
+}
+
+// RFC 6298 2.1 and 5.5: one second, doubled each time.
+Duration Connection::syn_timeout() const {
+  return RttEstimator::kInitialRto * (std::int64_t{1} << std::min<int>(syn_retries_, 6));
+}
+
+}  // namespace millrace::tcp

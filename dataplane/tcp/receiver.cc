@@ -1,0 +1,119 @@
+#include "dataplane/tcp/receiver.h"
+
+#include <algorithm>
+
+namespace millrace::tcp {
+namespace {
+
+constexpr std::size_t kChargePerByte = 4;  // buffers may pin so many times what the window counts
+
+}  // namespace
+
+void Receiver::start(SeqNum first, std::uint32_t offered, std::uint8_t shift, std::uint32_t mss) {
+  rcv_nxt_ = first;
+  edge_ = first + SeqLen(offered);
+  shift_ = shift;
+  mss_ = mss;
+}
+
+bool Receiver::acceptable(const Segment& segment) const {
+  const SeqLen length = segment.length();
+  const SeqLen window = rcv_wnd();
+  if (window.count() == 0) return segment.seq == rcv_nxt_;  // bytes do not fit, but its ACK and RST count (RFC 9293 3.10.7.4)
+  if (length.count() == 0) return rcv_nxt_ <= segment.seq && segment.seq < edge_;
+  return segment.seq < edge_ && rcv_nxt_ < segment.end();
+}
+
+Receiver::Outcome Receiver::receive(const Segment& segment) {
+  Outcome outcome;
+  SeqNum seq = segment.seq;
+  nic::Slice bytes = segment.payload;
+  bool fin = segment.has(TcpFlags::kFin);
+  if (seq < rcv_nxt_) {
+    const std::size_t old = std::min<std::size_t>(bytes.size(), (rcv_nxt_ - seq).count());
+    bytes.remove_prefix(old);
+    seq += SeqLen(old);
+    outcome.duplicate = old > 0 && bytes.empty() && !fin;
+  }
+  const SeqNum limit = (fin_seen_ && fin_at_ < edge_) ? fin_at_ : edge_;
+  if (limit < seq + SeqLen(bytes.size())) {
+    bytes.truncate(seq < limit ? (limit - seq).count() : 0);
+    fin = false;
+    outcome.dropped = true;
+  }
+  if (fin && !fin_seen_ && rcv_nxt_ <= seq + SeqLen(bytes.size())) {
+    fin_seen_ = true;
+    fin_at_ = seq + SeqLen(bytes.size());
+  }
+  if (!bytes.empty()) {
+    const SeqLen size(bytes.size());
+    if (seq == rcv_nxt_ && deliver(std::move(bytes))) {
+      rcv_nxt_ += size;
+      outcome.advanced = true;
+    } else if (seq == rcv_nxt_) {
+      outcome.dropped = true;
+    } else {
+      outcome.out_of_order = true;
+      if (!reassembly_.insert(seq, std::move(bytes), std::size_t{buffer_bytes_} * kChargePerByte)) outcome.dropped = true;
+    }
+  }
+  while (std::optional<nic::Slice> held = reassembly_.take(rcv_nxt_)) {
+    const SeqLen size(held->size());
+    if (size.count() > 0 && !deliver(*std::move(held))) break;  // what is lost here was never acknowledged
+    rcv_nxt_ += size;
+    outcome.filled_gap = true;
+  }
+  if (fin_seen_ && !fin_received_ && rcv_nxt_ == fin_at_) {
+    fin_received_ = outcome.fin = outcome.advanced = true;
+    rcv_nxt_ += SeqLen(1);
+    reassembly_.clear();
+  }
+  return outcome;
+}
+
+bool Receiver::deliver(nic::Slice bytes) {
+  if (discarding_) return true;
+  const bool sparse = in_.charge() > std::size_t{buffer_bytes_} * 2;
+  return sparse ? in_.append_copy(bytes.bytes()) : in_.append(std::move(bytes));
+}
+
+std::size_t Receiver::read(stream::Chain& to, std::size_t limit) {
+  const std::size_t before = in_.size();
+  (void)in_.move_prefix(std::min(limit, before), to);  // what was moved counts; the rest stays readable
+  return before - in_.size();
+}
+
+void Receiver::discard() {
+  discarding_ = true;
+  in_.clear();
+}
+
+std::uint32_t Receiver::free_bytes() const {
+  const std::size_t used = std::max(in_.size(), (in_.charge() + reassembly_.charge()) / kChargePerByte);
+  return used < buffer_bytes_ ? buffer_bytes_ - static_cast<std::uint32_t>(used) : 0;
+}
+
+std::uint32_t Receiver::step() const { return std::min(buffer_bytes_ / 2, mss_); }
+
+std::uint16_t Receiver::offer_window() {
+  const SeqNum wanted = rcv_nxt_ + SeqLen(free_bytes());
+  // Small growth is kept back; what was offered once stays offered.
+  if (edge_ < wanted && ((wanted - edge_).count() >= step() || rcv_wnd().count() >= step())) edge_ = wanted;
+  const std::uint32_t window = rcv_wnd().count();
+  const std::uint32_t unit = 1u << shift_;
+  // Rounded up: rounding down would take back what was offered.
+  const std::uint32_t field = std::min<std::uint32_t>((window + unit - 1) >> shift_, 0xffff);
+  const SeqNum told = rcv_nxt_ + SeqLen(std::size_t{field} << shift_);
+  edge_ = later(edge_, told);
+  return static_cast<std::uint16_t>(field);
+}
+
+bool Receiver::wants_window_update() const {
+  if (fin_received_) return false;
+  const SeqNum wanted = rcv_nxt_ + SeqLen(free_bytes());
+  if (wanted <= edge_) return false;
+  const std::uint32_t growth = (wanted - edge_).count();
+  return rcv_wnd().count() < buffer_bytes_ / 2 && growth >= std::min(buffer_bytes_ / 2, 2 * mss_);
+}
+
+}  // namespace millrace::tcp

@@ -1,0 +1,246 @@
+#include "dataplane/tcp/stack.h"
+
+#include <algorithm>
+
+#include "dataplane/tcp/isn.h"
+#include "dataplane/tcp/segment_io.h"
+#include "dataplane/wire/endian.h"
+
+namespace millrace::tcp {
+namespace {
+
+constexpr std::size_t kIpv4HeaderBytes = 20;
+constexpr std::size_t kIpv6HeaderBytes = 40;
+
+// Payload and options of a full segment: what the path takes and what one buffer holds.
+std::uint16_t mss_for(std::size_t mtu, bool v4) {
+  const std::size_t headers = (v4 ? kIpv4HeaderBytes : kIpv6HeaderBytes) + wire::kTcpMinHeaderBytes;
+  constexpr std::size_t kBufferRoom = limits::kPacketBufferBytes - limits::kPacketHeadroomBytes - wire::kTcpMaxHeaderBytes;
+  return static_cast<std::uint16_t>(std::min(mtu > headers ? mtu - headers : 0, kBufferRoom));
+}
+
+}  // namespace
+
+const char* to_text(ListenError error) {
+  switch (error) {
+    case ListenError::kAddressInUse: return "address already in use";
+    case ListenError::kNotLocal: return "not an address of any port";
+  }
+  return "unknown";
+}
+
+Stack::Stack(ip::IpLayer& ip, TimerWheel& timers, stream::ChainPool& chains, Rng& rng, const StackConfig& config)
+    : ip_(ip),
+      timers_(timers),
+      config_(config),
+      hash_(config.secret),
+      flows_(config.max_connections + config.max_time_wait, hash_),
+      held_(std::min<std::size_t>(config.max_held_slices, 1'024), config.max_held_slices),
+      challenges_(config.challenge_acks_per_second),
+      shared_{chains, held_, config_.tcp, counters_, challenges_},
+      endpoints_(std::min(config.initial_connections, config.max_connections), config.max_connections),
+      half_open_(std::min<std::size_t>(config.max_half_open, 1'024), config.max_half_open),
+      time_wait_(config.max_time_wait, config.tcp.time_wait, flows_, timers),
+      ports_(config.first_port, config.last_port, hash_, rng.next()) {}
+
+Stack::~Stack() {
+  while (!listeners_.empty()) close_listener(*listeners_.back(), Instant());
+  while (Endpoint* endpoint = members_.pop_front()) {
+    flows_.remove(*endpoint);
+    endpoints_.destroy(endpoint);
+  }
+}
+
+Result<Listener*, ListenError> Stack::listen(const SocketAddress& address, stream::Acceptor& acceptor) {
+  if (!address.ip.is_unspecified() && !ip_.is_local(address.ip)) return Error<ListenError>(ListenError::kNotLocal);
+  const bool taken = std::ranges::any_of(listeners_, [&](const auto& other) { return other->address() == address; });
+  if (taken) return Error<ListenError>(ListenError::kAddressInUse);
+  listeners_.push_back(std::make_unique<Listener>(address, acceptor));
+  return listeners_.back().get();
+}
+
+void Stack::close_listener(Listener& listener, Instant) {
+  while (!listener.entries_.empty()) forget(listener.entries_.front());
+  std::erase_if(listeners_, [&](const auto& other) { return other.get() == &listener; });
+}
+
+Listener* Stack::find_listener(const FlowKey& flow) {
+  Listener* best = nullptr;
+  int best_match = 0;
+  for (const auto& listener : listeners_) {
+    const int match = listener->match(flow);
+    if (match <= best_match) continue;
+    best = listener.get();
+    best_match = match;
+  }
+  return best;
+}
+
+LocalTerms Stack::local_terms(const FlowKey& flow, const ip::Path& path, Instant now) const {
+  const std::size_t window = config_.tcp.receive_buffer_bytes;
+  return {.iss = initial_sequence_number(hash_, flow, now),
+          .mss = mss_for(path.mtu, flow.local_ip.is_v4()),
+          .timestamp_offset = timestamp_offset(hash_, flow),
+          .window = static_cast<std::uint32_t>(window),
+          .window_scale = window_scale_for(window)};
+}
+
+stream::ByteStream* Stack::connect(const SocketAddress& peer, stream::ByteStreamEvents& events, stream::CloseReason& reason,
+                                   Instant now) {
+  const auto fail = [&](stream::CloseReason why) {
+    reason = why;
+    counters_.add(Counter::kActiveOpensFailed);
+    return nullptr;
+  };
+  const std::optional<ip::Path> path = peer.port == 0 ? std::nullopt : ip_.path_to(peer.ip);
+  if (!path) return fail(stream::CloseReason::kNoRoute);
+  FlowKey flow{path->source, peer.ip, 0, peer.port};
+  if (!ports_.choose(flow, [&](const FlowKey& candidate) { return flows_.find(candidate) == nullptr; })) {
+    return fail(stream::CloseReason::kNoPort);
+  }
+  Endpoint* endpoint = endpoints_.make(*this, shared_, flow, path->tx_tcp_checksum);
+  if (endpoint == nullptr) return fail(stream::CloseReason::kNoMemory);
+  counters_.add(Counter::kActiveOpens);
+  members_.push_back(*endpoint);
+  flows_.insert(*endpoint);
+  endpoint->user_ = &events;
+  endpoint->connection_.open(local_terms(flow, *path, now), now);
+  mark_dirty(*endpoint);
+  return endpoint;
+}
+
+void Stack::on_transport_error(const ip::TransportError& error, Instant) {
+  const FlowKey flow{error.source, error.destination, wire::load_be16(error.quoted), wire::load_be16(error.quoted + 2)};
+  FlowEntry* entry = error.protocol == ip::kProtocolTcp ? flows_.find(flow) : nullptr;
+  if (entry == nullptr || entry->kind != FlowEntry::Kind::kEndpoint || error.kind == ip::TransportError::Kind::kTimeExceeded) {
+    counters_.add(Counter::kDropTransportError);
+    return;
+  }
+  Endpoint& endpoint = static_cast<Endpoint&>(*entry);
+  const SeqNum seq(wire::load_be32(error.quoted + 4));
+  if (error.kind == ip::TransportError::Kind::kPacketTooBig) {
+    const bool v4 = flow.local_ip.is_v4();
+    // Nobody makes us send tiny segments: 576 and 1280 bytes are what every path takes (RFC 1122, RFC 8200).
+    const std::size_t mtu = std::max<std::size_t>(error.mtu, v4 ? 576 : 1280);
+    endpoint.connection_.on_path_mss(seq, mss_for(mtu, v4));
+  } else {
+    endpoint.connection_.on_unreachable(seq);
+  }
+  schedule_events(endpoint);
+  mark_dirty(endpoint);
+}
+
+HalfOpenEntry::HalfOpenEntry(Stack& owner, Listener& of, const FlowKey& flow, const LocalTerms& local, const Segment& syn,
+                             bool checksum_offload)
+    : FlowEntry(Kind::kHalfOpen, flow),
+      state(local, syn),
+      stack(owner),
+      listener(of),
+      timer(Timer::calling<&HalfOpenEntry::on_timeout>(*this)),
+      tx_checksum_offload(checksum_offload) {}
+
+void HalfOpenEntry::on_timeout(Instant now) { stack.on_half_open_timeout(*this, now); }
+
+void Stack::on_half_open_timeout(HalfOpenEntry& entry, Instant now) {
+  if (!entry.state.retry(config_.tcp.syn_ack_retries)) {
+    counters_.add(Counter::kHalfOpenExpired);
+    return forget(entry);
+  }
+  counters_.add(Counter::kRetransmissionTimeouts);
+  emit(entry.key, entry.tx_checksum_offload, entry.state.answer(now), now);
+  timers_.arm(entry.timer, now + entry.state.timeout());
+}
+
+void Stack::forget(HalfOpenEntry& entry) {
+  flows_.remove(entry);
+  --entry.listener.half_open_;
+  half_open_.destroy(&entry);
+}
+
+void Stack::deliver_events(Instant now) {
+  while (Endpoint* endpoint = eventful_.pop_front()) endpoint->deliver(now);
+}
+
+void Stack::flush(Instant now) {
+  while (true) {
+    deliver_events(now);
+    if (dirty_.empty()) break;
+    while (Endpoint* endpoint = dirty_.pop_front()) transmit(*endpoint, now);
+  }
+  look_at_buffers();
+}
+
+// Below an eighth, payload is no longer taken in: queued data could not be sent without a buffer to copy it into, and nothing
+// would move.
+void Stack::look_at_buffers() {
+  const nic::PacketPool& pool = shared_.chains.packets();
+  low_on_buffers_ = pool.in_use() > pool.capacity() - pool.capacity() / 8;
+}
+
+void Stack::transmit(Endpoint& endpoint, Instant now) {
+  endpoint.connection_.transmit(
+      now, [&](const OutgoingSegment& segment) { emit(endpoint.key, endpoint.tx_checksum_offload_, segment, now); });
+  settle(endpoint, now);
+}
+
+// After everything that can change a connection's state: tables, timer, gauges; frees what nobody needs.
+void Stack::settle(Endpoint& endpoint, Instant now) {
+  const Connection& connection = endpoint.connection_;
+  const State state = connection.state();
+  if (endpoint.in_table && (state == State::kClosed || state == State::kTimeWait)) {
+    flows_.remove(endpoint);
+    endpoint.timer_.disarm();
+    if (state == State::kTimeWait && time_wait_.insert(endpoint.key, connection, endpoint.tx_checksum_offload_, now)) {
+      counters_.add(Counter::kTimeWaitEvicted);
+    }
+  }
+  if (!endpoint.in_table && endpoint.user_ == nullptr) {
+    count(endpoint, true);
+    endpoints_.destroy(&endpoint);
+    return;
+  }
+  count(endpoint, false);
+  if (connection.end()) schedule_events(endpoint);
+  const Instant deadline = endpoint.in_table ? connection.next_timeout() : Instant::never();
+  // A deadline that moved back is left to the timer, which finds nothing due and comes here again.
+  if (deadline.is_never()) {
+    endpoint.timer_.disarm();
+  } else if (!endpoint.timer_.is_armed() || deadline < endpoint.timer_.deadline()) {
+    timers_.arm(endpoint.timer_, deadline);
+  }
+}
+
+void Stack::count(Endpoint& endpoint, bool gone) {
+  const State state = gone ? State::kClosed : endpoint.connection_.state();
+  const std::size_t bytes = gone ? 0 : endpoint.connection_.sender().queued() + endpoint.connection_.readable();
+  if (endpoint.counted_state_ != State::kClosed) --gauges_.connections[static_cast<std::size_t>(endpoint.counted_state_)];
+  if (state != State::kClosed) ++gauges_.connections[static_cast<std::size_t>(state)];
+  gauges_.bytes_queued += static_cast<std::int64_t>(bytes) - static_cast<std::int64_t>(endpoint.counted_bytes_);
+  endpoint.counted_state_ = state;
+  endpoint.counted_bytes_ = bytes;
+}
+
+void Stack::reset_all(Instant) {
+  for (Endpoint& endpoint : members_) {
+    endpoint.connection_.abort(stream::CloseReason::kShutdown);
+    schedule_events(endpoint);
+    mark_dirty(endpoint);
+  }
+  for (const auto& listener : listeners_) {
+    while (!listener->entries_.empty()) forget(listener->entries_.front());
+  }
+}
+
+void Stack::emit(const FlowKey& flow, bool checksum_offload, const OutgoingSegment& segment, Instant now) {
+  nic::Packet packet = encode(flow, segment, checksum_offload, shared_.chains.packets());
+  if (!packet) {
+    counters_.add(Counter::kSegmentsWithoutBuffer);
+    return;
+  }
+  counters_.add(Counter::kSegmentsSent);
+  counters_.add(Counter::kBytesSent, segment.size);
+  if (!ip_.send(std::move(packet), flow.local_ip, flow.peer_ip, ip::kProtocolTcp, 0, now))
+    counters_.add(Counter::kSegmentsRefusedByIp);
+}
+
+}  // namespace millrace::tcp

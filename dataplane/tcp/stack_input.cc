@@ -1,0 +1,125 @@
+// From a datagram to the one that it is for: connection, half-open entry, TIME-WAIT entry, listener, or nobody.
+#include "dataplane/tcp/isn.h"
+#include "dataplane/tcp/segment_io.h"
+#include "dataplane/tcp/stack.h"
+
+namespace millrace::tcp {
+
+void Stack::on_datagram(ip::Datagram&& datagram, Instant now) {
+  counters_.add(Counter::kSegmentsReceived);
+  Result<Decoded, Counter> decoded = decode(std::move(datagram));
+  if (!decoded) {
+    counters_.add(decoded.error());
+    return;
+  }
+  Segment& segment = decoded->segment;
+  if (low_on_buffers_ && !segment.payload.empty()) {
+    counters_.add(Counter::kDropLowBuffers);
+    segment.payload = {};
+    segment.payload_dropped = true;
+    segment.flags &= static_cast<std::uint8_t>(~TcpFlags::kFin);
+  }
+  FlowEntry* entry = flows_.find(decoded->flow);
+  if (entry == nullptr) return on_unknown_segment(decoded->flow, segment, SeqNum(), false, now);
+  switch (entry->kind) {
+    case FlowEntry::Kind::kEndpoint: return on_endpoint_segment(static_cast<Endpoint&>(*entry), segment, now);
+    case FlowEntry::Kind::kHalfOpen: return on_half_open_segment(static_cast<HalfOpenEntry&>(*entry), segment, now);
+    case FlowEntry::Kind::kTimeWait: return on_time_wait_segment(static_cast<TimeWait&>(*entry), segment, now);
+  }
+}
+
+void Stack::on_endpoint_segment(Endpoint& endpoint, const Segment& segment, Instant now) {
+  endpoint.connection_.on_segment(segment, now);
+  schedule_events(endpoint);
+  mark_dirty(endpoint);
+}
+
+void Stack::on_half_open_segment(HalfOpenEntry& entry, const Segment& segment, Instant now) {
+  switch (entry.state.on_segment(segment)) {
+    case HalfOpen::Verdict::kDrop: counters_.add(Counter::kDropBadFlags); return;
+    case HalfOpen::Verdict::kAnswer: return emit(entry.key, entry.tx_checksum_offload, entry.state.answer(now), now);
+    case HalfOpen::Verdict::kForget: counters_.add(Counter::kResetsReceived); return forget(entry);
+    case HalfOpen::Verdict::kRefuse: counters_.add(Counter::kDropBadAck); return refuse(entry.key, segment, now);
+    case HalfOpen::Verdict::kComplete: return complete(entry, segment, now);
+  }
+}
+
+void Stack::complete(HalfOpenEntry& entry, const Segment& ack, Instant now) {
+  Endpoint* endpoint = endpoints_.make(*this, shared_, entry.key, entry.tx_checksum_offload);
+  if (endpoint == nullptr) {  // the entry stays: its SYN-ACK is sent again, the peer's answer may find room
+    counters_.add(Counter::kDropNoMemory);
+    return;
+  }
+  const Terms terms = entry.state.terms();
+  stream::Acceptor& acceptor = *entry.listener.acceptor_;
+  forget(entry);
+  counters_.add(Counter::kPassiveOpens);
+  members_.push_back(*endpoint);
+  flows_.insert(*endpoint);
+  endpoint->connection_.accept(terms, ack, now);
+  acceptor.on_accept(*endpoint, now);
+  on_endpoint_segment(*endpoint, ack, now);
+}
+
+void Stack::on_time_wait_segment(TimeWait& entry, const Segment& segment, Instant now) {
+  switch (entry.on_segment(segment)) {
+    case TimeWait::Verdict::kDrop: return;
+    case TimeWait::Verdict::kRestart:
+      time_wait_.restart(entry, now);
+      return emit(entry.key, entry.tx_checksum_offload, entry.answer(now), now);
+    case TimeWait::Verdict::kAnswer: return emit(entry.key, entry.tx_checksum_offload, entry.answer(now), now);
+    case TimeWait::Verdict::kReopen: {
+      const FlowKey flow = entry.key;
+      const SeqNum least_isn = entry.snd_nxt + SeqLen(0x10001);  // beyond what the old connection may have in the network
+      counters_.add(Counter::kTimeWaitReused);
+      time_wait_.remove(entry);
+      return on_unknown_segment(flow, segment, least_isn, true, now);
+    }
+  }
+}
+
+void Stack::on_unknown_segment(const FlowKey& flow, const Segment& segment, SeqNum least_isn, bool reopen, Instant now) {
+  const std::uint8_t flags = segment.flags & (TcpFlags::kSyn | TcpFlags::kAck | TcpFlags::kRst | TcpFlags::kFin);
+  Listener* listener = flags == TcpFlags::kSyn ? find_listener(flow) : nullptr;
+  if (listener == nullptr) {
+    counters_.add(Counter::kDropNoConnection);
+    return refuse(flow, segment, now);
+  }
+  const std::optional<ip::Path> path = ip_.path_to(flow.peer_ip);
+  if (!path) {
+    counters_.add(Counter::kDropBadPeer);  // we could not answer
+    return;
+  }
+  on_syn(*listener, flow, *path, segment, least_isn, reopen, now);
+}
+
+void Stack::on_syn(Listener& listener, const FlowKey& flow, const ip::Path& path, const Segment& syn, SeqNum least_isn,
+                   bool reopen, Instant now) {
+  // The oldest gives way: a peer that exists completes its handshake in a round trip, one that was made up never does. Refusing
+  // the newest instead would let a thousand forged segments keep everybody out until they expire.
+  if (listener.half_open_ >= config_.syn_backlog) {
+    counters_.add(Counter::kDropSynBacklog);
+    if (listener.entries_.empty()) return;
+    forget(listener.entries_.front());
+  }
+  LocalTerms local = local_terms(flow, path, now);
+  if (reopen) local.iss = later(local.iss, least_isn);
+  HalfOpenEntry* entry = half_open_.make(*this, listener, flow, local, syn, path.tx_tcp_checksum);
+  if (entry == nullptr) {
+    counters_.add(Counter::kDropNoMemory);
+    return;
+  }
+  ++listener.half_open_;
+  listener.entries_.push_back(*entry);
+  flows_.insert(*entry);
+  emit(flow, path.tx_tcp_checksum, entry->state.answer(now), now);
+  timers_.arm(entry->timer, now + entry->state.timeout());
+}
+
+void Stack::refuse(const FlowKey& flow, const Segment& segment, Instant now) {
+  if (segment.has(TcpFlags::kRst)) return;
+  counters_.add(Counter::kResetsSent);
+  emit(flow, false, make_reset_for(segment), now);
+}
+
+}  // namespace millrace::tcp
