@@ -1,0 +1,201 @@
+// Lookup by number: the known names sorted by length, so that a name is compared with a handful of candidates at most.
+#include "dataplane/http/header_map.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "dataplane/base/assert.h"
+
+namespace millrace::http {
+namespace {
+
+constexpr std::string_view kNames[] = {
+    "",
+#define MR_HEADER(id, name) name,
+#include "dataplane/http/headers.def"
+#undef MR_HEADER
+};
+constexpr std::size_t kNameCount = std::size(kNames);
+constexpr std::size_t kMaxNameLength = 40;
+
+struct LengthIndex {
+  std::array<std::uint8_t, kNameCount> ids{};            // ordered by the length of the name
+  std::array<std::uint8_t, kMaxNameLength + 2> start{};  // the names of length n are ids[start[n]] .. ids[start[n + 1])
+};
+
+constexpr LengthIndex make_length_index() {
+  LengthIndex index;
+  std::size_t next = 0;
+  for (std::size_t length = 0; length <= kMaxNameLength; ++length) {
+    index.start[length] = static_cast<std::uint8_t>(next);
+    for (std::size_t id = 0; id < kNameCount; ++id) {
+      if (kNames[id].size() == length) index.ids[next++] = static_cast<std::uint8_t>(id);
+    }
+  }
+  index.start[kMaxNameLength + 1] = static_cast<std::uint8_t>(next);
+  return index;
+}
+constexpr LengthIndex kByLength = make_length_index();
+static_assert(kByLength.start[kMaxNameLength + 1] == kNameCount, "a name in headers.def is longer than kMaxNameLength");
+
+constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return to_lower(x) == to_lower(y); });
+}
+
+// Ids are unique per known name, so that the name itself is compared for unknown ones only.
+bool is_named(const HeaderField& field, HeaderId id, std::string_view name) {
+  return field.id == id && (id != HeaderId::kOther || field.name == name);
+}
+
+}  // namespace
+
+HeaderId header_id(std::string_view name) {
+  if (name.empty() || name.size() > kMaxNameLength) return HeaderId::kOther;
+  for (std::size_t i = kByLength.start[name.size()]; i < kByLength.start[name.size() + 1]; ++i) {
+    const std::uint8_t id = kByLength.ids[i];
+    if (std::memcmp(kNames[id].data(), name.data(), name.size()) == 0) return static_cast<HeaderId>(id);
+  }
+  return HeaderId::kOther;
+}
+
+std::string_view header_name(HeaderId id) { return kNames[static_cast<std::size_t>(id)]; }
+
+bool HeaderMap::reserve_one() {
+  if (size_ < capacity_) return true;
+  if (size_ >= limit_) return false;
+  // 16, 64, then all that the limit allows: at most one array larger than a small chunk of the arena.
+  const std::size_t wanted = capacity_ == 0 ? 16 : capacity_ == 16 ? 64 : limit_;
+  const std::span<HeaderField> grown = arena_.make_array<HeaderField>(std::min(wanted, limit_));
+  if (grown.empty()) return false;
+  std::copy_n(fields_, size_, grown.data());
+  fields_ = grown.data();
+  capacity_ = grown.size();
+  return true;
+}
+
+bool HeaderMap::add_reference(HeaderId id, std::string_view name, std::string_view value) {
+  if (!reserve_one()) return false;
+  fields_[size_++] = {id, name, value};
+  return true;
+}
+
+bool HeaderMap::add_copy(std::string_view name, std::string_view value) {
+  if (!reserve_one()) return false;
+  auto* memory = static_cast<char*>(arena_.allocate(std::max<std::size_t>(name.size() + value.size(), 1), 1));
+  if (memory == nullptr) return false;
+  std::transform(name.begin(), name.end(), memory, to_lower);
+  std::copy(value.begin(), value.end(), memory + name.size());
+  const std::string_view lower(memory, name.size());
+  return add_reference(header_id(lower), lower, {memory + name.size(), value.size()});
+}
+
+bool HeaderMap::add_copy(HeaderId id, std::string_view value) {
+  MR_ASSERT(id != HeaderId::kOther);
+  if (!reserve_one()) return false;
+  const std::string_view copy = arena_.copy(value);
+  return copy.data() != nullptr && add_reference(id, header_name(id), copy);
+}
+
+bool HeaderMap::set_copy(std::string_view name, std::string_view value) {
+  char lower[kMaxNameLength];
+  const bool may_be_known = name.size() <= kMaxNameLength;
+  if (may_be_known) std::transform(name.begin(), name.end(), lower, to_lower);
+  const HeaderId id = may_be_known ? header_id({lower, name.size()}) : HeaderId::kOther;
+  const auto matches = [&](const HeaderField& field) {
+    return field.id == id && (id != HeaderId::kOther || equal_ignoring_case(field.name, name));
+  };
+  HeaderField* const end = fields_ + size_;
+  HeaderField* const first = std::find_if(fields_, end, matches);
+  if (first == end) return add_copy(name, value);
+  const std::string_view copy = arena_.copy(value);
+  if (copy.data() == nullptr) return false;
+  first->value = copy;
+  size_ = static_cast<std::size_t>(std::remove_if(first + 1, end, matches) - fields_);
+  return true;
+}
+
+bool HeaderMap::set_copy(HeaderId id, std::string_view value) {
+  MR_ASSERT(id != HeaderId::kOther);
+  return set_copy(header_name(id), value);
+}
+
+std::size_t HeaderMap::remove(HeaderId id) {
+  MR_ASSERT(id != HeaderId::kOther);
+  return remove(header_name(id));
+}
+
+std::size_t HeaderMap::remove(std::string_view name) {
+  const HeaderId id = header_id(name);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (!is_named(fields_[i], id, name)) fields_[kept++] = fields_[i];
+  }
+  const std::size_t removed = size_ - kept;
+  size_ = kept;
+  return removed;
+}
+
+const HeaderField* HeaderMap::find(HeaderId id) const {
+  for (const HeaderField& field : fields()) {
+    if (field.id == id) return &field;
+  }
+  return nullptr;
+}
+
+const HeaderField* HeaderMap::find(std::string_view name) const {
+  const HeaderId id = header_id(name);
+  for (const HeaderField& field : fields()) {
+    if (is_named(field, id, name)) return &field;
+  }
+  return nullptr;
+}
+
+std::string_view HeaderMap::value(HeaderId id) const {
+  const HeaderField* field = find(id);
+  return field == nullptr ? std::string_view() : field->value;
+}
+
+std::string_view HeaderMap::value(std::string_view name) const {
+  const HeaderField* field = find(name);
+  return field == nullptr ? std::string_view() : field->value;
+}
+
+std::string_view HeaderMap::joined_value(std::string_view name) const {
+  const HeaderId id = header_id(name);
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  std::string_view only;
+  for (const HeaderField& field : fields()) {
+    if (!is_named(field, id, name)) continue;
+    only = field.value.data() == nullptr ? std::string_view("") : field.value;
+    bytes += only.size() + (count++ > 0 ? 1 : 0);
+  }
+  if (count <= 1) return only;
+  auto* memory = static_cast<char*>(arena_.allocate(bytes, 1));
+  if (memory == nullptr) return {};
+  char* next = memory;
+  for (const HeaderField& field : fields()) {
+    if (!is_named(field, id, name)) continue;
+    if (next != memory) *next++ = ',';
+    next = std::copy(field.value.begin(), field.value.end(), next);
+  }
+  return {memory, static_cast<std::size_t>(next - memory)};
+}
+
+bool list_contains(std::string_view list, std::string_view token) {
+  while (true) {
+    const std::size_t comma = list.find(',');
+    std::string_view element = list.substr(0, comma);
+    while (!element.empty() && (element.front() == ' ' || element.front() == '\t')) element.remove_prefix(1);
+    while (!element.empty() && (element.back() == ' ' || element.back() == '\t')) element.remove_suffix(1);
+    if (equal_ignoring_case(element, token)) return !token.empty();
+    if (comma == std::string_view::npos) return false;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+}  // namespace millrace::http
