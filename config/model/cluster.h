@@ -1,0 +1,47 @@
+// Clusters and their endpoints. Source: envoy.config.cluster.v3.Cluster, envoy.config.endpoint.v3.ClusterLoadAssignment.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/addresses.h"
+#include "dataplane/base/time.h"
+#include "dataplane/report/cells.h"
+
+namespace millrace::config {
+
+enum class LoadBalancing : std::uint8_t { kRoundRobin, kLeastRequest, kRandom };
+
+struct Endpoint {
+  SocketAddress address;
+  std::string hostname;      ///< empty: none
+  std::uint32_t weight = 1;  ///< 1 to 2^32-1, relative within the cluster
+  bool healthy = true;       ///< the control plane's health_status: UNKNOWN, HEALTHY and DEGRADED count as healthy
+  std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
+};
+
+/// envoy.extensions.upstreams.http.v3.HttpProtocolOptions and the fields of Cluster that it replaced.
+struct UpstreamHttpOptions {
+  Duration idle_timeout = Duration::seconds(3600);  ///< of a pooled connection; zero: none
+  std::uint32_t max_requests_per_connection = 0;    ///< 0: no limit
+  std::uint32_t max_response_headers_bytes = 60 * 1024;
+  std::uint32_t max_headers_count = 100;
+  Duration max_connection_duration = Duration::infinite();
+};
+
+struct Cluster {
+  std::string name;
+  std::string alt_stat_name;  ///< empty: the name
+  Duration connect_timeout = Duration::seconds(5);
+  LoadBalancing load_balancing = LoadBalancing::kRoundRobin;
+  std::uint32_t least_request_choices = 2;
+  std::uint32_t buffer_limit_bytes = 1024 * 1024;  ///< per_connection_buffer_limit_bytes
+  UpstreamHttpOptions http;
+  std::vector<Endpoint> endpoints;
+  std::uint64_t healthy_weight = 0;  ///< sum over the healthy endpoints
+  std::shared_ptr<report::ClusterCell> cell;
+};
+
+}  // namespace millrace::config

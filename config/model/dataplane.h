@@ -1,0 +1,56 @@
+// The machine side of the configuration: workers, ports, addresses, routes. Source: millrace.v1.Dataplane. Read once, at start.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dataplane/base/addresses.h"
+
+namespace millrace::config {
+
+struct TapDevice {
+  std::string interface;
+  std::string netns;  ///< empty: the gateway's own
+};
+struct AfXdpDevice {
+  std::string interface;
+  std::string netns;
+};
+struct PciDevice {
+  std::string address;
+};
+struct MemifDevice {
+  std::string socket;
+  std::uint32_t id = 0;
+  bool server = false;
+};
+struct VirtualDevice {
+  std::string args;  ///< DPDK devargs, as in "--vdev"
+};
+
+struct StaticRoute {
+  IpPrefix to;
+  IpAddress via;
+};
+
+struct PortConfig {
+  std::string name;
+  std::variant<TapDevice, AfXdpDevice, PciDevice, MemifDevice, VirtualDevice> device;
+  std::uint16_t mtu = 1500;
+  std::vector<IpPrefix> addresses;
+  std::vector<StaticRoute> routes;
+};
+
+struct Dataplane {
+  enum class Idle : std::uint8_t { kPoll, kAdaptive };
+  std::uint32_t worker_count = 0;  ///< 0: not given
+  Idle idle = Idle::kAdaptive;
+  enum class Hugepages : std::uint8_t { kIfFree, kRequired, kNever };
+  Hugepages hugepages = Hugepages::kIfFree;
+  std::uint32_t packet_buffers = 0;  ///< per worker; 0: the default
+  std::vector<PortConfig> ports;
+};
+
+}  // namespace millrace::config

@@ -1,0 +1,101 @@
+// Listeners and what they run on their connections. Sources: envoy.config.listener.v3.Listener,
+// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/model/format.h"
+#include "config/model/route.h"
+#include "dataplane/base/addresses.h"
+#include "dataplane/base/limits.h"
+#include "dataplane/base/time.h"
+#include "dataplane/report/cells.h"
+
+namespace millrace::config {
+
+/// envoy.extensions.access_loggers.{file,stream}.v3: one line per request into a sink that the agent writes.
+struct AccessLog {
+  std::uint32_t sink = 0;  ///< index of Snapshot::log_sinks
+  Format format;
+};
+
+struct HttpConnectionManager {
+  std::string stat_prefix;
+  std::shared_ptr<const RouteTable> routes;
+  std::vector<AccessLog> access_logs;
+
+  // Who the client is.
+  bool use_remote_address = false;
+  std::uint32_t xff_num_trusted_hops = 0;
+  bool skip_xff_append = false;
+
+  // What becomes of the path.
+  bool normalize_path = false;
+  bool merge_slashes = false;
+  enum class EscapedSlashes : std::uint8_t { kKeep, kReject, kUnescapeAndRedirect, kUnescapeAndForward };
+  EscapedSlashes escaped_slashes = EscapedSlashes::kKeep;
+  bool strip_any_host_port = false;
+  bool strip_matching_host_port = false;
+
+  // Times; zero disables each.
+  Duration request_timeout;
+  Duration request_headers_timeout;
+  Duration stream_idle_timeout = Duration::seconds(300);
+  Duration idle_timeout = Duration::seconds(3600);  ///< a connection without requests
+  Duration max_connection_duration;
+  Duration max_stream_duration;
+  Duration drain_timeout = Duration::seconds(5);
+  Duration delayed_close_timeout = Duration::seconds(1);
+
+  // The codec.
+  std::uint32_t max_request_headers_bytes = limits::kDefaultRequestHeadersBytes;
+  std::uint32_t max_headers_count = limits::kDefaultHeaderCount;
+  std::uint32_t max_requests_per_connection = 0;  ///< 0: no limit
+  bool accept_http_10 = false;
+  std::string default_host_for_http_10;
+  bool allow_absolute_url = true;
+  bool enable_trailers = false;
+  enum class Underscores : std::uint8_t { kAllow, kReject, kDrop };
+  Underscores underscores = Underscores::kAllow;
+
+  // What is added to messages.
+  enum class ServerHeader : std::uint8_t { kOverwrite, kAppendIfAbsent, kPassThrough };
+  ServerHeader server_header = ServerHeader::kOverwrite;
+  std::string server_name = "envoy";
+  std::string via;  ///< empty: none
+  bool generate_request_id = true;
+  bool preserve_external_request_id = false;
+  bool always_set_request_id_in_response = false;
+  bool add_user_agent = false;  ///< sets x-envoy-downstream-service-cluster, as Envoy's add_user_agent
+  std::string service_cluster;  ///< of the bootstrap's node
+  std::string service_node;
+  /// The forwarded certificate field of a client without a certificate is always removed unless this is set
+  /// (forward_client_cert_details: ALWAYS_FORWARD_ONLY).
+  bool forward_client_cert = false;
+  bool suppress_envoy_headers = false;  ///< the router filter's
+
+  bool websocket = false;  ///< upgrade_configs holds "websocket"
+  bool connect = false;    ///< upgrade_configs holds "CONNECT"
+
+  std::shared_ptr<report::HttpCell> cell;
+};
+
+struct FilterChain {
+  std::string name;
+  HttpConnectionManager http;  ///< tcp_proxy becomes a second alternative
+};
+
+struct Listener {
+  std::string name;
+  std::vector<SocketAddress> addresses;  ///< address and additional_addresses; unspecified: all of the ports' addresses
+  std::uint32_t buffer_limit_bytes = limits::kDefaultConnectionBufferBytes;
+  FilterChain chain;
+  std::uint64_t content_hash = 0;  ///< equal content, equal hash: what decides whether a listener is replaced
+  std::shared_ptr<report::ListenerCell> cell;
+};
+
+}  // namespace millrace::config

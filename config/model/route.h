@@ -1,0 +1,135 @@
+// Routes: which cluster, or which answer, a request gets. Plain, immutable, shared by all workers.
+// Source: envoy.config.route.v3. What is compiled here (regexes, formats) was compiled by config/compile.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "config/model/format.h"
+#include "config/model/matcher.h"
+#include "dataplane/base/time.h"
+
+namespace millrace::config {
+
+/// envoy.config.core.v3.HeaderValueOption
+struct HeaderMutation {
+  enum class Action : std::uint8_t { kAppendIfExistsOrAdd, kAddIfAbsent, kOverwriteIfExistsOrAdd, kOverwriteIfExists };
+  std::string name;  ///< lower case
+  Format value;
+  Action action = Action::kAppendIfExistsOrAdd;
+  bool keep_empty_value = false;
+};
+
+/// What one level (route configuration, virtual host, route, weighted cluster) does to header fields.
+struct HeaderMutations {
+  std::vector<HeaderMutation> request_add;
+  std::vector<std::string> request_remove;
+  std::vector<HeaderMutation> response_add;
+  std::vector<std::string> response_remove;
+};
+
+struct PathMatcher {
+  enum class Kind : std::uint8_t { kPrefix, kExact, kPathSeparatedPrefix, kRegex };
+  Kind kind = Kind::kPrefix;
+  std::string text;
+  bool case_sensitive = true;
+  Regex regex;
+};
+
+struct RouteMatch {
+  PathMatcher path;
+  std::vector<HeaderMatcher> headers;
+  std::vector<QueryParameterMatcher> query_parameters;
+  std::optional<Fraction> runtime_fraction;
+};
+
+/// A regex and its substitution (RE2 rewrite syntax): envoy.type.matcher.v3.RegexMatchAndSubstitute.
+struct RegexRewrite {
+  Regex regex;
+  std::string substitution;
+};
+
+struct WeightedCluster {
+  std::string name;
+  std::uint32_t weight = 0;
+  HeaderMutations headers;
+  std::string host_rewrite;  ///< empty: none
+};
+
+/// envoy.config.route.v3.RouteAction
+struct ForwardAction {
+  std::vector<WeightedCluster> clusters;  ///< one, or several by weight
+  std::uint64_t total_weight = 0;
+  std::uint16_t cluster_not_found_status = 503;
+  std::optional<std::string> prefix_rewrite;
+  std::optional<RegexRewrite> regex_rewrite;
+  std::string host_rewrite_literal;  ///< empty: none
+  std::string host_rewrite_header;   ///< lower case; empty: none
+  bool append_x_forwarded_host = false;
+  Duration timeout = Duration::seconds(15);  ///< zero: none
+  std::optional<Duration> idle_timeout;      ///< replaces the connection manager's stream_idle_timeout; zero: none
+  std::optional<bool> websocket;             ///< replaces the connection manager's upgrade_configs for "websocket"
+};
+
+/// envoy.config.route.v3.RedirectAction
+struct RedirectAction {
+  std::uint16_t status = 301;
+  std::string scheme;  ///< empty: keep
+  std::string host;    ///< empty: keep
+  std::optional<std::uint16_t> port;
+  std::optional<std::string> path;
+  std::optional<std::string> prefix_rewrite;
+  std::optional<RegexRewrite> regex_rewrite;
+  bool strip_query = false;
+};
+
+/// envoy.config.route.v3.DirectResponseAction
+struct DirectResponse {
+  std::uint16_t status = 200;
+  std::string body;
+};
+
+struct Route {
+  std::string name;
+  RouteMatch match;
+  std::variant<ForwardAction, RedirectAction, DirectResponse> action;
+  HeaderMutations headers;
+};
+
+struct VirtualHost {
+  std::string name;
+  std::vector<std::string> domains;  ///< lower case; "*", "*.suffix", "prefix.*" or exact
+  std::vector<Route> routes;         ///< the first that matches
+  HeaderMutations headers;
+  enum class RequireTls : std::uint8_t { kNone, kExternalOnly, kAll } require_tls = RequireTls::kNone;
+  bool include_request_attempt_count = false;
+};
+
+/// envoy.config.route.v3.RouteConfiguration with its domain index (config/compile/route_table.h builds it).
+struct RouteTable {
+  std::string name;
+  std::vector<VirtualHost> virtual_hosts;
+  HeaderMutations headers;
+  bool ignore_port_in_host = false;
+  bool most_specific_header_mutations_wins = false;
+
+  /// Lets find() look up by a view without making a string.
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  };
+  template <typename T>
+  using ByText = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+  /// Indices into virtual_hosts. Wildcards are kept by the length of what follows or precedes "*", longest first.
+  ByText<std::uint32_t> exact_domains;
+  std::vector<std::pair<std::size_t, ByText<std::uint32_t>>> suffix_domains;
+  std::vector<std::pair<std::size_t, ByText<std::uint32_t>>> prefix_domains;
+  std::optional<std::uint32_t> default_domain;
+};
+
+}  // namespace millrace::config

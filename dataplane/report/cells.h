@@ -1,0 +1,52 @@
+// Cells: what outlives a configuration snapshot, per listener, connection manager, cluster and endpoint. Made by the agent, keyed
+// by name and address; a block per worker, so that workers never write the same line; any thread may read and add up.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/addresses.h"
+#include "dataplane/report/counter.h"
+#include "dataplane/report/histogram.h"
+#include "dataplane/report/stats.def"
+
+namespace millrace::report {
+
+#define MR_DECLARE_COUNTER(name) Counter name;
+#define MR_DECLARE_GAUGE(name) Gauge name;
+#define MR_DECLARE_HISTOGRAM(name) Histogram name;
+struct alignas(64) ListenerStats {
+  MR_LISTENER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) HttpStats {
+  MR_HTTP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) ClusterStats {
+  MR_CLUSTER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) EndpointStats {
+  MR_ENDPOINT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+#undef MR_DECLARE_COUNTER
+#undef MR_DECLARE_GAUGE
+#undef MR_DECLARE_HISTOGRAM
+
+/// `id` is small and stable for the life of the process: workers index their pools by it.
+template <typename Stats>
+struct Cell {
+  Cell(std::uint32_t cell_id, std::string cell_name, std::size_t workers)
+      : id(cell_id), name(std::move(cell_name)), per_worker(workers) {}
+
+  const std::uint32_t id;
+  const std::string name;
+  std::vector<Stats> per_worker;
+};
+
+using ListenerCell = Cell<ListenerStats>;  ///< named by address, as in Envoy: "0.0.0.0_80"
+using HttpCell = Cell<HttpStats>;          ///< named by stat_prefix
+using ClusterCell = Cell<ClusterStats>;
+using EndpointCell = Cell<EndpointStats>;  ///< named "cluster|address"
+
+}  // namespace millrace::report
