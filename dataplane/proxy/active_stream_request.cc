@@ -1,0 +1,236 @@
+// What becomes of a request: from its head to the choice of an endpoint, then its body towards the upstream.
+#include <new>
+
+#include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/cluster_runtime.h"
+#include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/listener_runtime.h"
+#include "dataplane/proxy/policy/path.h"
+#include "dataplane/proxy/policy/request_headers.h"
+#include "dataplane/proxy/policy/route_matcher.h"
+#include "dataplane/proxy/runtime.h"
+
+namespace millrace::proxy {
+
+void ActiveStream::on_request(http::RequestHead& head, bool end_stream, Instant now) {
+  if (phase_ != Phase::kHead) return;  // a timeout has answered already
+  phase_ = Phase::kWaiting;
+  request_ = &head;
+  info_.request = &head;
+  timeouts_.disarm(StreamTimeouts::Kind::kHeaders);
+  timeouts_.touch(now);
+  if (end_stream) {
+    request_ended_ = true;
+    info_.request_received = now;
+    timeouts_.disarm(StreamTimeouts::Kind::kRequest);
+  }
+  process_head(now);
+}
+
+void ActiveStream::process_head(Instant now) {
+  if (!prepare(now) || !find_route(now)) return;
+  act_on_route(now);
+}
+
+// Checks, defaults and who the client is.
+bool ActiveStream::prepare(Instant now) {
+  const RequestOutcome outcome = prepare_request(http(), *request_, info_, runtime_.context.rng);
+  if (outcome.continues()) return true;
+  if (outcome.reply.details == reply_of(LocalReplyReason::kPathRejected).details) {
+    (outcome.reply.status < 400 ? stats().downstream_rq_redirected_with_normalized_path
+                                : stats().downstream_rq_failed_path_normalization)
+        .add();
+  } else if (outcome.reply.details == reply_of(LocalReplyReason::kAbsolutePath).details) {
+    stats().downstream_rq_non_relative_path.add();
+  }
+  reply(outcome.reply, now);
+  return false;
+}
+
+bool ActiveStream::find_route(Instant now) {
+  stats().rq_total.add();
+  const config::RouteTable* table = http().routes.get();
+  const config::VirtualHost* host = table == nullptr ? nullptr : find_virtual_host(*table, request_->authority);
+  if (host != nullptr) {
+    info_.virtual_host = host;
+    if (needs_tls_redirect(*host, *request_)) {
+      LocalReply answer = reply_of(LocalReplyReason::kTlsRedirect);
+      answer.location = tls_redirect_location(*request_, arena_);
+      stats().rq_redirect.add();
+      reply(answer.location.data() == nullptr ? reply_of(LocalReplyReason::kOverloaded) : answer, now);
+      return false;
+    }
+    info_.route = proxy::find_route(*host, *request_, {runtime_.worker(), runtime_.context.rng});
+  }
+  if (info_.route == nullptr) {
+    stats().no_route.add();
+    reply(LocalReplyReason::kNoRoute, now);
+    return false;
+  }
+  levels_ = {.table = table, .virtual_host = host, .route = info_.route, .cluster = nullptr};
+  return true;
+}
+
+void ActiveStream::act_on_route(Instant now) {
+  const auto& action = info_.route->action;
+  if (const auto* forward_action = std::get_if<config::ForwardAction>(&action)) {
+    forward(*forward_action, now);
+  } else if (const auto* direct = std::get_if<config::DirectResponse>(&action)) {
+    stats().rq_direct_response.add();
+    reply(reply_of(*direct), now);
+  } else {
+    stats().rq_redirect.add();
+    reply(redirect_reply(*info_.route, *request_, runtime_.worker(), arena_), now);
+  }
+}
+
+void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
+  if (!admit_upgrade(action, now) || !choose_endpoint(action, now)) return;
+  response_timeout_ = take_response_timeout(action, *request_);
+  const ForwardContext context{http(), levels_, response_timeout_, runtime_.worker(), environment()};
+  info_.attempts = 1;
+  if (!prepare_forward(context, *request_, info_)) {
+    reply(LocalReplyReason::kOverloaded, now);
+    return;
+  }
+  if (!answer_expectation(now)) return;
+  if (action.idle_timeout) timeouts_.arm(StreamTimeouts::Kind::kIdle, *action.idle_timeout, now);
+  if (request_ended_) timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
+  upstream_.start(*pool_, now);
+}
+
+bool ActiveStream::admit_upgrade(const config::ForwardAction& action, Instant now) {
+  if (request_->upgrade.empty()) return true;
+  if (!upgrade_allowed(http(), action, *request_)) {
+    stats().downstream_rq_ws_on_non_ws_route.add();
+    reply(LocalReplyReason::kUpgradeRefused, now);
+    return false;
+  }
+  upgrading_ = true;
+  stats().downstream_cx_upgrades_total.add();
+  stats().downstream_cx_upgrades_active.add();
+  return true;
+}
+
+bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant now) {
+  levels_.cluster = choose_cluster(action, runtime_.context.rng);
+  ClusterRuntime* cluster =
+      levels_.cluster == nullptr ? nullptr : runtime_.clusters.find(*runtime_.snapshot, levels_.cluster->name);
+  if (cluster == nullptr) {
+    stats().no_cluster.add();
+    LocalReply answer = reply_of(LocalReplyReason::kNoCluster);
+    answer.status = action.cluster_not_found_status;
+    reply(answer, now);
+    return false;
+  }
+  cluster_ = cluster;
+  cluster_->pin();
+  info_.cluster = cluster_->name();
+  pool_ = cluster_->choose();
+  if (pool_ == nullptr) {
+    cluster_->stats().upstream_cx_none_healthy.add();
+    reply(LocalReplyReason::kNoHealthyUpstream, now);
+    return false;
+  }
+  pool_->pin();
+  info_.upstream_remote = pool_->address();
+  return true;
+}
+
+// RFC 9110 10.1.1. As Envoy does, the gateway answers the expectation itself and does not pass it on; but only for a request that
+// it is going to forward.
+bool ActiveStream::answer_expectation(Instant now) {
+  if (!http::list_contains(request_->headers.value(http::HeaderId::kExpect), "100-continue")) return true;
+  request_->headers.remove(http::HeaderId::kExpect);
+  if (request_ended_) return true;
+  http::ResponseHead proceed(arena_, 0);
+  proceed.status = 100;
+  if (connection_.send([&](http::ServerCodec& codec) { return codec.send_response(id_, proceed, false); })) {
+    count_status(100);
+    return true;
+  }
+  reset_downstream(now);
+  return false;
+}
+
+void ActiveStream::on_upstream_ready(const SocketAddress& local, Instant now) {
+  info_.upstream_local = local;
+  const bool head_only = request_ended_ && request_body_.empty() && request_trailers_ == nullptr;
+  if (!upstream_.send_head(*request_, head_only, now)) {
+    upstream_.cancel(now);
+    on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
+    return;
+  }
+  if (head_only) {
+    request_sent_ = true;
+    info_.upstream_request_sent = now;
+  } else {
+    push_request(now);
+  }
+}
+
+void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant now) {
+  info_.bytes_received += data.size();
+  timeouts_.touch(now);
+  const bool wanted = phase_ == Phase::kWaiting || phase_ == Phase::kResponding || (phase_ == Phase::kComplete && switched_);
+  if (!wanted || request_sent_) {
+    connection_.consumed(id_, data.size());  // nobody waits for it any more
+    data.clear();
+  } else {
+    request_body_.append(std::move(data));
+  }
+  if (end_stream) {
+    end_of_request(now);
+  } else {
+    push_request(now);
+  }
+}
+
+void ActiveStream::on_request_trailers(http::HeaderMap& trailers, Instant now) {
+  request_trailers_ = &trailers;
+  end_of_request(now);
+}
+
+void ActiveStream::end_of_request(Instant now) {
+  if (request_ended_) return;
+  request_ended_ = true;
+  info_.request_received = now;
+  timeouts_.disarm(StreamTimeouts::Kind::kRequest);
+  timeouts_.touch(now);
+  if (upstream_.is_active() && !switched_) timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
+  push_request(now);
+}
+
+// Passes on what the upstream takes; what it does not take stays here, is not consumed() at the client's codec, and so holds the
+// client back.
+void ActiveStream::push_request(Instant now) {
+  if (upstream_.is_open() && !request_sent_) {
+    const std::size_t before = request_body_.size();
+    const bool ends = request_ended_ && request_trailers_ == nullptr;
+    bool sent = true;
+    if (before > 0 || ends) sent = upstream_.send_data(request_body_, ends, now);
+    connection_.consumed(id_, before - request_body_.size());
+    if (sent && request_ended_ && request_body_.empty()) {
+      request_sent_ = true;
+      info_.upstream_request_sent = now;
+      if (request_trailers_ != nullptr) sent = upstream_.send_trailers(*request_trailers_, now);
+    }
+    if (!sent) {
+      upstream_.cancel(now);
+      on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
+      return;
+    }
+  }
+  const bool paused = request_body_.size() >= runtime_.buffer_limit(version_.listener().buffer_limit_bytes);
+  if (paused == request_paused_) return;
+  request_paused_ = paused;
+  (paused ? stats().downstream_flow_control_paused_reading_total : stats().downstream_flow_control_resumed_reading_total).add();
+}
+
+void ActiveStream::on_upstream_credit(Instant now) {
+  timeouts_.touch(now);
+  push_request(now);
+}
+
+}  // namespace millrace::proxy

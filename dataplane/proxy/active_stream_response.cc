@@ -1,0 +1,208 @@
+// The response: from the upstream or our own, its head finished, its body passed on as fast as the client takes it.
+#include <new>
+#include <utility>
+
+#include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/cluster_runtime.h"
+#include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/listener_runtime.h"
+#include "dataplane/proxy/policy/response_headers.h"
+#include "dataplane/proxy/runtime.h"
+
+namespace millrace::proxy {
+namespace {
+
+/// Fields of a local reply; routes may add more.
+constexpr std::size_t kLocalReplyFields = 64;
+
+}  // namespace
+
+// RFC 9110 15.2: a proxy forwards interim responses, but for the 100 that it has answered by itself.
+void ActiveStream::on_upstream_informational(http::ResponseHead& head, Instant now) {
+  timeouts_.touch(now);
+  if (phase_ != Phase::kWaiting || head.status == 100) return;
+  if (connection_.send([&](http::ServerCodec& codec) { return codec.send_response(id_, head, false); })) {
+    count_status(head.status);
+  } else {
+    reset_downstream(now);
+  }
+}
+
+void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_stream, Instant now) {
+  if (phase_ != Phase::kWaiting) return;
+  timeouts_.touch(now);
+  timeouts_.disarm(StreamTimeouts::Kind::kRequest);
+  info_.upstream_response_started = now;
+  info_.response_code_details = "via_upstream";
+  response_ended_ = end_stream;
+  if (upgrading_) {
+    switched_ = head.status == 101 || (request_->upgrade == "CONNECT" && head.status / 100 == 2);
+    if (switched_)
+      timeouts_.disarm(StreamTimeouts::Kind::kRoute);
+    else
+      request_sent_ = true;  // an Upgrade that was refused has no body
+  }
+  const Instant sent = info_.upstream_request_sent.is_never() ? info_.start : info_.upstream_request_sent;
+  if (!prepare_upstream_response(http(), levels_, head, info_, now - sent, environment())) {
+    upstream_.cancel(now);
+    reply(LocalReplyReason::kOverloaded, now);
+    return;
+  }
+  send_head(head, end_stream, now);
+}
+
+// The connection manager's part, for every final response.
+void ActiveStream::send_head(http::ResponseHead& head, bool end_stream, Instant now) {
+  const std::string_view date = runtime_.date.text(runtime_.wall_nanoseconds(now));
+  info_.response = &head;
+  info_.response_code = head.status;
+  phase_ = Phase::kResponding;
+  if (!prepare_response(http(), request_, head, date)) {
+    info_.flags.set(ResponseFlag::kOverloadManager);
+    reset_downstream(now);
+    return;
+  }
+  waiting_head_ = &head;
+  head_ends_response_ = end_stream;
+  push_head(now);
+}
+
+// A head waits for credit as a body does: or a client that pipelines and never reads would fill our memory with answers.
+void ActiveStream::push_head(Instant now) {
+  if (waiting_head_ == nullptr || connection_.send_credit(id_) == 0) return;
+  const http::ResponseHead& head = *std::exchange(waiting_head_, nullptr);
+  if (!connection_.send([&](http::ServerCodec& codec) { return codec.send_response(id_, head, head_ends_response_); })) {
+    info_.flags.set(ResponseFlag::kOverloadManager);
+    reset_downstream(now);
+    return;
+  }
+  count_status(head.status);
+  if (head_ends_response_) complete_response(now);
+}
+
+void ActiveStream::on_upstream_data(stream::Chain& data, bool end_stream, Instant now) {
+  if (phase_ != Phase::kResponding) {
+    upstream_.consumed(data.size());
+    data.clear();
+    return;
+  }
+  timeouts_.touch(now);
+  response_body_.append(std::move(data));
+  response_ended_ = end_stream;
+  push_response(now);
+}
+
+void ActiveStream::on_upstream_trailers(http::HeaderMap& trailers, Instant now) {
+  response_trailers_ = &trailers;
+  info_.response_trailers = &trailers;
+  response_ended_ = true;
+  push_response(now);
+}
+
+// Passes on what the client takes; what it does not take stays here, is not consumed() at the upstream's codec, and so holds the
+// upstream back.
+void ActiveStream::push_response(Instant now) {
+  if (phase_ != Phase::kResponding || waiting_head_ != nullptr) return;
+  const std::size_t before = response_body_.size();
+  const bool ends = response_ended_ && response_trailers_ == nullptr;
+  bool sent = true;
+  if (before > 0 || ends) {
+    sent = connection_.send([&](http::ServerCodec& codec) { return codec.send_data(id_, response_body_, ends); });
+  }
+  const std::size_t taken = before - response_body_.size();
+  info_.bytes_sent += taken;
+  upstream_.consumed(taken);
+  const bool complete = sent && response_ended_ && response_body_.empty();
+  if (complete && response_trailers_ != nullptr) {
+    sent = connection_.send([&](http::ServerCodec& codec) { return codec.send_trailers(id_, *response_trailers_); });
+  }
+  if (!sent) {
+    reset_downstream(now);
+    return;
+  }
+  if (complete) complete_response(now);
+  if (cluster_ == nullptr) return;
+  const bool paused = response_body_.size() >= runtime_.buffer_limit(cluster_->config().buffer_limit_bytes);
+  if (paused == response_paused_) return;
+  response_paused_ = paused;
+  auto& cluster = cluster_->stats();
+  (paused ? cluster.upstream_flow_control_paused_reading_total : cluster.upstream_flow_control_resumed_reading_total).add();
+}
+
+void ActiveStream::on_send_credit(Instant now) {
+  if (phase_ != Phase::kResponding) return;
+  timeouts_.touch(now);
+  push_head(now);
+  if (!response_body_.empty()) push_response(now);
+}
+
+// All of the response is with the codec. The request may still be arriving (unless switched, the codec then closes), and an
+// opaque stream lives until the other direction has ended, too.
+void ActiveStream::complete_response(Instant now) {
+  phase_ = Phase::kComplete;
+  info_.response_sent = now;
+  if (!switched_) timeouts_.disarm_all();
+}
+
+// An answer of our own, in place of whatever the upstream might still say. When a response has begun there is only one way left
+// to tell the client that it is not the whole one.
+void ActiveStream::reply(LocalReply answer, Instant now) {
+  if (is_settled()) return;
+  upstream_.cancel(now);
+  if (answer.flag) info_.flags.set(*answer.flag);
+  info_.response_code_details = answer.details;
+  if (phase_ == Phase::kResponding || phase_ == Phase::kComplete) {
+    reset_downstream(now);
+    return;
+  }
+  connection_.consumed(id_, request_body_.size());
+  request_body_.clear();
+  void* memory = arena_.allocate(sizeof(http::ResponseHead), alignof(http::ResponseHead));
+  if (memory == nullptr) {
+    reset_downstream(now);
+    return;
+  }
+  auto& head = *::new (memory) http::ResponseHead(arena_, kLocalReplyFields);
+  bool built = write_local_reply(answer, head);
+  if (built && info_.flags.has(ResponseFlag::kUpstreamOverflow))
+    built = head.headers.add_reference(http::HeaderId::kXEnvoyOverloaded, "true");
+  if (built && levels_.route != nullptr) built = apply_response_mutations(levels_, head, info_, environment());
+  if (built && !answer.body.empty()) built = response_body_.append_copy(answer.body);
+  if (!built) {
+    reset_downstream(now);
+    return;
+  }
+  const bool is_head = request_ != nullptr && request_->method == "HEAD";
+  if (is_head) response_body_.clear();
+  response_ended_ = true;
+  send_head(head, response_body_.empty(), now);
+  push_response(now);
+}
+
+void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) {
+  if (is_settled()) return;
+  const UpstreamFailureRow& row = row_of(failure);
+  info_.flags.set(row.flag);
+  info_.upstream_transport_failure = transport_failure;
+  if (phase_ == Phase::kResponding || phase_ == Phase::kComplete) {
+    info_.response_code_details = row.after;
+    reset_downstream(now);
+    return;
+  }
+  LocalReply answer;
+  answer.status = row.status;
+  answer.body = upstream_reset_body(
+      row.text, row.flag == ResponseFlag::kUpstreamConnectionFailure ? transport_failure : std::string_view(), arena_);
+  answer.details = row.before;
+  reply(answer, now);
+}
+
+void ActiveStream::reset_downstream(Instant now) {
+  if (phase_ == Phase::kOver) return;
+  stats().downstream_rq_tx_reset.add();
+  connection_.reset_stream(*this);
+  finish(now);
+}
+
+}  // namespace millrace::proxy

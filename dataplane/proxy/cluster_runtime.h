@@ -1,0 +1,66 @@
+// A cluster as one worker runs it: the load balancer over the endpoints of the current configuration, a connection pool per
+// endpoint, the counts that limits look at. Lives as long as the cluster is configured and then as long as anything uses it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "config/model/cluster.h"
+#include "dataplane/base/time.h"
+#include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/lb/load_balancer.h"
+
+namespace millrace::proxy {
+
+struct Runtime;
+
+class ClusterRuntime {
+ public:
+  ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::Cluster> config, Instant now);
+  ClusterRuntime(const ClusterRuntime&) = delete;
+  ClusterRuntime& operator=(const ClusterRuntime&) = delete;
+
+  /// Takes over a new version: pools of endpoints that stay keep their connections.
+  void update(std::shared_ptr<const config::Cluster> config, Instant now);
+  /// The cluster is gone from the configuration.
+  void retire(Instant now);
+  /// No connections, no requests: may be destroyed.
+  [[nodiscard]] bool is_unused() const;
+
+  /// The pool of the endpoint that the next request goes to; null when there is no healthy one.
+  [[nodiscard]] ConnectionPool* choose();
+
+  [[nodiscard]] const config::Cluster& config() const { return *config_; }
+  [[nodiscard]] bool is_current(const std::shared_ptr<const config::Cluster>& config) const { return config_ == config; }
+  /// Lives as long as this object.
+  [[nodiscard]] std::string_view name() const { return cell_->name; }
+  [[nodiscard]] report::ClusterStats& stats() { return stats_; }
+
+  // Kept by its pools.
+  [[nodiscard]] std::size_t connections() const { return static_cast<std::size_t>(connections_); }
+  [[nodiscard]] std::size_t pending_requests() const { return static_cast<std::size_t>(pending_); }
+  void add_connections(int change) { connections_ += change; }
+  void add_pending(int change) { pending_ += change; }
+
+  // Streams that refer to it.
+  void pin() { ++pins_; }
+  void unpin() { --pins_; }
+
+ private:
+  void follow_endpoints(Instant now);
+
+  Runtime& runtime_;
+  std::shared_ptr<const config::Cluster> config_;
+  std::shared_ptr<report::ClusterCell> cell_;
+  report::ClusterStats& stats_;
+  std::vector<std::unique_ptr<ConnectionPool>> pools_;  // those of endpoints that are gone included, until they are empty
+  std::vector<ConnectionPool*> by_endpoint_;            // as config_->endpoints
+  LoadBalancer balancer_;
+  std::ptrdiff_t connections_ = 0;
+  std::ptrdiff_t pending_ = 0;
+  std::size_t pins_ = 0;
+};
+
+}  // namespace millrace::proxy

@@ -1,0 +1,29 @@
+// The clusters of one worker, by the number of their cells, so that finding one costs no hashing and outlives snapshots.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "config/model/snapshot.h"
+#include "dataplane/base/time.h"
+#include "dataplane/proxy/cluster_runtime.h"
+
+namespace millrace::proxy {
+
+class ClusterTable {
+ public:
+  explicit ClusterTable(Runtime& runtime) : runtime_(runtime) {}
+
+  void apply(const config::Snapshot& snapshot, Instant now);
+  /// The cluster of that name in the snapshot applied last; null when there is none.
+  [[nodiscard]] ClusterRuntime* find(const config::Snapshot& snapshot, std::string_view name) const;
+
+ private:
+  void sweep();
+
+  Runtime& runtime_;
+  std::vector<std::unique_ptr<ClusterRuntime>> by_cell_;
+  std::vector<std::unique_ptr<ClusterRuntime>> retired_;
+};
+
+}  // namespace millrace::proxy

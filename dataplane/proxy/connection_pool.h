@@ -1,0 +1,78 @@
+// The connections of one worker to one endpoint, and the requests that wait for one.
+//
+// A request takes the idle connection that was used last (the others can age and close); if there is none it queues and, unless
+// enough connections are on their way, opens one. A connection that becomes free serves the queue before it goes idle. A failed
+// attempt to connect fails every request in the queue, as in Envoy: what waits there must not wait for ever.
+// There is no retry on a connection that the origin closed while our request was on its way (Envoy retries only by policy): idle
+// connections are watched instead, and one with anything to read, an end included, is never handed out.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "config/model/cluster.h"
+#include "dataplane/base/intrusive_list.h"
+#include "dataplane/proxy/upstream_connection.h"
+#include "dataplane/proxy/upstream_request.h"
+
+namespace millrace::proxy {
+
+class ClusterRuntime;
+
+class ConnectionPool {
+ public:
+  ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint);
+  ~ConnectionPool();
+  ConnectionPool(const ConnectionPool&) = delete;
+  ConnectionPool& operator=(const ConnectionPool&) = delete;
+
+  /// Connects `request` now, queues it, or fails it.
+  void request(UpstreamRequest& request, Instant now);
+  /// A queued request is given up.
+  void cancel(UpstreamRequest& request);
+  /// The endpoint is gone from the configuration: idle connections close, those in use do when they become free.
+  void retire(Instant now);
+  void revive() { retired_ = false; }
+  [[nodiscard]] bool is_retired() const { return retired_; }
+  /// No connection and no request: may be destroyed.
+  [[nodiscard]] bool is_unused() const { return connections_ == 0 && pending_count_ == 0 && pins_ == 0; }
+  // Connections that wait for burial and streams that chose the endpoint refer to it.
+  void pin() { ++pins_; }
+  void unpin() { --pins_; }
+
+  [[nodiscard]] const SocketAddress& address() const { return address_; }
+  [[nodiscard]] const report::EndpointCell& cell() const { return *cell_; }
+  [[nodiscard]] const config::Cluster& config() const;
+  [[nodiscard]] report::ClusterStats& cluster_stats() const;
+  [[nodiscard]] report::EndpointStats& endpoint_stats() const { return stats_; }
+
+  // From its connections.
+  void on_connected(UpstreamConnection& connection, Instant now);
+  void on_connect_failed(UpstreamConnection& connection, UpstreamFailure failure, std::string_view transport_failure,
+                         Instant now);
+  /// The connection could take a request (again).
+  void on_available(UpstreamConnection& connection, Instant now);
+  /// The connection is out of the pool: it closes.
+  void on_leaving(UpstreamConnection& connection, Instant now);
+
+ private:
+  UpstreamConnection* take_idle();
+  void open_connections(Instant now);
+  void fail_pending(UpstreamFailure failure, std::string_view transport_failure, Instant now);
+  void leave_queue(UpstreamRequest& request);
+
+  Runtime& runtime_;
+  ClusterRuntime& cluster_;
+  const SocketAddress address_;
+  std::shared_ptr<report::EndpointCell> cell_;
+  report::EndpointStats& stats_;
+  IntrusiveList<UpstreamConnection, IdleTag> idle_;  // the last used first
+  IntrusiveList<UpstreamRequest, PendingTag> pending_;
+  std::size_t pending_count_ = 0;
+  std::size_t connecting_ = 0;
+  std::size_t connections_ = 0;  // connecting_ included
+  std::size_t pins_ = 0;
+  bool retired_ = false;
+};
+
+}  // namespace millrace::proxy

@@ -1,0 +1,166 @@
+#include "dataplane/proxy/policy/format.h"
+
+#include <algorithm>
+
+#include "config/model/route.h"
+#include "dataplane/base/assert.h"
+#include "dataplane/proxy/policy/local_reply.h"
+#include "dataplane/proxy/policy/text_writer.h"
+
+namespace millrace::proxy {
+namespace {
+
+using config::FormatCommand;
+
+// Where a value may be missing; put() writes it or the text that stands for a missing one.
+class Element {
+ public:
+  Element(TextWriter& out, const StreamInfo& info, const FormatEnvironment& environment)
+      : out_(out), info_(info), environment_(environment) {}
+
+  void put(const config::FormatElement& element);
+
+ private:
+  void missing() { out_.put(environment_.missing); }
+  void text(std::string_view value) { value.empty() ? missing() : out_.put(value); }
+  /// Milliseconds between two instants; missing while one has not happened.
+  void milliseconds(Instant from, Instant to) {
+    if (from.is_never() || to.is_never() || to < from) return missing();
+    out_.put_number(static_cast<std::uint64_t>((to - from).to_milliseconds()));
+  }
+  void address(const SocketAddress& value) { value.port == 0 && value.ip.is_unspecified() ? missing() : out_.put_address(value); }
+  void request_field(const config::FormatElement& element);
+  bool put_request_field(std::string_view name);
+  void field(const http::HeaderMap* headers, const config::FormatElement& element);
+  void flags(bool long_names);
+  void protocol();
+
+  TextWriter& out_;
+  const StreamInfo& info_;
+  const FormatEnvironment& environment_;
+};
+
+bool Element::put_request_field(std::string_view name) {
+  const http::RequestHead& head = *info_.request;
+  if (name.starts_with(':') || name == "host") {
+    const std::string_view value = name == ":method"                        ? head.method
+                                   : name == ":path"                        ? head.path
+                                   : name == ":scheme"                      ? head.scheme
+                                   : name == ":authority" || name == "host" ? head.authority
+                                                                            : std::string_view();
+    out_.put(value);
+    return !value.empty();
+  }
+  const http::HeaderField* found = head.headers.find(name);
+  if (found != nullptr) out_.put(found->value);
+  return found != nullptr;
+}
+
+void Element::request_field(const config::FormatElement& element) {
+  if (info_.request == nullptr) return missing();
+  if (put_request_field(element.text)) return;
+  if (element.alternative.empty() || !put_request_field(element.alternative)) missing();
+}
+
+void Element::field(const http::HeaderMap* headers, const config::FormatElement& element) {
+  if (headers == nullptr) return missing();
+  const http::HeaderField* found = headers->find(element.text);
+  if (found == nullptr && !element.alternative.empty()) found = headers->find(element.alternative);
+  found == nullptr ? missing() : out_.put(found->value);
+}
+
+void Element::flags(bool long_names) {
+  char text[512];
+  const std::size_t size = format_flags(info_.flags, long_names, text);
+  info_.flags.any() ? out_.put({text, size}) : missing();
+}
+
+void Element::protocol() {
+  if (info_.request == nullptr) return missing();
+  switch (info_.request->version) {
+    case http::Version::kHttp10: return out_.put("HTTP/1.0");
+    case http::Version::kHttp11: return out_.put("HTTP/1.1");
+    case http::Version::kHttp2: return out_.put("HTTP/2");
+  }
+}
+
+void Element::put(const config::FormatElement& element) {
+  switch (element.command) {
+    case FormatCommand::kLiteral: return out_.put(element.text);
+    case FormatCommand::kStartTime: {
+      char time[256];
+      return out_.put({time, format_time(info_.start_wall_nanoseconds, element.text, time)});
+    }
+    case FormatCommand::kReq: return request_field(element);
+    case FormatCommand::kResp: {
+      if (element.text == ":status") return info_.response_code == 0 ? missing() : out_.put_number(info_.response_code);
+      return field(info_.response == nullptr ? nullptr : &info_.response->headers, element);
+    }
+    case FormatCommand::kTrailer: return field(info_.response_trailers, element);
+    case FormatCommand::kProtocol: return protocol();
+    case FormatCommand::kResponseCode: return out_.put_number(info_.response_code);
+    case FormatCommand::kResponseCodeDetails: return text(info_.response_code_details);
+    case FormatCommand::kResponseFlags: return flags(false);
+    case FormatCommand::kResponseFlagsLong: return flags(true);
+    case FormatCommand::kBytesReceived: return out_.put_number(info_.bytes_received);
+    case FormatCommand::kBytesSent: return out_.put_number(info_.bytes_sent);
+    case FormatCommand::kDuration: return milliseconds(info_.start, info_.response_sent);
+    case FormatCommand::kRequestDuration: return milliseconds(info_.start, info_.request_received);
+    case FormatCommand::kResponseDuration: return milliseconds(info_.start, info_.upstream_response_started);
+    case FormatCommand::kResponseTxDuration: return milliseconds(info_.upstream_response_started, info_.response_sent);
+    case FormatCommand::kUpstreamHost: return address(info_.upstream_remote);
+    case FormatCommand::kUpstreamCluster: return text(info_.cluster);
+    case FormatCommand::kUpstreamLocalAddress: return address(info_.upstream_local);
+    case FormatCommand::kUpstreamTransportFailureReason: return text(info_.upstream_transport_failure);
+    case FormatCommand::kUpstreamRequestAttemptCount: return out_.put_number(info_.attempts);
+    case FormatCommand::kDownstreamRemoteAddress: return out_.put_address(info_.downstream_remote);
+    case FormatCommand::kDownstreamRemoteAddressWithoutPort: return out_.put_address(info_.downstream_remote.ip);
+    case FormatCommand::kDownstreamDirectRemoteAddress: return out_.put_address(info_.downstream_direct_remote);
+    case FormatCommand::kDownstreamLocalAddress: return out_.put_address(info_.downstream_local);
+    case FormatCommand::kDownstreamLocalAddressWithoutPort: return out_.put_address(info_.downstream_local.ip);
+    case FormatCommand::kDownstreamLocalPort: return out_.put_number(info_.downstream_local.port);
+    case FormatCommand::kConnectionId: return out_.put_number(info_.connection_id);
+    case FormatCommand::kRouteName: return text(info_.route == nullptr ? std::string_view() : info_.route->name);
+    case FormatCommand::kVirtualHostName:
+      return text(info_.virtual_host == nullptr ? std::string_view() : info_.virtual_host->name);
+    case FormatCommand::kRequestedServerName: return missing();  // no TLS here
+    case FormatCommand::kHostname: return text(environment_.hostname);
+    case FormatCommand::kFilterChainName: return text(info_.filter_chain);
+    case FormatCommand::kStreamId: return out_.put_number(info_.stream_id);
+  }
+}
+
+}  // namespace
+
+std::size_t evaluate(const config::Format& format, const StreamInfo& info, const FormatEnvironment& environment,
+                     std::span<char> out) {
+  TextWriter writer(out);
+  Element each(writer, info, environment);
+  for (const config::FormatElement& element : format.elements) {
+    const std::size_t start = writer.size();
+    each.put(element);
+    if (element.max_length) writer.cut(start + *element.max_length);
+  }
+  return writer.size();
+}
+
+std::string_view evaluate_header_value(const config::Format& format, const StreamInfo& info, const FormatEnvironment& environment,
+                                       Arena& arena) {
+  char buffer[kMaxHeaderValueBytes];
+  const FormatEnvironment here{.hostname = environment.hostname, .missing = ""};
+  const std::size_t size = evaluate(format, info, here, buffer);
+  const auto is_control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; };
+  char* const end = std::remove_if(buffer, buffer + size, is_control);
+  const std::string_view value = trim({buffer, static_cast<std::size_t>(end - buffer)});
+  return value.empty() ? std::string_view("") : arena.copy(value);
+}
+
+std::size_t render_access_log(const config::Format& format, const StreamInfo& info, const FormatEnvironment& environment,
+                              std::span<char> out) {
+  MR_ASSERT(!out.empty());
+  std::size_t size = evaluate(format, info, environment, out.first(out.size() - 1));
+  if (size == 0 || out[size - 1] != '\n') out[size++] = '\n';
+  return size;
+}
+
+}  // namespace millrace::proxy

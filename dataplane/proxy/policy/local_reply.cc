@@ -1,0 +1,110 @@
+#include "dataplane/proxy/policy/local_reply.h"
+
+#include <array>
+
+#include "dataplane/base/assert.h"
+#include "dataplane/proxy/policy/field_tools.h"
+#include "dataplane/proxy/policy/path.h"
+#include "dataplane/proxy/policy/text_writer.h"
+
+namespace millrace::proxy {
+namespace {
+
+constexpr std::array kReplies = {
+#define MR_LOCAL_REPLY(name, status, body, details, flag) LocalReply{status, body, details, {}, flag},
+#include "dataplane/proxy/policy/local_reply.def"
+#undef MR_LOCAL_REPLY
+};
+
+struct FlagNames {
+  std::string_view short_name;
+  std::string_view long_name;
+};
+constexpr std::array kFlags = {
+#define MR_RESPONSE_FLAG(name, short_name, long_name) FlagNames{short_name, long_name},
+#include "dataplane/proxy/response_flag.def"
+#undef MR_RESPONSE_FLAG
+};
+
+constexpr std::array<std::string_view, 1 + 0
+#define MR_PROTOCOL_ERROR(name, status, counter, text) +1
+#include "dataplane/http/protocol_error.def"
+#undef MR_PROTOCOL_ERROR
+                     >
+    kProtocolDetails = {
+        "",
+#define MR_PROTOCOL_ERROR(name, status, counter, text) "http1." counter,
+#include "dataplane/http/protocol_error.def"
+#undef MR_PROTOCOL_ERROR
+};
+
+// Envoy answers with the reason phrase as the body.
+std::string_view protocol_error_body(std::uint16_t status) {
+  switch (status) {
+    case 400: return "Bad Request";
+    case 414: return "URI Too Long";
+    case 426: return "Upgrade Required";
+    case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    case 505: return "HTTP Version Not Supported";
+    default: return "";
+  }
+}
+
+}  // namespace
+
+LocalReply reply_of(LocalReplyReason reason) { return kReplies[static_cast<std::size_t>(reason)]; }
+
+LocalReply reply_of(http::ProtocolError error) {
+  const std::uint16_t status = http::status_of(error);
+  return {.status = status,
+          .body = protocol_error_body(status),
+          .details = kProtocolDetails[static_cast<std::size_t>(error)],
+          .location = {},
+          .flag = ResponseFlag::kDownstreamProtocolError};
+}
+
+LocalReply reply_of(const config::DirectResponse& action) {
+  return {.status = action.status, .body = action.body, .details = "direct_response", .location = {}, .flag = std::nullopt};
+}
+
+LocalReply redirect_reply(const config::Route& route, const http::RequestHead& head, std::uint32_t worker, Arena& arena) {
+  const auto* action = std::get_if<config::RedirectAction>(&route.action);
+  MR_ASSERT(action != nullptr);
+  const std::string_view location = redirect_location(route.match.path, *action, head, worker, arena);
+  if (location.data() == nullptr) return reply_of(LocalReplyReason::kOverloaded);
+  return {.status = action->status, .body = {}, .details = "direct_response", .location = location, .flag = std::nullopt};
+}
+
+std::string_view upstream_reset_body(std::string_view reason, std::string_view transport_failure, Arena& arena) {
+  constexpr std::string_view kStart = "upstream connect error or disconnect/reset before headers. reset reason: ";
+  const std::string_view text = transport_failure.empty()
+                                    ? arena.concat({kStart, reason})
+                                    : arena.concat({kStart, reason, ", transport failure reason: ", transport_failure});
+  return text.data() == nullptr ? kStart.substr(0, kStart.find(". reset")) : text;
+}
+
+bool write_local_reply(const LocalReply& reply, http::ResponseHead& head) {
+  head.status = reply.status;
+  if (!reply.location.empty() && !head.headers.set_copy(http::HeaderId::kLocation, reply.location)) return false;
+  if (reply.body.empty()) return true;
+  std::array<char, kMaxDecimalBytes> digits;
+  return head.headers.set_copy(http::HeaderId::kContentLength, write_decimal(reply.body.size(), digits)) &&
+         head.headers.set_copy(http::HeaderId::kContentType, "text/plain");
+}
+
+std::string_view short_name(ResponseFlag flag) { return kFlags[static_cast<std::size_t>(flag)].short_name; }
+std::string_view long_name(ResponseFlag flag) { return kFlags[static_cast<std::size_t>(flag)].long_name; }
+
+std::size_t format_flags(const ResponseFlags& flags, bool long_names, std::span<char> out) {
+  TextWriter writer(out);
+  for (std::size_t i = 0; i < kFlags.size(); ++i) {
+    if (!flags.has(static_cast<ResponseFlag>(i))) continue;
+    if (writer.size() > 0) writer.put(",");
+    writer.put(long_names ? kFlags[i].long_name : kFlags[i].short_name);
+  }
+  if (!flags.any()) writer.put("-");
+  return writer.size();
+}
+
+}  // namespace millrace::proxy

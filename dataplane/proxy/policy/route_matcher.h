@@ -1,0 +1,44 @@
+// Which virtual host and which route a request belongs to, and which cluster of a weighted route: envoy.config.route.v3.
+// Pure: reads the request head, never changes it. Regexes run in the worker's own RE2 programs (RE2's bounded DFA cache is the
+// one thing here that may allocate).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "config/model/route.h"
+#include "dataplane/base/rng.h"
+#include "dataplane/http/message.h"
+
+namespace millrace::proxy {
+
+struct RouteContext {
+  std::uint32_t worker = 0;  ///< which program of each config::Regex is ours
+  Rng& rng;                  ///< decides runtime_fraction
+};
+
+/// The virtual host of an authority ("host" or "host:port", any case): exact domain, then the longest suffix wildcard
+/// ("*.example.com"), then the longest prefix wildcard ("example.*"), then "*". Null: none, answer 404.
+[[nodiscard]] const config::VirtualHost* find_virtual_host(const config::RouteTable& table, std::string_view authority);
+
+/// The first route of `host` whose conditions all hold; null: none, answer 404.
+[[nodiscard]] const config::Route* find_route(const config::VirtualHost& host, const http::RequestHead& head,
+                                              const RouteContext& context);
+
+/// One of the action's clusters, by weight; null when there is none or all weights are 0.
+[[nodiscard]] const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, Rng& rng);
+
+/// Single conditions, for filters that match too.
+[[nodiscard]] bool matches(const config::StringMatcher& matcher, std::string_view text, std::uint32_t worker);
+[[nodiscard]] bool matches(const config::HeaderMatcher& matcher, const http::RequestHead& head, std::uint32_t worker);
+[[nodiscard]] bool matches(const config::QueryParameterMatcher& matcher, std::string_view path, std::uint32_t worker);
+[[nodiscard]] bool matches(const config::PathMatcher& matcher, std::string_view path, std::uint32_t worker);
+
+/// `path` without query and fragment.
+[[nodiscard]] std::string_view without_query(std::string_view path);
+
+/// The value of a request field by lower-case name, pseudo fields (":method", ":path", ":authority", "host", ":scheme")
+/// included; several fields joined by ",". Null data(): not there.
+[[nodiscard]] std::string_view request_value(const http::RequestHead& head, std::string_view name);
+
+}  // namespace millrace::proxy

@@ -1,0 +1,79 @@
+#include "dataplane/proxy/proxy.h"
+
+#include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/upstream_connection.h"
+
+namespace millrace::proxy {
+
+Runtime::Runtime(const ProxyContext& given)
+    : context(given),
+      chunks(std::min(given.limits.initial_objects, given.limits.small_chunks), given.limits.small_chunks,
+             given.limits.large_chunks),
+      downstream_pool(std::min(given.limits.initial_objects, given.limits.downstream_connections),
+                      given.limits.downstream_connections),
+      stream_pool(std::min(given.limits.initial_objects, given.limits.streams), given.limits.streams),
+      upstream_pool(std::min(given.limits.initial_objects, given.limits.upstream_connections), given.limits.upstream_connections),
+      listeners(*this),
+      clusters(*this) {}
+
+Runtime::~Runtime() { bury(); }
+
+void Runtime::bury() {
+  while (DownstreamConnection* connection = dead_downstreams.pop_front()) downstream_pool.destroy(connection);
+  while (UpstreamConnection* connection = dead_upstreams.pop_front()) upstream_pool.destroy(connection);
+  while (ActiveStream* stream = dead_streams.pop_front()) stream_pool.destroy(stream);
+}
+
+Proxy::Proxy(const ProxyContext& context) : runtime_(std::make_unique<Runtime>(context)) {}
+
+Proxy::~Proxy() = default;
+
+void Proxy::apply(std::shared_ptr<const config::Snapshot> snapshot, Instant now) {
+  runtime_->bury();  // what died refers to the configuration
+  runtime_->clusters.apply(*snapshot, now);
+  runtime_->listeners.apply(*snapshot, now);
+  runtime_->snapshot = std::move(snapshot);
+}
+
+stream::Acceptor& Proxy::acceptor_for(const config::Listener& listener) {
+  ListenerRuntime* runtime = runtime_->listeners.find(listener.name);
+  MR_ASSERT(runtime != nullptr);
+  return *runtime;
+}
+
+void Proxy::end_of_turn(Instant now) {
+  runtime_->ready.run(now);
+  runtime_->bury();
+}
+
+void Proxy::start_drain(Instant now) {
+  if (runtime_->draining) return;
+  runtime_->draining = true;
+  for (auto at = runtime_->downstreams.begin(); at != runtime_->downstreams.end();) {
+    DownstreamConnection& connection = *at;
+    ++at;  // draining an idle connection takes it out of the list
+    connection.start_drain(now);
+  }
+}
+
+void Proxy::force_close_all(Instant now) {
+  while (!runtime_->downstreams.empty()) runtime_->downstreams.front().abort(now);
+  while (!runtime_->upstreams.empty()) runtime_->upstreams.front().abort(now);
+  runtime_->ready.run(now);
+  runtime_->bury();
+}
+
+bool Proxy::idle() const { return runtime_->downstreams.empty() && runtime_->stream_pool.in_use() == 0; }
+
+ProxyCounts Proxy::counts() const {
+  return {.downstream_connections = runtime_->downstream_pool.in_use(),
+          .requests = runtime_->stream_pool.in_use(),
+          .upstream_connections = runtime_->upstream_pool.in_use(),
+          .chunks = runtime_->chunks.chunks_in_use()};
+}
+
+void Proxy::set_wall_offset(std::int64_t nanoseconds) { runtime_->context.wall_offset_nanoseconds = nanoseconds; }
+
+}  // namespace millrace::proxy

@@ -1,0 +1,85 @@
+// What the parts of one worker's proxy share: the context they were given, the pools they live in, the tables they look up.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/pool.h"
+#include "dataplane/http/date.h"
+#include "dataplane/proxy/cluster_table.h"
+#include "dataplane/proxy/listener_table.h"
+#include "dataplane/proxy/proxy.h"
+#include "dataplane/proxy/serviced.h"
+
+namespace millrace::proxy {
+
+class ActiveStream;
+class DownstreamConnection;
+class UpstreamConnection;
+
+struct AllTag;    ///< the list of all objects of a kind
+struct GraveTag;  ///< objects that are dead and freed at the end of the turn
+
+/// The Date field's text, formatted once a second.
+class DateCache {
+ public:
+  std::string_view text(std::int64_t wall_nanoseconds) {
+    const std::int64_t second = wall_nanoseconds / 1'000'000'000;
+    if (second != second_) {
+      second_ = second;
+      text_ = http::format_date(second, buffer_);
+    }
+    return text_;
+  }
+
+ private:
+  std::int64_t second_ = -1;
+  std::array<char, http::kDateBytes> buffer_{};
+  std::string_view text_;
+};
+
+struct Runtime {
+  explicit Runtime(const ProxyContext& given);
+  ~Runtime();
+
+  ProxyContext context;
+  std::shared_ptr<const config::Snapshot> snapshot;
+  ChunkPool chunks;
+  Pool<DownstreamConnection> downstream_pool;
+  Pool<ActiveStream> stream_pool;
+  Pool<UpstreamConnection> upstream_pool;
+
+  ReadyQueue ready;
+  IntrusiveList<DownstreamConnection, AllTag> downstreams;
+  IntrusiveList<UpstreamConnection, AllTag> upstreams;
+  IntrusiveList<DownstreamConnection, GraveTag> dead_downstreams;
+  IntrusiveList<UpstreamConnection, GraveTag> dead_upstreams;
+  IntrusiveList<ActiveStream, GraveTag> dead_streams;
+
+  ListenerTable listeners;
+  ClusterTable clusters;
+  DateCache date;
+  std::uint64_t next_connection_id = 0;
+  std::uint64_t next_stream_id = 0;
+  bool draining = false;
+
+  [[nodiscard]] std::uint32_t worker() const { return context.worker_index; }
+  [[nodiscard]] std::int64_t wall_nanoseconds(Instant now) const {
+    return now.to_nanoseconds() + context.wall_offset_nanoseconds;
+  }
+  /// A configured per_connection_buffer_limit_bytes, as far as the packet pool allows: it is a soft limit, and a few peers that
+  /// do not read must not hold all buffers.
+  [[nodiscard]] std::size_t buffer_limit(std::uint32_t configured) const {
+    return std::clamp<std::size_t>(configured, 1, context.limits.connection_buffer_bytes);
+  }
+  /// Arms `timer` to fire after `after`; a duration of zero or less, or infinite, means never.
+  void arm_after(Timer& timer, Instant now, Duration after) {
+    context.timers.arm(timer, after <= Duration() ? Instant::never() : now + after);
+  }
+  /// Frees what died in this turn: connections before the streams whose arenas their codecs used.
+  void bury();
+};
+
+}  // namespace millrace::proxy

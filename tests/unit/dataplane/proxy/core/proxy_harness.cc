@@ -1,0 +1,193 @@
+#include <gtest/gtest.h>
+
+#include "tests/unit/dataplane/proxy/core/proxy_harness.h"
+
+#include <algorithm>
+
+namespace millrace::proxy::test {
+namespace {
+
+config::Format log_format() {
+  using enum config::FormatCommand;
+  config::Format format;
+  const auto add = [&](config::FormatCommand command, std::string text = {}) {
+    format.elements.push_back({command, std::move(text), {}, {}});
+  };
+  add(kResponseCode);
+  add(kLiteral, " ");
+  add(kResponseFlags);
+  add(kLiteral, " ");
+  add(kResponseCodeDetails);
+  add(kLiteral, " ");
+  add(kBytesReceived);
+  add(kLiteral, "/");
+  add(kBytesSent);
+  return format;
+}
+
+}  // namespace
+
+ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
+  proxy = std::make_unique<Proxy>(ProxyContext{.worker_index = 0,
+                                               .timers = timers,
+                                               .chains = chains,
+                                               .rng = rng,
+                                               .connector = net,
+                                               .log = report.log,
+                                               .report = report,
+                                               .wall_offset_nanoseconds = 1'700'000'000'000'000'000,
+                                               .limits = limits});
+  origin_ = std::make_unique<Origin>(chains, now);
+  net.listen(kOrigin, *origin_);
+
+  routes_ = std::make_shared<config::RouteTable>();
+  config::Route route;
+  route.match.path.text = "/";
+  config::ForwardAction forward;
+  forward.clusters.push_back({.name = "origin", .weight = 1, .headers = {}, .host_rewrite = {}});
+  forward.total_weight = 1;
+  route.action = forward;
+  config::VirtualHost host;
+  host.name = "all";
+  host.domains = {"*"};
+  host.routes.push_back(route);
+  routes_->virtual_hosts.push_back(host);
+  routes_->default_domain = 0;
+
+  cluster_ = std::make_shared<config::Cluster>();
+  cluster_->name = "origin";
+  cluster_->cell = std::make_shared<report::ClusterCell>(0, "origin", 1);
+  cluster_->endpoints.push_back({.address = kOrigin,
+                                 .hostname = {},
+                                 .weight = 1,
+                                 .healthy = true,
+                                 .cell = std::make_shared<report::EndpointCell>(0, "origin|198.18.1.1:8080", 1)});
+  cluster_->healthy_weight = 1;
+
+  listener_ = std::make_shared<config::Listener>();
+  listener_->name = "edge";
+  listener_->addresses = {kListen};
+  listener_->cell = std::make_shared<report::ListenerCell>(0, "198.18.0.2_80", 1);
+  listener_->chain.http.stat_prefix = "ingress";
+  listener_->chain.http.cell = std::make_shared<report::HttpCell>(0, "ingress", 1);
+  listener_->chain.http.generate_request_id = false;
+  listener_->chain.http.access_logs.push_back({.sink = 0, .format = log_format()});
+  listener_->content_hash = 1;
+  if (change) change(*listener_, *cluster_, routes_->virtual_hosts[0].routes[0]);
+  publish();
+  net.listen(kListen, proxy->acceptor_for(*listener_));
+}
+
+void ProxyHarness::publish() {
+  listener_->chain.http.routes = routes_;
+  auto snapshot = std::make_shared<config::Snapshot>();
+  snapshot->version = ++version_;
+  snapshot->listeners.push_back(listener_);
+  snapshot->clusters.emplace(cluster_->name, cluster_);
+  snapshot->log_sinks.push_back({"/dev/null"});
+  proxy->apply(snapshot, now);
+  run();
+}
+
+void ProxyHarness::reconfigure(const Change& change) {
+  listener_ = std::make_shared<config::Listener>(*listener_);
+  cluster_ = std::make_shared<config::Cluster>(*cluster_);
+  routes_ = std::make_shared<config::RouteTable>(*routes_);
+  change(*listener_, *cluster_, routes_->virtual_hosts[0].routes[0]);
+  publish();
+}
+
+// Every test ends with the proof that nothing leaks: pools, buffers and gauges at zero.
+ProxyHarness::~ProxyHarness() {
+  for (auto& client : clients_) client->reset();
+  run();
+  proxy->force_close_all(now);
+  run();
+  const ProxyCounts counts = proxy->counts();
+  EXPECT_EQ(counts.downstream_connections, 0u);
+  EXPECT_EQ(counts.requests, 0u);
+  EXPECT_EQ(counts.upstream_connections, 0u);
+  EXPECT_EQ(counts.chunks, 0u);
+  EXPECT_TRUE(proxy->idle());
+  EXPECT_EQ(http().downstream_cx_active.value(), 0);
+  EXPECT_EQ(http().downstream_rq_active.value(), 0);
+  EXPECT_EQ(http().downstream_cx_upgrades_active.value(), 0);
+  EXPECT_EQ(listener_stats().downstream_cx_active.value(), 0);
+  EXPECT_EQ(cluster().upstream_cx_active.value(), 0);
+  EXPECT_EQ(cluster().upstream_rq_active.value(), 0);
+  EXPECT_EQ(cluster().upstream_rq_pending_active.value(), 0);
+  EXPECT_EQ(endpoint().cx_active.value(), 0);
+  EXPECT_EQ(endpoint().rq_active.value(), 0);
+  proxy.reset();
+  clients_.clear();
+  origin_.reset();
+}
+
+Client& ProxyHarness::connect() {
+  clients_.push_back(std::make_unique<Client>(chains, now));
+  stream::CloseReason reason{};
+  stream::ByteStream* stream = net.connect(kListen, *clients_.back(), reason, now);
+  clients_.back()->attach(*stream);
+  return *clients_.back();
+}
+
+std::string ProxyHarness::exchange(std::string_view request) {
+  Client& client = connect();
+  client.send(request);
+  run();
+  return client.received();
+}
+
+void ProxyHarness::run() {
+  for (int quiet = 0; quiet < 2;) {
+    const std::size_t events = net.run(now);
+    AllocationTrap::armed = true;
+    proxy->end_of_turn(now);
+    AllocationTrap::armed = false;
+    quiet = events == 0 ? quiet + 1 : 0;
+  }
+}
+
+void ProxyHarness::advance(Duration duration) {
+  run();
+  const Instant target = now + duration;
+  while (now < target) {
+    const Instant next = timers.next_expiry();
+    now = std::max(now + Duration::microseconds(1), std::min(next, target));
+    timers.advance(now);
+    run();
+  }
+}
+
+std::string ProxyHarness::log() {
+  std::string all;
+  report.log.drain([&](std::uint32_t, std::string_view first, std::string_view second) {
+    std::string line(first);
+    line += second;
+    while (!line.empty() && line.back() == '\n') line.pop_back();
+    all += line + "|";
+  });
+  return all;
+}
+
+std::string get(std::string_view path, std::string_view fields) {
+  return "GET " + std::string(path) + " HTTP/1.1\r\nhost: example.com\r\n" + std::string(fields) + "\r\n";
+}
+
+std::string ok(std::string_view body, std::string_view fields) {
+  return "HTTP/1.1 200 OK\r\ncontent-length: " + std::to_string(body.size()) + "\r\n" + std::string(fields) + "\r\n" +
+         std::string(body);
+}
+
+std::string body_of(std::string_view message) {
+  const std::size_t end = message.find("\r\n\r\n");
+  return end == std::string_view::npos ? std::string() : std::string(message.substr(end + 4));
+}
+
+std::string pattern(std::size_t size) {
+  std::string text(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
+  return text;
+}
+
+}  // namespace millrace::proxy::test
