@@ -1,0 +1,58 @@
+// What the admin server sees of the gateway, and what it may ask of it. Implemented by dataplane/app, which knows all rooms.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "config/model/snapshot.h"
+#include "dataplane/report/worker_report.h"
+
+namespace millrace::agent {
+
+/// envoy.admin.v3.ServerInfo.State
+enum class ServerState : std::uint8_t { kLive, kDraining, kPreInitializing, kInitializing };
+[[nodiscard]] std::string_view to_text(ServerState state);
+
+/// A number of a port: "rx_packets" and such.
+struct PortStat {
+  std::string port;
+  std::string name;
+  std::uint64_t value = 0;
+};
+
+/// Every function may be called from any thread.
+class GatewayView {
+ public:
+  virtual ~GatewayView() = default;
+
+  [[nodiscard]] virtual ServerState state() const = 0;
+  [[nodiscard]] virtual std::string version() const = 0;
+  [[nodiscard]] virtual std::chrono::seconds uptime() const = 0;
+  [[nodiscard]] virtual nlohmann::ordered_json command_line_options() const = 0;
+  /// The bootstrap as it was loaded, in proto3 JSON with original field names.
+  [[nodiscard]] virtual const nlohmann::ordered_json& bootstrap() const = 0;
+  /// When the configuration was loaded: seconds since the epoch.
+  [[nodiscard]] virtual std::chrono::system_clock::time_point loaded_at() const = 0;
+  [[nodiscard]] virtual std::shared_ptr<const config::Snapshot> snapshot() const = 0;
+  [[nodiscard]] virtual std::vector<const report::WorkerReport*> workers() const = 0;
+  [[nodiscard]] virtual std::vector<PortStat> port_stats() const = 0;
+  /// What each port is and offers (name, driver, address, capabilities), for /millrace/nic.
+  [[nodiscard]] virtual nlohmann::ordered_json ports() const = 0;
+
+  /// Ends the process without a drain (Envoy's /quitquitquit).
+  virtual void quit() = 0;
+  /// Refuses new connections on every listener; `graceful` also asks those that exist to leave.
+  virtual void drain_listeners(bool graceful) = 0;
+  /// False when the level has no such name.
+  [[nodiscard]] virtual bool set_log_level(const std::string& level) = 0;
+  [[nodiscard]] virtual std::string log_level() const = 0;
+};
+
+}  // namespace millrace::agent

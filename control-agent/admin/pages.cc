@@ -1,0 +1,181 @@
+#include "control-agent/admin/pages.h"
+
+#include <algorithm>
+#include <ctime>
+#include <iterator>
+#include <map>
+#include <ranges>
+
+namespace millrace::agent {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json address_json(const SocketAddress& address) {
+  return {{"socket_address", {{"address", address.ip.to_string()}, {"port_value", address.port}}}};
+}
+
+std::map<std::string, const config::Cluster*> sorted_clusters(const config::Snapshot& snapshot) {
+  std::map<std::string, const config::Cluster*> sorted;
+  for (const auto& [name, cluster] : snapshot.clusters) sorted.emplace(name, cluster.get());
+  return sorted;
+}
+
+// The statistics of one endpoint in Envoy's order, summed over the workers.
+std::vector<std::pair<std::string, Json>> endpoint_stats(const report::EndpointCell& cell) {
+  std::map<std::string, std::pair<std::int64_t, bool>> sums;
+#define MR_SUM_COUNTER(name) \
+  for (const auto& stats : cell.per_worker) sums[#name].first += static_cast<std::int64_t>(stats.name.value());
+#define MR_SUM_GAUGE(name) \
+  MR_SUM_COUNTER(name)     \
+  sums[#name].second = true;
+#define MR_SUM_HISTOGRAM(name)
+  MR_ENDPOINT_STATS(MR_SUM_COUNTER, MR_SUM_GAUGE, MR_SUM_HISTOGRAM)
+#undef MR_SUM_COUNTER
+#undef MR_SUM_GAUGE
+#undef MR_SUM_HISTOGRAM
+  std::vector<std::pair<std::string, Json>> list;
+  for (const auto& [name, sum] : sums) {
+    Json entry = {{"name", name}, {"value", std::to_string(sum.first)}};
+    if (sum.second) entry["type"] = "GAUGE";
+    list.emplace_back(name, std::move(entry));
+  }
+  return list;
+}
+
+std::string timestamp(std::chrono::system_clock::time_point time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::string text(32, '\0');
+  text.resize(std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts));
+  return text;
+}
+
+// A resource of the bootstrap as a config dump shows it: an Any with its type first.
+Json as_any(const char* type, const Json& resource) {
+  Json any = {{"@type", std::string("type.googleapis.com/") + type}};
+  any.update(resource);
+  return any;
+}
+
+// Route configurations stand inside the connection managers' typed_config.
+void collect_route_configs(const Json& listener, const std::string& updated, Json& out) {
+  for (const Json& chain : listener.value("filter_chains", Json::array())) {
+    for (const Json& filter : chain.value("filters", Json::array())) {
+      const Json config = filter.value("typed_config", Json::object());
+      if (!config.contains("route_config")) continue;
+      out.push_back({{"route_config", as_any("envoy.config.route.v3.RouteConfiguration", config["route_config"])},
+                     {"last_updated", updated}});
+    }
+  }
+}
+
+}  // namespace
+
+std::string clusters_text(const config::Snapshot& snapshot) {
+  std::string text;
+  for (const auto& [name, cluster] : sorted_clusters(snapshot)) {
+    const auto line = [&](const std::string& rest) { text += name + "::" + rest + "\n"; };
+    line("observability_name::" + (cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name));
+    line("added_via_api::false");
+    for (const config::Endpoint& endpoint : cluster->endpoints) {
+      const std::string host = endpoint.address.to_string() + "::";
+      for (const auto& [stat, entry] : endpoint_stats(*endpoint.cell))
+        line(host + stat + "::" + entry["value"].get<std::string>());
+      line(host + "hostname::" + endpoint.hostname);
+      line(host + "health_flags::" + (endpoint.healthy ? "healthy" : "/failed_eds_health"));
+      line(host + "weight::" + std::to_string(endpoint.weight));
+      line(host + "region::");
+      line(host + "zone::");
+      line(host + "sub_zone::");
+      line(host + "canary::false");
+      line(host + "priority::0");
+      line(host + "success_rate::-1");
+      line(host + "local_origin_success_rate::-1");
+    }
+  }
+  return text;
+}
+
+Json clusters_json(const config::Snapshot& snapshot) {
+  Json statuses = Json::array();
+  for (const auto& [name, cluster] : sorted_clusters(snapshot)) {
+    Json status = {{"name", name}, {"observability_name", cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name}};
+    Json hosts = Json::array();
+    for (const config::Endpoint& endpoint : cluster->endpoints) {
+      Json stats = Json::array();
+      for (auto& [stat, entry] : endpoint_stats(*endpoint.cell)) stats.push_back(entry);
+      Json host = {{"address", address_json(endpoint.address)},
+                   {"stats", stats},
+                   {"health_status", {{"eds_health_status", endpoint.healthy ? "HEALTHY" : "UNHEALTHY"}}},
+                   {"weight", endpoint.weight}};
+      if (!endpoint.hostname.empty()) host["hostname"] = endpoint.hostname;
+      host["locality"] = Json::object();
+      hosts.push_back(std::move(host));
+    }
+    if (!hosts.empty()) status["host_statuses"] = std::move(hosts);
+    statuses.push_back(std::move(status));
+  }
+  return {{"cluster_statuses", statuses}};
+}
+
+std::string listeners_text(const config::Snapshot& snapshot) {
+  std::string text;
+  for (const auto& listener : snapshot.listeners) {
+    text += listener->name + "::";
+    for (std::size_t i = 0; i < listener->addresses.size(); ++i) text += (i > 0 ? "," : "") + listener->addresses[i].to_string();
+    text += "\n";
+  }
+  return text;
+}
+
+Json listeners_json(const config::Snapshot& snapshot) {
+  Json statuses = Json::array();
+  for (const auto& listener : snapshot.listeners) {
+    Json status = {{"name", listener->name}, {"local_address", address_json(listener->addresses.front())}};
+    for (const SocketAddress& address : listener->addresses | std::views::drop(1)) {
+      status["additional_local_addresses"].push_back(address_json(address));
+    }
+    statuses.push_back(std::move(status));
+  }
+  return {{"listener_statuses", statuses}};
+}
+
+Json config_dump_json(const GatewayView& gateway) {
+  const std::string updated = timestamp(gateway.loaded_at());
+  const Json& bootstrap = gateway.bootstrap();
+  const Json resources = bootstrap.value("static_resources", Json::object());
+
+  Json clusters = Json::array();
+  for (const Json& cluster : resources.value("clusters", Json::array())) {
+    clusters.push_back({{"cluster", as_any("envoy.config.cluster.v3.Cluster", cluster)}, {"last_updated", updated}});
+  }
+  Json listeners = Json::array();
+  Json routes = Json::array();
+  for (const Json& listener : resources.value("listeners", Json::array())) {
+    listeners.push_back({{"listener", as_any("envoy.config.listener.v3.Listener", listener)}, {"last_updated", updated}});
+    collect_route_configs(listener, updated, routes);
+  }
+  Json dump = {{"configs", Json::array()}};
+  dump["configs"].push_back(
+      {{"@type", "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump"}, {"bootstrap", bootstrap}, {"last_updated", updated}});
+  dump["configs"].push_back({{"@type", "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"}, {"static_clusters", clusters}});
+  dump["configs"].push_back(
+      {{"@type", "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"}, {"static_listeners", listeners}});
+  dump["configs"].push_back({{"@type", "type.googleapis.com/envoy.admin.v3.RoutesConfigDump"}, {"static_route_configs", routes}});
+  return dump;
+}
+
+Json server_info_json(const GatewayView& gateway) {
+  const std::string uptime = std::to_string(gateway.uptime().count()) + "s";
+  return {{"version", gateway.version()},
+          {"state", to_text(gateway.state())},
+          {"hot_restart_version", "disabled"},
+          {"command_line_options", gateway.command_line_options()},
+          {"node", gateway.bootstrap().value("node", Json::object())},
+          {"uptime_current_epoch", uptime},
+          {"uptime_all_epochs", uptime}};
+}
+
+}  // namespace millrace::agent

@@ -1,0 +1,21 @@
+// What the admin pages say, as text or JSON: pure functions of what the gateway shows of itself.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "control-agent/admin/gateway_view.h"
+
+namespace millrace::agent {
+
+[[nodiscard]] std::string clusters_text(const config::Snapshot& snapshot);
+[[nodiscard]] nlohmann::ordered_json clusters_json(const config::Snapshot& snapshot);
+[[nodiscard]] std::string listeners_text(const config::Snapshot& snapshot);
+[[nodiscard]] nlohmann::ordered_json listeners_json(const config::Snapshot& snapshot);
+/// envoy.admin.v3.ConfigDump of a static configuration.
+[[nodiscard]] nlohmann::ordered_json config_dump_json(const GatewayView& gateway);
+/// envoy.admin.v3.ServerInfo
+[[nodiscard]] nlohmann::ordered_json server_info_json(const GatewayView& gateway);
+
+}  // namespace millrace::agent

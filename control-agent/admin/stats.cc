@@ -1,0 +1,197 @@
+#include "control-agent/admin/stats.h"
+
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <numeric>
+
+namespace millrace::agent {
+namespace {
+
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
+// Collects statistics of one kind of cell: `prefix` goes before each name, `family` before each Prometheus name.
+class CellCollector {
+ public:
+  CellCollector(std::vector<Stat>& out, std::string prefix, std::string family, Labels labels)
+      : out_(out), prefix_(std::move(prefix)), family_(std::move(family)), labels_(std::move(labels)) {}
+
+  void counter(std::string_view name, std::int64_t value) { add(name, StatKind::kCounter, value); }
+  void gauge(std::string_view name, std::int64_t value) { add(name, StatKind::kGauge, value); }
+  void histogram(std::string_view name, HistogramValue value) { add(name, StatKind::kHistogram, 0).histogram = std::move(value); }
+
+ private:
+  Stat& add(std::string_view name, StatKind kind, std::int64_t value) {
+    Stat& stat = out_.emplace_back();
+    stat.name = prefix_ + std::string(name);
+    stat.kind = kind;
+    stat.value = value;
+    stat.family = family_ + std::string(name);
+    stat.labels = labels_;
+    // Envoy turns "..._rq_2xx" into "..._rq_xx" with the class as a label.
+    if (name.ends_with("xx") && name.size() > 4 && name[name.size() - 4] == '_') {
+      stat.labels.emplace_back("envoy_response_code_class", std::string(1, name[name.size() - 3]));
+      stat.family = family_ + std::string(name.substr(0, name.size() - 3)) + "xx";
+    }
+    return stat;
+  }
+
+  std::vector<Stat>& out_;
+  std::string prefix_;
+  std::string family_;
+  Labels labels_;
+};
+
+template <typename Stats, typename Member>
+std::int64_t sum(const report::Cell<Stats>& cell, Member member) {
+  std::int64_t total = 0;
+  for (const Stats& stats : cell.per_worker) total += static_cast<std::int64_t>((stats.*member).value());
+  return total;
+}
+
+template <typename Stats, typename Member>
+HistogramValue sum_histogram(const report::Cell<Stats>& cell, Member member) {
+  HistogramValue value;
+  value.counts.resize(report::Histogram::kBounds.size() + 1);
+  for (const Stats& stats : cell.per_worker) {
+    for (std::size_t i = 0; i < value.counts.size(); ++i) value.counts[i] += (stats.*member).count(i);
+    value.sum += (stats.*member).sum();
+  }
+  return value;
+}
+
+#define MR_COLLECT_COUNTER(name) collector.counter(#name, sum(cell, &StatsType::name));
+#define MR_COLLECT_GAUGE(name) collector.gauge(#name, sum(cell, &StatsType::name));
+#define MR_COLLECT_HISTOGRAM(name) collector.histogram(#name, sum_histogram(cell, &StatsType::name));
+
+void collect(const report::ListenerCell& cell, CellCollector collector) {
+  using StatsType = report::ListenerStats;
+  MR_LISTENER_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
+void collect(const report::HttpCell& cell, CellCollector collector) {
+  using StatsType = report::HttpStats;
+  MR_HTTP_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
+void collect(const report::ClusterCell& cell, CellCollector collector) {
+  using StatsType = report::ClusterStats;
+  MR_CLUSTER_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
+
+#undef MR_COLLECT_COUNTER
+#undef MR_COLLECT_GAUGE
+#undef MR_COLLECT_HISTOGRAM
+
+void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
+  std::vector<const void*> seen;  // several listeners may share a stat_prefix, and then one cell
+  const auto first_time = [&seen](const void* cell) {
+    if (std::ranges::find(seen, cell) != seen.end()) return false;
+    seen.push_back(cell);
+    return true;
+  };
+  for (const auto& listener : snapshot.listeners) {
+    const report::ListenerCell& cell = *listener->cell;
+    if (first_time(&cell)) {
+      collect(cell, {out, "listener." + cell.name + ".", "envoy_listener_", {{"envoy_listener_address", cell.name}}});
+    }
+    const report::HttpCell& http = *listener->chain.http.cell;
+    if (first_time(&http)) {
+      collect(http, {out, "http." + http.name + ".", "envoy_http_", {{"envoy_http_conn_manager_prefix", http.name}}});
+    }
+  }
+  for (const auto& [name, cluster] : snapshot.clusters) {
+    const std::string& shown = cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name;
+    CellCollector collector(out, "cluster." + shown + ".", "envoy_cluster_", {{"envoy_cluster_name", shown}});
+    collect(*cluster->cell, collector);
+    const auto healthy = std::ranges::count_if(cluster->endpoints, &config::Endpoint::healthy);
+    collector.gauge("membership_total", static_cast<std::int64_t>(cluster->endpoints.size()));
+    collector.gauge("membership_healthy", healthy);
+  }
+}
+
+void collect_workers(const GatewayView& gateway, std::vector<Stat>& out) {
+  std::int64_t miss = 0;
+  std::int64_t mega_miss = 0;
+  for (const report::WorkerReport* worker : gateway.workers()) {
+    const std::string index = std::to_string(worker->index);
+    CellCollector collector(out, "millrace.worker." + index + ".", "millrace_worker_", {{"worker", index}});
+    collector.counter("turns", static_cast<std::int64_t>(worker->turns.value()));
+    collector.counter("busy_turns", static_cast<std::int64_t>(worker->busy_turns.value()));
+    collector.counter("busy_cycles", static_cast<std::int64_t>(worker->busy_cycles.value()));
+    collector.counter("access_log_dropped", static_cast<std::int64_t>(worker->log.dropped()));
+    collector.gauge("core", worker->core);
+    collector.gauge("snapshot_version", worker->snapshot_version.value());
+    for (const report::NamedValue& value : worker->values) {
+      value.is_gauge ? collector.gauge(value.name, value.value.value()) : collector.counter(value.name, value.value.value());
+    }
+    miss += static_cast<std::int64_t>(worker->watchdog_miss.value());
+    mega_miss += static_cast<std::int64_t>(worker->watchdog_mega_miss.value());
+    CellCollector envoy(out, "server.worker_" + index + ".", "envoy_server_worker_", {{"envoy_worker_id", index}});
+    envoy.counter("watchdog_miss", static_cast<std::int64_t>(worker->watchdog_miss.value()));
+    envoy.counter("watchdog_mega_miss", static_cast<std::int64_t>(worker->watchdog_mega_miss.value()));
+  }
+  CellCollector server(out, "server.", "envoy_server_", {});
+  server.counter("watchdog_miss", miss);
+  server.counter("watchdog_mega_miss", mega_miss);
+  server.gauge("concurrency", static_cast<std::int64_t>(gateway.workers().size()));
+  server.gauge("live", gateway.state() == ServerState::kLive ? 1 : 0);
+  server.gauge("state", static_cast<std::int64_t>(gateway.state()));
+  server.gauge("uptime", gateway.uptime().count());
+}
+
+}  // namespace
+
+std::uint64_t HistogramValue::total() const { return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0}); }
+
+double HistogramValue::quantile(double fraction) const {
+  const std::uint64_t all = total();
+  if (all == 0) return std::nan("");
+  const double wanted = fraction * static_cast<double>(all);
+  double below = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const auto here = static_cast<double>(counts[i]);
+    const double lower = i == 0 ? 0 : report::Histogram::kBounds[i - 1];
+    if (here > 0 && below + here >= wanted) {
+      if (i == report::Histogram::kBounds.size()) return lower;
+      return lower + (report::Histogram::kBounds[i] - lower) * std::max(0.0, wanted - below) / here;
+    }
+    below += here;
+  }
+  return report::Histogram::kBounds.back();
+}
+
+std::vector<Stat> collect_stats(const GatewayView& gateway) {
+  std::vector<Stat> stats;
+  if (const auto snapshot = gateway.snapshot()) collect_cells(*snapshot, stats);
+  collect_workers(gateway, stats);
+  for (const PortStat& port : gateway.port_stats()) {
+    CellCollector(stats, "millrace.port." + port.port + ".", "millrace_port_", {{"port", port.port}})
+        .counter(port.name, static_cast<std::int64_t>(port.value));
+  }
+  std::ranges::sort(stats, {}, &Stat::name);
+  return stats;
+}
+
+bool apply_filter(const StatFilter& filter, std::vector<Stat>& stats, std::string& error) {
+  if (filter.type != "All" && filter.type != "Counters" && filter.type != "Gauges" && filter.type != "Histograms") {
+    error = "type must be All, Counters, Gauges or Histograms, not \"" + filter.type + "\"";
+    return false;
+  }
+  const RE2 expression(filter.expression, RE2::Quiet);
+  if (!expression.ok()) {
+    error = "filter is not a regular expression: " + expression.error();
+    return false;
+  }
+  std::erase_if(stats, [&](const Stat& stat) {
+    if (filter.type == "Counters" && stat.kind != StatKind::kCounter) return true;
+    if (filter.type == "Gauges" && stat.kind != StatKind::kGauge) return true;
+    if (filter.type == "Histograms" && stat.kind != StatKind::kHistogram) return true;
+    const bool used = stat.kind == StatKind::kHistogram ? stat.histogram.total() > 0 : stat.value != 0;
+    if (filter.used_only && !used) return true;
+    return !filter.expression.empty() && !RE2::PartialMatch(stat.name, expression);
+  });
+  return true;
+}
+
+}  // namespace millrace::agent

@@ -1,0 +1,166 @@
+#include "control-agent/bootstrap_loader.h"
+
+#include <google/protobuf/any.pb.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "control-agent/field_table.h"
+#include "control-agent/loader.h"
+#include "control-agent/to_json.h"
+#include "control-agent/translate.h"
+#include "control-agent/validate_rules.h"
+#include "dataplane/base/limits.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "millrace/v1/dataplane.pb.h"
+
+namespace millrace::agent {
+
+using envoy::config::bootstrap::v3::Bootstrap;
+
+Loaded::Loaded() = default;
+Loaded::Loaded(Loaded&&) noexcept = default;
+Loaded& Loaded::operator=(Loaded&&) noexcept = default;
+Loaded::~Loaded() = default;
+
+nlohmann::ordered_json Loaded::bootstrap_json() const { return to_json(*bootstrap); }
+
+namespace {
+
+constexpr const char* kOverlayName = "--config-yaml";
+
+/// False: there is nothing to check (a file is missing or is no YAML).
+bool read_bootstrap(const LoadOptions& options, Bootstrap& bootstrap, SourceMap& places, Diagnostics& diagnostics) {
+  const ParseOptions parse{.allow_unknown_fields = options.allow_unknown_static_fields};
+  if (options.config_path.empty() && options.config_yaml.empty()) {
+    diagnostics.error({}, "no configuration: give -c FILE or --config-yaml TEXT");
+    return false;
+  }
+  if (!options.config_path.empty()) parse_file(options.config_path, parse, bootstrap, places, diagnostics);
+  if (!options.config_yaml.empty()) parse_text(options.config_yaml, kOverlayName, parse, bootstrap, places, diagnostics);
+  return std::ranges::none_of(diagnostics.errors(), [](const ConfigError& error) { return error.path.empty(); });
+}
+
+/// The entry of bootstrap_extensions that is a Dataplane. The bootstrap's own checks have looked at its content.
+std::string find_extension(const Bootstrap& bootstrap, v1::Dataplane& dataplane, Diagnostics& diagnostics) {
+  std::string found;
+  for (int i = 0; i < bootstrap.bootstrap_extensions_size(); ++i) {
+    const auto& any = bootstrap.bootstrap_extensions(i).typed_config();
+    const std::string path = join_path(index_path("bootstrap_extensions", static_cast<std::size_t>(i)), "typed_config");
+    if (any.Is<v1::Dataplane>()) {
+      if (!found.empty()) diagnostics.error(path, "is a second millrace.v1.Dataplane: one is enough");
+      if (found.empty() && any.UnpackTo(&dataplane)) found = path;
+    } else if (find_any_type(any.type_url()) != nullptr && has_message(find_any_type(any.type_url())->full_name())) {
+      diagnostics.error(path, "the type \"" + any.type_url() + "\" is not a bootstrap extension: use millrace.v1.Dataplane");
+    }
+  }
+  return found;
+}
+
+void check(const google::protobuf::Message& message, Diagnostics& diagnostics) {
+  validate_rules(message, {}, diagnostics);
+  check_fields(message, {}, diagnostics);
+}
+
+/// The cores that this process may run on, minus one for the agent.
+std::size_t spare_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  const int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  return count > 1 ? static_cast<std::size_t>(count - 1) : 1;
+}
+
+std::uint32_t decide_workers(std::uint32_t configured, std::size_t concurrency) {
+  const std::size_t count = configured != 0 ? configured : concurrency != 0 ? concurrency : spare_cores();
+  return static_cast<std::uint32_t>(std::min(count, limits::kMaxWorkers));
+}
+
+/// In the order in which a reader finds them in the file; what has no line comes first.
+std::vector<ConfigError> in_file_order(std::vector<ConfigError> errors) {
+  std::ranges::stable_sort(
+      errors, [](const ConfigError& a, const ConfigError& b) { return std::tie(a.file, a.line) < std::tie(b.file, b.line); });
+  return errors;
+}
+
+// An address that no port has can be listened on by nobody: better an error now than a listener that never opens.
+void check_listener_addresses(const config::Snapshot& snapshot, const config::Dataplane& machine, Diagnostics& diagnostics) {
+  const auto is_ours = [&](const IpAddress& ip) {
+    return ip.is_unspecified() || std::ranges::any_of(machine.ports, [&](const config::PortConfig& port) {
+             return std::ranges::any_of(port.addresses, [&](const IpPrefix& own) { return own.address == ip; });
+           });
+  };
+  for (std::size_t i = 0; i < snapshot.listeners.size(); ++i) {
+    for (const SocketAddress& address : snapshot.listeners[i]->addresses) {
+      if (is_ours(address.ip)) continue;
+      diagnostics.error(join_path(index_path("static_resources.listeners", i), "address"),
+                        address.ip.to_string() +
+                            " is not an address of any port: add it to a port's addresses in the dataplane, " +
+                            "or listen on 0.0.0.0 or ::");
+    }
+  }
+}
+
+}  // namespace
+
+Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
+  Loaded out;
+  out.bootstrap = std::make_unique<Bootstrap>();
+  out.dataplane = std::make_unique<v1::Dataplane>();
+  SourceMap places;
+  SourceMap dataplane_places;
+  Diagnostics diagnostics(&places);
+  Diagnostics dataplane_diagnostics(&dataplane_places);
+
+  const bool readable = read_bootstrap(options, *out.bootstrap, places, diagnostics);
+  if (readable) check(*out.bootstrap, diagnostics);
+
+  // The machine first: it says how many workers there are.
+  const std::string extension = find_extension(*out.bootstrap, *out.dataplane, diagnostics);
+  if (!options.dataplane_path.empty()) {
+    if (!extension.empty())
+      diagnostics.error(extension, "cannot be given together with --dataplane " + options.dataplane_path + ": choose one");
+    out.dataplane->Clear();
+    const auto before = dataplane_diagnostics.errors().size();
+    parse_file(options.dataplane_path, {.allow_unknown_fields = options.allow_unknown_static_fields}, *out.dataplane,
+               dataplane_places, dataplane_diagnostics);
+    const auto& errors = dataplane_diagnostics.errors();
+    if (errors.size() == before || !errors.back().path.empty()) {
+      check(*out.dataplane, dataplane_diagnostics);
+      out.machine = translate_dataplane(*out.dataplane, {}, dataplane_diagnostics);
+    }
+  } else if (!extension.empty()) {
+    out.machine = translate_dataplane(*out.dataplane, extension, diagnostics);
+  }
+  out.machine.worker_count = decide_workers(out.machine.worker_count, options.concurrency);
+  out.cells = options.cells != nullptr ? options.cells : std::make_shared<CellRegistry>(out.machine.worker_count);
+
+  if (readable) {
+    const auto& node = out.bootstrap->node();
+    TranslateContext context{diagnostics, *out.cells, out.machine.worker_count, {}, {}, {}, {}};
+    context.service_node = options.service_node.empty() ? node.id() : options.service_node;
+    context.service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster;
+    out.snapshot = translate_snapshot(*out.bootstrap, context);
+    out.admin_address = translate_admin(out.bootstrap->admin(), "admin", diagnostics);
+    if (!out.snapshot->listeners.empty() && out.machine.ports.empty() && options.dataplane_path.empty() && extension.empty()) {
+      diagnostics.warning({},
+                          "there are listeners but no ports: give --dataplane FILE or a bootstrap_extensions entry of type "
+                          "millrace.v1.Dataplane");
+    } else if (diagnostics.ok() && dataplane_diagnostics.ok()) {
+      check_listener_addresses(*out.snapshot, out.machine, diagnostics);
+    }
+  }
+  if (!diagnostics.ok() || !dataplane_diagnostics.ok()) {
+    auto errors = in_file_order(diagnostics.errors());
+    for (auto& error : in_file_order(dataplane_diagnostics.errors())) errors.push_back(std::move(error));
+    return Error<std::vector<ConfigError>>(std::move(errors));
+  }
+  for (const auto* source : {&diagnostics, &dataplane_diagnostics}) {
+    for (const auto& warning : source->warnings()) out.warnings.push_back(warning.to_string());
+    out.harmless.insert(out.harmless.end(), source->harmless_fields().begin(), source->harmless_fields().end());
+  }
+  return out;
+}
+
+}  // namespace millrace::agent

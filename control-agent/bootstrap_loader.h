@@ -1,0 +1,63 @@
+// From files to a snapshot: reads the bootstrap and the dataplane, checks form, rules, support and references, and translates.
+// This is what `--mode validate` runs and what the gateway starts from.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/model/dataplane.h"
+#include "config/model/snapshot.h"
+#include "control-agent/cell_registry.h"
+#include "control-agent/diagnostics.h"
+#include "dataplane/base/addresses.h"
+#include "dataplane/base/result.h"
+
+namespace envoy::config::bootstrap::v3 {
+class Bootstrap;
+}
+namespace millrace::v1 {
+class Dataplane;
+}
+
+namespace millrace::agent {
+
+struct LoadOptions {
+  std::string config_path;     ///< -c; empty: none (then config_yaml must not be)
+  std::string config_yaml;     ///< --config-yaml: merged over the file
+  std::string dataplane_path;  ///< --dataplane; empty: a bootstrap_extensions entry, or no ports
+  std::string service_node;    ///< --service-node; empty: the bootstrap's node.id
+  std::string service_cluster;
+  bool allow_unknown_static_fields = false;
+  /// --concurrency: the number of workers when the dataplane gives no workers.count; 0: the cores available minus one.
+  std::size_t concurrency = 0;
+  /// The cells of an earlier load, made for as many workers; null: new ones.
+  std::shared_ptr<CellRegistry> cells;
+};
+
+struct Loaded {
+  Loaded();
+  Loaded(Loaded&&) noexcept;
+  Loaded& operator=(Loaded&&) noexcept;
+  ~Loaded();
+
+  /// The bootstrap for /config_dump.
+  [[nodiscard]] nlohmann::ordered_json bootstrap_json() const;
+
+  std::unique_ptr<envoy::config::bootstrap::v3::Bootstrap> bootstrap;  ///< as read
+  std::unique_ptr<millrace::v1::Dataplane> dataplane;                  ///< never null; empty when none was given
+  std::shared_ptr<const config::Snapshot> snapshot;
+  config::Dataplane machine;  ///< worker_count is decided: what is compiled per worker is there as often
+  std::optional<SocketAddress> admin_address;
+  std::shared_ptr<CellRegistry> cells;
+  std::vector<std::string> warnings;  ///< a line each
+  std::vector<ConfigError> harmless;  ///< fields without effect, for the log at debug
+};
+
+/// Either everything, or every error that was found (at most kMaxConfigErrors of each file).
+[[nodiscard]] Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options);
+
+}  // namespace millrace::agent

@@ -1,0 +1,53 @@
+// Makes report cells and hands the same one out again for the same name, so that counters, and the ids by which workers index
+// their pools, outlive every snapshot. A cell lives as long as the registry.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/report/cells.h"
+
+namespace millrace::agent {
+
+/// Cells of one kind. Any thread may call; ids count up from 0 and are never given twice.
+template <typename Cell>
+class CellTable {
+ public:
+  explicit CellTable(std::size_t workers) : workers_(workers) {}
+
+  [[nodiscard]] std::shared_ptr<Cell> get(const std::string& name) {
+    const std::scoped_lock lock(mutex_);
+    auto& cell = by_name_[name];
+    if (cell == nullptr) {
+      cell = std::make_shared<Cell>(static_cast<std::uint32_t>(all_.size()), name, workers_);
+      all_.push_back(cell);
+    }
+    return cell;
+  }
+  /// In the order of their ids.
+  [[nodiscard]] std::vector<std::shared_ptr<Cell>> all() const {
+    const std::scoped_lock lock(mutex_);
+    return all_;
+  }
+
+ private:
+  const std::size_t workers_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<Cell>> by_name_;
+  std::vector<std::shared_ptr<Cell>> all_;
+};
+
+struct CellRegistry {
+  explicit CellRegistry(std::size_t workers) : listeners(workers), http(workers), clusters(workers), endpoints(workers) {}
+
+  CellTable<report::ListenerCell> listeners;  ///< by stat_prefix, else by address: "0.0.0.0_80"
+  CellTable<report::HttpCell> http;           ///< by stat_prefix
+  CellTable<report::ClusterCell> clusters;    ///< by name (not alt_stat_name: ids must not be shared)
+  CellTable<report::EndpointCell> endpoints;  ///< by "cluster|address"
+};
+
+}  // namespace millrace::agent

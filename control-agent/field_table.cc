@@ -1,0 +1,180 @@
+#include "control-agent/field_table.h"
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/wrappers.pb.h>
+
+#include <algorithm>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "control-agent/loader.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+
+namespace millrace::agent {
+
+using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+namespace {
+
+constexpr int kMaxDepth = 200;
+
+std::vector<FieldRow> build_rows() {
+  std::vector<FieldRow> rows;
+  std::string_view message;
+#define MR_MESSAGE(name) message = name;
+#define MR_ACTS(field, note) rows.push_back({message, #field, FieldStatus::kActs, note});
+#define MR_HARMLESS(field, note) rows.push_back({message, #field, FieldStatus::kHarmless, note});
+#define MR_REFUSED(field, note) rows.push_back({message, #field, FieldStatus::kRefused, note});
+#include "control-agent/field_table.def"
+#undef MR_MESSAGE
+#undef MR_ACTS
+#undef MR_HARMLESS
+#undef MR_REFUSED
+  return rows;
+}
+
+struct Index {
+  std::vector<FieldRow> rows = build_rows();
+  std::unordered_map<std::string, const FieldRow*> by_field;
+  std::unordered_set<std::string_view> messages;
+
+  Index() {
+    for (const auto& row : rows) {
+      by_field.emplace(join_path(row.message, row.field), &row);
+      messages.insert(row.message);
+    }
+  }
+};
+
+const Index& index() {
+  static const Index kIndex;
+  return kIndex;
+}
+
+class FieldWalk {
+ public:
+  explicit FieldWalk(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
+
+  void message(const Message& message, const std::string& path) {
+    if (diagnostics_.full() || depth_ >= kMaxDepth) return;
+    if (message.GetDescriptor() == HttpFilter::descriptor() && skip_filter(static_cast<const HttpFilter&>(message), path)) return;
+    ++depth_;
+    std::vector<const FieldDescriptor*> fields;
+    message.GetReflection()->ListFields(message, &fields);
+    for (const auto* set : fields) field(message, *set, join_path(path, set->name()));
+    --depth_;
+  }
+
+ private:
+  bool skip_filter(const HttpFilter& filter, const std::string& path) {
+    if (filter.disabled()) return true;
+    const Descriptor* type = find_any_type(filter.typed_config().type_url());
+    if (!filter.is_optional() || (type != nullptr && has_message(type->full_name()))) return false;
+    diagnostics_.warning(
+        path, "the optional filter \"" + filter.name() + "\" is left out: " + unsupported(filter.typed_config().type_url()));
+    return true;
+  }
+
+  static std::string unsupported(const std::string& type_url) { return "the type \"" + type_url + "\" is not supported"; }
+
+  void field(const Message& owner, const FieldDescriptor& field, const std::string& path) {
+    const FieldRow* row = find_row(owner.GetDescriptor()->full_name(), field.name());
+    if (row == nullptr) return diagnostics_.error(path, "is not supported: unknown to Millrace");
+    if (row->status == FieldStatus::kHarmless) return diagnostics_.harmless(path, std::string(row->note));
+    if (row->status == FieldStatus::kRefused) {
+      if (!says_false(owner, field)) diagnostics_.error(path, refusal_text(row->note));
+      return;
+    }
+    if (field.message_type() == nullptr) return;
+    const auto& reflection = *owner.GetReflection();
+    if (!field.is_repeated()) return content(reflection.GetMessage(owner, &field), path);
+    for (int i = 0; i < reflection.FieldSize(owner, &field); ++i) {
+      const Message& element = reflection.GetRepeatedMessage(owner, &field, i);
+      if (!field.is_map()) {
+        content(element, index_path(path, static_cast<std::size_t>(i)));
+      } else if (const auto* value = field.message_type()->map_value(); value->message_type() != nullptr) {
+        const auto key = element.GetReflection()->GetString(element, field.message_type()->map_key());
+        content(element.GetReflection()->GetMessage(element, value), key_path(path, key));
+      }
+    }
+  }
+
+  void content(const Message& message, const std::string& path) {
+    switch (message.GetDescriptor()->well_known_type()) {
+      case Descriptor::WELLKNOWNTYPE_UNSPECIFIED: return this->message(message, path);
+      case Descriptor::WELLKNOWNTYPE_ANY: return any(static_cast<const google::protobuf::Any&>(message), path);
+      default: return;
+    }
+  }
+
+  void any(const google::protobuf::Any& any, const std::string& path) {
+    const Descriptor* type = find_any_type(any.type_url());
+    if (type == nullptr || !has_message(type->full_name())) {
+      const bool comes_later = type != nullptr && type->full_name().starts_with("envoy.");
+      return diagnostics_.error(path, unsupported(any.type_url()) + (comes_later ? " yet" : ""));
+    }
+    const std::unique_ptr<Message> content(google::protobuf::MessageFactory::generated_factory()->GetPrototype(type)->New());
+    if (!content->ParsePartialFromString(any.value())) {
+      return diagnostics_.error(path, "does not hold a valid " + type->full_name());
+    }
+    message(*content, path);
+  }
+
+  static bool says_false(const Message& owner, const FieldDescriptor& field) {
+    if (field.is_repeated()) return false;
+    const auto& reflection = *owner.GetReflection();
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_BOOL) return !reflection.GetBool(owner, &field);
+    if (field.message_type() != google::protobuf::BoolValue::descriptor()) return false;
+    return !static_cast<const google::protobuf::BoolValue&>(reflection.GetMessage(owner, &field)).value();
+  }
+
+  static std::string refusal_text(std::string_view note) {
+    std::string text = "is not supported";
+    if (!note.starts_with(':')) text += ' ';
+    text += note;
+    return text;
+  }
+
+  Diagnostics& diagnostics_;
+  int depth_ = 0;
+};
+
+}  // namespace
+
+std::span<const FieldRow> field_table() { return index().rows; }
+
+const FieldRow* find_row(std::string_view message, std::string_view field) {
+  const auto at = index().by_field.find(join_path(message, field));
+  return at == index().by_field.end() ? nullptr : at->second;
+}
+
+bool has_message(std::string_view message) { return index().messages.contains(message); }
+
+void check_fields(const Message& message, const std::string& path, Diagnostics& diagnostics) {
+  FieldWalk(diagnostics).message(message, path);
+}
+
+std::string field_table_markdown() {
+  static constexpr std::string_view kStatus[] = {"acts", "harmless", "refused"};
+  std::string out;
+  std::string_view message;
+  for (const auto& row : field_table()) {
+    if (row.message != message) {
+      message = row.message;
+      out += "\n### " + std::string(message) + "\n\n| field | status | note |\n|---|---|---|\n";
+    }
+    std::string note(row.note);
+    if (note.starts_with(": ")) note.erase(0, 2);
+    if (note.starts_with("yet")) note = "not " + note;
+    out += "| " + std::string(row.field) + " | " + std::string(kStatus[static_cast<std::size_t>(row.status)]) + " | " + note +
+           " |\n";
+  }
+  return out;
+}
+
+}  // namespace millrace::agent

@@ -1,0 +1,39 @@
+// What becomes of each field of Envoy's API: one table (field_table.def) from which errors, docs and tests come.
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "control-agent/diagnostics.h"
+
+namespace millrace::agent {
+
+enum class FieldStatus : std::uint8_t { kActs, kHarmless, kRefused };
+
+struct FieldRow {
+  std::string_view message;  ///< full name
+  std::string_view field;
+  FieldStatus status;
+  std::string_view note;  ///< see field_table.def
+};
+
+/// All rows, in the order of the file: messages in one block each.
+[[nodiscard]] std::span<const FieldRow> field_table();
+/// Null: no row, which means refused.
+[[nodiscard]] const FieldRow* find_row(std::string_view message, std::string_view field);
+/// Has the table a row for any field of the message? Without one it is unsupported where an Any holds it.
+[[nodiscard]] bool has_message(std::string_view message);
+
+/// Walks all that is set in `message`: an error for every refused field and for every Any of unsupported type, an entry in
+/// Diagnostics::harmless_fields() for every harmless one. A refused boolean that says false says nothing and passes.
+/// An HTTP filter with `disabled` is passed over; one with `is_optional` and an unsupported type is a warning.
+void check_fields(const google::protobuf::Message& message, const std::string& path, Diagnostics& diagnostics);
+
+/// The table as Markdown, one section a message: the part of docs/configuration.md below its marker.
+[[nodiscard]] std::string field_table_markdown();
+
+}  // namespace millrace::agent

@@ -1,0 +1,67 @@
+// Protobuf configuration -> the plain snapshot that workers see. Errors go to Diagnostics at the path of the field that is wrong,
+// all of them in one run; what a function returns after an error is not meant to be used. Not here: form (loader.h),
+// validate.rules (validate_rules.h), unsupported fields (field_table.h); all three run before.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "config/model/dataplane.h"
+#include "config/model/snapshot.h"
+#include "control-agent/cell_registry.h"
+#include "control-agent/diagnostics.h"
+#include "dataplane/base/addresses.h"
+
+namespace envoy::config {
+namespace bootstrap::v3 {
+class Admin;
+class Bootstrap;
+}  // namespace bootstrap::v3
+namespace cluster::v3 {
+class Cluster;
+}
+namespace listener::v3 {
+class Listener;
+}
+namespace route::v3 {
+class RouteConfiguration;
+}
+}  // namespace envoy::config
+namespace millrace::v1 {
+class Dataplane;
+}
+
+namespace millrace::agent {
+
+struct TranslateContext {
+  Diagnostics& diagnostics;
+  CellRegistry& cells;
+  std::size_t workers = 1;
+  std::string service_node;
+  std::string service_cluster;
+  std::unordered_set<std::string> cluster_names;  ///< what routes may point to
+  std::vector<config::LogSink> log_sinks;         ///< filled by access logs
+};
+
+/// The whole. `context.service_*` must be set; cluster_names and log_sinks are filled here.
+[[nodiscard]] std::shared_ptr<const config::Snapshot> translate_snapshot(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
+                                                                         TranslateContext& context);
+
+[[nodiscard]] std::shared_ptr<const config::Listener> translate_listener(const envoy::config::listener::v3::Listener& listener,
+                                                                         const std::string& path, TranslateContext& context);
+[[nodiscard]] std::shared_ptr<const config::Cluster> translate_cluster(const envoy::config::cluster::v3::Cluster& cluster,
+                                                                       const std::string& path, TranslateContext& context);
+/// `validate_clusters`: what holds when the message does not say (true for a route_config in a listener, as in Envoy).
+[[nodiscard]] std::shared_ptr<const config::RouteTable> translate_routes(
+    const envoy::config::route::v3::RouteConfiguration& routes, const std::string& path, bool validate_clusters,
+    TranslateContext& context);
+/// Where the admin pages are served; nothing without an address.
+[[nodiscard]] std::optional<SocketAddress> translate_admin(const envoy::config::bootstrap::v3::Admin& admin,
+                                                           const std::string& path, Diagnostics& diagnostics);
+[[nodiscard]] config::Dataplane translate_dataplane(const millrace::v1::Dataplane& dataplane, const std::string& path,
+                                                    Diagnostics& diagnostics);
+
+}  // namespace millrace::agent

@@ -1,0 +1,193 @@
+#include "control-agent/translate_http.h"
+
+#include <utility>
+
+#include "control-agent/field_table.h"
+#include "control-agent/translate_common.h"
+#include "dataplane/base/limits.h"
+#include "envoy/extensions/filters/http/router/v3/router.pb.h"
+#include "envoy/extensions/request_id/uuid/v3/uuid.pb.h"
+
+namespace millrace::agent {
+
+namespace core = envoy::config::core::v3;
+using envoy::extensions::filters::http::router::v3::Router;
+using Hcm = envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+using config::HttpConnectionManager;
+
+namespace {
+
+/// One connection manager on its way, with what every step needs.
+struct Work {
+  const Hcm& in;
+  const std::string& path;
+  TranslateContext& context;
+  HttpConnectionManager out;
+
+  [[nodiscard]] std::string at(std::string_view field) const { return join_path(path, field); }
+  void error(std::string_view field, std::string reason) const { context.diagnostics.error(at(field), std::move(reason)); }
+  void duration(bool is_set, const google::protobuf::Duration& value, std::string_view field, Duration& target) const {
+    if (is_set) target = translate_duration(value, at(field), context.diagnostics);
+  }
+};
+
+void translate_times(Work& w) {
+  const auto& common = w.in.common_http_protocol_options();
+  w.duration(w.in.has_request_timeout(), w.in.request_timeout(), "request_timeout", w.out.request_timeout);
+  w.duration(w.in.has_request_headers_timeout(), w.in.request_headers_timeout(), "request_headers_timeout",
+             w.out.request_headers_timeout);
+  w.duration(w.in.has_stream_idle_timeout(), w.in.stream_idle_timeout(), "stream_idle_timeout", w.out.stream_idle_timeout);
+  w.duration(w.in.has_drain_timeout(), w.in.drain_timeout(), "drain_timeout", w.out.drain_timeout);
+  w.duration(w.in.has_delayed_close_timeout(), w.in.delayed_close_timeout(), "delayed_close_timeout",
+             w.out.delayed_close_timeout);
+  w.duration(common.has_idle_timeout(), common.idle_timeout(), "common_http_protocol_options.idle_timeout", w.out.idle_timeout);
+  w.duration(common.has_max_connection_duration(), common.max_connection_duration(),
+             "common_http_protocol_options.max_connection_duration", w.out.max_connection_duration);
+  w.duration(common.has_max_stream_duration(), common.max_stream_duration(), "common_http_protocol_options.max_stream_duration",
+             w.out.max_stream_duration);
+}
+
+void translate_codec(Work& w) {
+  if (w.in.codec_type() != Hcm::AUTO && w.in.codec_type() != Hcm::HTTP1) {
+    w.error("codec_type", Hcm::CodecType_Name(w.in.codec_type()) + " is not supported yet: use AUTO or HTTP1");
+  }
+  constexpr std::uint32_t kMaxKilobytes = limits::kMaxRequestHeadersBytes / 1024;
+  if (w.in.has_max_request_headers_kb()) {
+    const auto kilobytes = w.in.max_request_headers_kb().value();
+    if (kilobytes > kMaxKilobytes) {
+      w.error("max_request_headers_kb", "must be at most " + std::to_string(kMaxKilobytes) + ", is " + std::to_string(kilobytes));
+    } else {
+      w.out.max_request_headers_bytes = kilobytes * 1024;
+    }
+  }
+  const auto& common = w.in.common_http_protocol_options();
+  if (common.has_max_headers_count()) {
+    w.out.max_headers_count = common.max_headers_count().value();
+    if (w.out.max_headers_count > limits::kMaxHeaderCount) {
+      w.error("common_http_protocol_options.max_headers_count",
+              "must be at most " + std::to_string(limits::kMaxHeaderCount) + ", is " + std::to_string(w.out.max_headers_count));
+    }
+  }
+  w.out.max_requests_per_connection = common.max_requests_per_connection().value();
+  switch (common.headers_with_underscores_action()) {
+    case core::HttpProtocolOptions::REJECT_REQUEST: w.out.underscores = HttpConnectionManager::Underscores::kReject; break;
+    case core::HttpProtocolOptions::DROP_HEADER: w.out.underscores = HttpConnectionManager::Underscores::kDrop; break;
+    default: break;
+  }
+  const auto& http1 = w.in.http_protocol_options();
+  w.out.accept_http_10 = http1.accept_http_10();
+  w.out.default_host_for_http_10 = http1.default_host_for_http_10();
+  w.out.allow_absolute_url = !http1.has_allow_absolute_url() || http1.allow_absolute_url().value();
+  w.out.enable_trailers = http1.enable_trailers();
+}
+
+void translate_client(Work& w) {
+  w.out.use_remote_address = w.in.use_remote_address().value();
+  w.out.xff_num_trusted_hops = w.in.xff_num_trusted_hops();
+  w.out.skip_xff_append = w.in.skip_xff_append();
+  w.out.forward_client_cert = w.in.forward_client_cert_details() == Hcm::ALWAYS_FORWARD_ONLY;
+}
+
+void translate_path_options(Work& w) {
+  using Escaped = HttpConnectionManager::EscapedSlashes;
+  w.out.normalize_path = w.in.normalize_path().value();
+  w.out.merge_slashes = w.in.merge_slashes();
+  switch (w.in.path_with_escaped_slashes_action()) {
+    case Hcm::REJECT_REQUEST: w.out.escaped_slashes = Escaped::kReject; break;
+    case Hcm::UNESCAPE_AND_REDIRECT: w.out.escaped_slashes = Escaped::kUnescapeAndRedirect; break;
+    case Hcm::UNESCAPE_AND_FORWARD: w.out.escaped_slashes = Escaped::kUnescapeAndForward; break;
+    default: break;
+  }
+  w.out.strip_any_host_port = w.in.strip_any_host_port();
+  w.out.strip_matching_host_port = w.in.strip_matching_host_port();
+  if (w.out.strip_any_host_port && w.out.strip_matching_host_port) {
+    w.error("strip_matching_host_port", "cannot be set together with strip_any_host_port: choose one");
+  }
+}
+
+void translate_added_fields(Work& w) {
+  using Server = HttpConnectionManager::ServerHeader;
+  w.out.server_header = w.in.server_header_transformation() == Hcm::APPEND_IF_ABSENT ? Server::kAppendIfAbsent
+                        : w.in.server_header_transformation() == Hcm::PASS_THROUGH   ? Server::kPassThrough
+                                                                                     : Server::kOverwrite;
+  if (!w.in.server_name().empty()) w.out.server_name = w.in.server_name();
+  w.out.via = w.in.via();
+  w.out.generate_request_id = !w.in.has_generate_request_id() || w.in.generate_request_id().value();
+  w.out.preserve_external_request_id = w.in.preserve_external_request_id();
+  w.out.always_set_request_id_in_response = w.in.always_set_request_id_in_response();
+  w.out.add_user_agent = w.in.add_user_agent().value();
+  w.out.service_cluster = w.context.service_cluster;
+  w.out.service_node = w.context.service_node;
+  const auto& extension = w.in.request_id_extension().typed_config();
+  if (w.in.has_request_id_extension() && !extension.Is<envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig>()) {
+    w.error("request_id_extension.typed_config", "must be a UuidRequestIdConfig");
+  }
+}
+
+void translate_upgrades(Work& w) {
+  bool seen = false;
+  for (int i = 0; i < w.in.upgrade_configs_size(); ++i) {
+    const auto& upgrade = w.in.upgrade_configs(i);
+    const std::string field = index_path("upgrade_configs", static_cast<std::size_t>(i)) + ".upgrade_type";
+    if (lower(upgrade.upgrade_type()) != "websocket") {
+      w.error(field, "\"" + upgrade.upgrade_type() + "\" is not supported yet: only websocket is");
+    } else if (std::exchange(seen, true)) {
+      w.error(field, "\"" + upgrade.upgrade_type() + "\" is given twice");
+    } else {
+      w.out.websocket = !upgrade.has_enabled() || upgrade.enabled().value();
+    }
+  }
+}
+
+/// Is the filter to be left out? field_table.h has warned about optional ones.
+bool is_left_out(const envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter& filter) {
+  const auto& url = filter.typed_config().type_url();
+  return filter.disabled() || (filter.is_optional() && !has_message(url.substr(url.rfind('/') + 1)));
+}
+
+void translate_filters(Work& w) {
+  bool routed = false;
+  for (int i = 0; i < w.in.http_filters_size(); ++i) {
+    const auto& filter = w.in.http_filters(i);
+    if (is_left_out(filter)) continue;
+    const std::string field = index_path("http_filters", static_cast<std::size_t>(i));
+    const auto router = unpack<Router>(filter.typed_config());
+    if (routed) w.error(field, "stands behind the router, which must be the last filter");
+    if (!router) {
+      const auto& url = filter.typed_config().type_url();
+      w.error(join_path(field, "typed_config"),
+              url.empty() ? "must be set" : "the type \"" + url + "\" is not an HTTP filter that is supported");
+      continue;
+    }
+    routed = true;
+    w.out.suppress_envoy_headers = router->suppress_envoy_headers();
+  }
+  if (!routed) w.error("http_filters", "must end with the router (envoy.extensions.filters.http.router.v3.Router)");
+}
+
+}  // namespace
+
+HttpConnectionManager translate_http_connection_manager(const Hcm& manager, const std::string& path, TranslateContext& context) {
+  Work work{manager, path, context, {}};
+  work.out.stat_prefix = manager.stat_prefix();
+  if (manager.has_route_config()) {
+    work.out.routes = translate_routes(manager.route_config(), work.at("route_config"), true, context);
+  } else if (manager.route_specifier_case() == Hcm::ROUTE_SPECIFIER_NOT_SET) {
+    context.diagnostics.error(path, "needs a route_config");
+  }
+  for (int i = 0; i < manager.access_log_size(); ++i) {
+    work.out.access_logs.push_back(
+        translate_access_log(manager.access_log(i), index_path(work.at("access_log"), static_cast<std::size_t>(i)), context));
+  }
+  translate_times(work);
+  translate_codec(work);
+  translate_client(work);
+  translate_path_options(work);
+  translate_added_fields(work);
+  translate_upgrades(work);
+  translate_filters(work);
+  work.out.cell = context.cells.http.get(manager.stat_prefix());
+  return std::move(work.out);
+}
+
+}  // namespace millrace::agent

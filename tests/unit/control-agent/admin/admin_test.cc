@@ -1,0 +1,264 @@
+// The admin pages over a gateway made of data: names, shapes and sums, and the server with a real client.
+#include "control-agent/admin/admin_server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cmath>
+#include <deque>
+
+#include "control-agent/admin/pages.h"
+#include "control-agent/admin/stats.h"
+
+namespace millrace::agent {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Two workers, one listener, one cluster with one endpoint.
+class FakeGateway final : public GatewayView {
+ public:
+  FakeGateway() {
+    reports_.emplace_back(0u, std::size_t{4096});
+    reports_.emplace_back(1u, std::size_t{4096});
+    auto snapshot = std::make_shared<config::Snapshot>();
+    auto listener = std::make_shared<config::Listener>();
+    listener->name = "edge";
+    listener->addresses = {*SocketAddress::parse("198.18.0.2:80")};
+    listener->cell = std::make_shared<report::ListenerCell>(0, "198.18.0.2_80", 2);
+    listener->chain.http.cell = http;
+    snapshot->listeners.push_back(listener);
+    auto app = std::make_shared<config::Cluster>();
+    app->name = "app";
+    app->cell = cluster;
+    app->endpoints.push_back({.address = *SocketAddress::parse("198.18.0.1:8000"), .hostname = {}, .cell = endpoint});
+    snapshot->clusters.emplace("app", app);
+    snapshot_ = snapshot;
+  }
+
+  ServerState state() const override { return current_state; }
+  std::string version() const override { return "abc/1.0/Debug"; }
+  std::chrono::seconds uptime() const override { return std::chrono::seconds(12); }
+  nlohmann::ordered_json command_line_options() const override { return {{"concurrency", 2}}; }
+  const nlohmann::ordered_json& bootstrap() const override { return bootstrap_; }
+  std::chrono::system_clock::time_point loaded_at() const override { return {}; }
+  std::shared_ptr<const config::Snapshot> snapshot() const override { return snapshot_; }
+  std::vector<const report::WorkerReport*> workers() const override { return {&reports_[0], &reports_[1]}; }
+  std::vector<PortStat> port_stats() const override { return {{"edge", "rx_packets", 7}}; }
+  nlohmann::ordered_json ports() const override { return nlohmann::ordered_json::object(); }
+  void quit() override { quit_called = true; }
+  void drain_listeners(bool graceful) override { drained_gracefully = graceful; }
+  bool set_log_level(const std::string& level) override { return level == "debug"; }
+  std::string log_level() const override { return "info"; }
+
+  std::atomic<ServerState> current_state{ServerState::kLive};
+  std::atomic<bool> quit_called{false};
+  std::optional<bool> drained_gracefully;
+  std::shared_ptr<report::HttpCell> http = std::make_shared<report::HttpCell>(0, "in.gress", 2);
+  std::shared_ptr<report::ClusterCell> cluster = std::make_shared<report::ClusterCell>(0, "app", 2);
+  std::shared_ptr<report::EndpointCell> endpoint = std::make_shared<report::EndpointCell>(0, "app|198.18.0.1:8000", 2);
+
+ private:
+  std::deque<report::WorkerReport> reports_;
+  std::shared_ptr<const config::Snapshot> snapshot_;
+  nlohmann::ordered_json bootstrap_ = {
+      {"node", {{"id", "n1"}}},
+      {"static_resources",
+       {{"listeners",
+         {{{"name", "edge"},
+           {"filter_chains", {{{"filters", {{{"name", "hcm"}, {"typed_config", {{"route_config", {{"name", "r"}}}}}}}}}}}}}},
+        {"clusters", {{{"name", "app"}}}}}}};
+};
+
+std::vector<Stat> filtered(const GatewayView& gateway, const StatFilter& filter) {
+  std::vector<Stat> stats = collect_stats(gateway);
+  std::string error;
+  EXPECT_TRUE(apply_filter(filter, stats, error)) << error;
+  return stats;
+}
+
+TEST(Stats, SumsOverWorkersUnderEnvoysNames) {
+  FakeGateway gateway;
+  gateway.cluster->per_worker[0].upstream_rq_total.add(2);
+  gateway.cluster->per_worker[1].upstream_rq_total.add(3);
+  gateway.http->per_worker[1].downstream_rq_active.add(4);
+  const std::string text = to_plain_text(collect_stats(gateway));
+  EXPECT_THAT(text, HasSubstr("cluster.app.upstream_rq_total: 5\n"));
+  EXPECT_THAT(text, HasSubstr("http.in.gress.downstream_rq_active: 4\n"));
+  EXPECT_THAT(text, HasSubstr("cluster.app.membership_healthy: 1\n"));
+  EXPECT_THAT(text, HasSubstr("millrace.port.edge.rx_packets: 7\n"));
+  EXPECT_THAT(text, HasSubstr("server.state: 0\n"));
+}
+
+TEST(Stats, AreSortedByName) {
+  const FakeGateway gateway;
+  const auto stats = collect_stats(gateway);
+  EXPECT_TRUE(std::ranges::is_sorted(stats, {}, &Stat::name));
+}
+
+TEST(Stats, FilterTakesRegularExpressionTypeAndUsedOnly) {
+  FakeGateway gateway;
+  gateway.cluster->per_worker[0].upstream_rq_total.add();
+  auto stats = filtered(gateway, {.expression = "^cluster\\.app\\.upstream_rq", .used_only = true, .type = "Counters"});
+  ASSERT_EQ(stats.size(), 1u);
+  EXPECT_EQ(stats[0].name, "cluster.app.upstream_rq_total");
+}
+
+TEST(Stats, FilterThatIsNoExpressionIsAnError) {
+  const FakeGateway gateway;
+  auto stats = collect_stats(gateway);
+  std::string error;
+  EXPECT_FALSE(apply_filter({.expression = "("}, stats, error));
+  EXPECT_THAT(error, HasSubstr("not a regular expression"));
+  EXPECT_FALSE(apply_filter({.expression = {}, .type = "Gauge"}, stats, error));
+  EXPECT_THAT(error, HasSubstr("\"Gauge\""));
+}
+
+TEST(Stats, PrometheusTurnsNamesIntoLabels) {
+  FakeGateway gateway;
+  gateway.http->per_worker[0].downstream_rq_2xx.add(6);
+  gateway.http->per_worker[0].downstream_rq_5xx.add(1);
+  const std::string text = to_prometheus(collect_stats(gateway));
+  EXPECT_THAT(
+      text,
+      HasSubstr("envoy_http_downstream_rq_xx{envoy_http_conn_manager_prefix=\"in.gress\",envoy_response_code_class=\"2\"} 6"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("envoy_http_downstream_rq_xx{envoy_http_conn_manager_prefix=\"in.gress\",envoy_response_code_class=\"5\"} 1"));
+  EXPECT_THAT(text, HasSubstr("# TYPE envoy_http_downstream_rq_xx counter"));
+  EXPECT_THAT(text, HasSubstr("envoy_cluster_membership_total{envoy_cluster_name=\"app\"} 1"));
+  EXPECT_THAT(text, HasSubstr("millrace_port_rx_packets{port=\"edge\"} 7"));
+}
+
+TEST(Stats, PrometheusHistogramsAreCumulative) {
+  FakeGateway gateway;
+  gateway.cluster->per_worker[0].upstream_rq_time.record(3);
+  gateway.cluster->per_worker[1].upstream_rq_time.record(70);
+  const std::string text = to_prometheus(filtered(gateway, {.expression = "upstream_rq_time"}));
+  EXPECT_THAT(text, HasSubstr("envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"app\",le=\"1\"} 0"));
+  EXPECT_THAT(text, HasSubstr("envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"app\",le=\"5\"} 1"));
+  EXPECT_THAT(text, HasSubstr("envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"app\",le=\"100\"} 2"));
+  EXPECT_THAT(text, HasSubstr("envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name=\"app\",le=\"+Inf\"} 2"));
+  EXPECT_THAT(text, HasSubstr("envoy_cluster_upstream_rq_time_sum{envoy_cluster_name=\"app\"} 73"));
+}
+
+TEST(HistogramValue, QuantilesLieInTheBucketOfTheObservation) {
+  HistogramValue histogram;
+  histogram.counts.resize(report::Histogram::kBounds.size() + 1);
+  EXPECT_TRUE(std::isnan(histogram.quantile(0.5)));
+  histogram.counts[3] = 100;  // (5 ms, 10 ms]
+  EXPECT_GE(histogram.quantile(0.01), 5.0);
+  EXPECT_DOUBLE_EQ(histogram.quantile(0.5), 7.5);
+  EXPECT_DOUBLE_EQ(histogram.quantile(1.0), 10.0);
+}
+
+TEST(Pages, ClustersShowEachEndpointInBothForms) {
+  FakeGateway gateway;
+  gateway.endpoint->per_worker[1].rq_total.add(9);
+  EXPECT_THAT(clusters_text(*gateway.snapshot()), HasSubstr("app::198.18.0.1:8000::rq_total::9\n"));
+  EXPECT_THAT(clusters_text(*gateway.snapshot()), HasSubstr("app::198.18.0.1:8000::health_flags::healthy\n"));
+  const auto json = clusters_json(*gateway.snapshot());
+  const auto& host = json["cluster_statuses"][0]["host_statuses"][0];
+  EXPECT_EQ(host["address"]["socket_address"]["port_value"], 8000);
+  EXPECT_EQ(host["health_status"]["eds_health_status"], "HEALTHY");
+}
+
+TEST(Pages, ConfigDumpHasEnvoysSections) {
+  const FakeGateway gateway;
+  const auto dump = config_dump_json(gateway);
+  ASSERT_EQ(dump["configs"].size(), 4u);
+  EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["name"], "app");
+  EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["@type"], "type.googleapis.com/envoy.config.cluster.v3.Cluster");
+  EXPECT_EQ(dump["configs"][3]["static_route_configs"][0]["route_config"]["name"], "r");
+}
+
+class AdminServerTest : public ::testing::Test {
+ protected:
+  static std::uint16_t free_port() {
+    const int probe = socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    socklen_t size = sizeof(address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(bind(probe, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    close(probe);
+    return ntohs(address.sin_port);
+  }
+  FakeGateway gateway_;
+  SocketAddress address_{IpAddress::v4(127, 0, 0, 1), free_port()};
+  AdminServer server_{address_, gateway_};
+  httplib::Client client_{"127.0.0.1", address_.port};
+};
+
+TEST_F(AdminServerTest, ReadyFollowsTheState) {
+  EXPECT_EQ(client_.Get("/ready")->body, "LIVE\n");
+  gateway_.current_state = ServerState::kDraining;
+  const auto draining = client_.Get("/ready");
+  EXPECT_EQ(draining->status, 503);
+  EXPECT_EQ(draining->body, "DRAINING\n");
+}
+
+TEST_F(AdminServerTest, WhatChangesSomethingTakesPostOnly) {
+  EXPECT_EQ(client_.Get("/quitquitquit")->status, 405);
+  EXPECT_FALSE(gateway_.quit_called);
+  EXPECT_EQ(client_.Post("/quitquitquit")->status, 200);
+  EXPECT_TRUE(gateway_.quit_called);
+  EXPECT_EQ(client_.Post("/drain_listeners?graceful")->status, 200);
+  EXPECT_EQ(gateway_.drained_gracefully, true);
+}
+
+// What `curl -X POST` sends.
+TEST_F(AdminServerTest, PostWithoutLengthHasNoBody) {
+  const int connection = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in server{};
+  server.sin_family = AF_INET;
+  server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  server.sin_port = htons(address_.port);
+  ASSERT_EQ(connect(connection, reinterpret_cast<sockaddr*>(&server), sizeof(server)), 0);
+  const std::string_view request = "POST /drain_listeners HTTP/1.1\r\nHost: x\r\n\r\n";
+  ASSERT_EQ(send(connection, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
+  std::array<char, 256> answer{};
+  ASSERT_GT(recv(connection, answer.data(), answer.size() - 1, 0), 0);
+  close(connection);
+  EXPECT_THAT(answer.data(), ::testing::StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(gateway_.drained_gracefully, false);
+}
+
+TEST_F(AdminServerTest, UnknownPathPointsToHelp) {
+  const auto answer = client_.Get("/no/such/page");
+  EXPECT_EQ(answer->status, 404);
+  EXPECT_THAT(answer->body, HasSubstr("/help"));
+  EXPECT_THAT(client_.Get("/help")->body, HasSubstr("/stats/prometheus"));
+}
+
+TEST_F(AdminServerTest, BadParametersAreNamed) {
+  EXPECT_EQ(client_.Get("/stats?filter=(")->status, 400);
+  EXPECT_THAT(client_.Get("/stats?format=xml")->body, HasSubstr("\"xml\""));
+  EXPECT_THAT(client_.Post("/logging?level=loud")->body, HasSubstr("\"loud\""));
+}
+
+TEST_F(AdminServerTest, ServerInfoSaysWhatRuns) {
+  const auto info = nlohmann::json::parse(client_.Get("/server_info")->body);
+  EXPECT_EQ(info["state"], "LIVE");
+  EXPECT_EQ(info["uptime_current_epoch"], "12s");
+  EXPECT_EQ(info["node"]["id"], "n1");
+}
+
+TEST_F(AdminServerTest, AddressInUseIsAnErrorThatNamesIt) {
+  try {
+    const AdminServer second(address_, gateway_);
+    FAIL() << "a second server on " << address_.to_string();
+  } catch (const std::runtime_error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(address_.to_string()));
+  }
+}
+
+}  // namespace
+}  // namespace millrace::agent

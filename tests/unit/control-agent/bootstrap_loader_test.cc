@@ -1,0 +1,193 @@
+#include "control-agent/bootstrap_loader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "tests/unit/control-agent/config_fixture.h"
+
+namespace millrace::agent {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::string kRoot = MILLRACE_SOURCE_DIR;
+
+LoadOptions example() {
+  LoadOptions options;
+  options.config_path = kRoot + "/deploy/examples/bootstrap.yaml";
+  options.dataplane_path = kRoot + "/deploy/examples/dataplane.yaml";
+  return options;
+}
+
+TEST(BootstrapLoader, LoadsTheExample) {
+  const auto loaded = load(example());
+  ASSERT_TRUE(loaded) << loaded.error().front().to_string();
+  EXPECT_EQ(loaded->snapshot->listeners.size(), 1U);
+  EXPECT_NE(loaded->snapshot->find_cluster("origin"), nullptr);
+  EXPECT_EQ(loaded->machine.ports.size(), 1U);
+  EXPECT_EQ(loaded->machine.worker_count, 1U);
+  EXPECT_EQ(loaded->admin_address, SocketAddress::parse("127.0.0.1:9901"));
+  EXPECT_THAT(loaded->warnings, ElementsAre());
+  EXPECT_EQ(loaded->bootstrap_json()["node"]["id"], "gateway-1");
+}
+
+TEST(BootstrapLoader, LoadsABookinfoGatewayOnAllAddresses) {
+  LoadOptions options;
+  options.config_path = kRoot + "/deploy/examples/bookinfo.yaml";
+  options.dataplane_path = kRoot + "/deploy/examples/dataplane.yaml";
+  const auto loaded = load(options);
+  ASSERT_TRUE(loaded) << loaded.error().front().to_string();
+  EXPECT_TRUE(loaded->snapshot->listeners.at(0)->addresses.at(0).ip.is_unspecified());
+  EXPECT_EQ(loaded->snapshot->clusters.size(), 2U);
+}
+
+TEST(BootstrapLoader, RefusesAListenerOnAnAddressThatNoPortHas) {
+  auto options = example();
+  options.config_yaml =
+      "{static_resources: {listeners: [{name: other, address: {socket_address: {address: 198.18.0.9, port_value: 81}}, "
+      "filter_chains: "
+      "[{filters: [{name: h, typed_config: {'@type': "
+      "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: o, "
+      "http_filters: [{name: r, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}], "
+      "route_config: {virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: "
+      "origin}}]}]}}}]}]}]}}";
+  const auto loaded = load(options);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().at(0).path, "static_resources.listeners[1].address");
+  EXPECT_THAT(loaded.error().at(0).reason, HasSubstr("198.18.0.9 is not an address of any port"));
+}
+
+TEST(BootstrapLoader, MergesTheOverlayOverTheFile) {
+  auto options = example();
+  options.config_yaml = "{node: {id: other}, static_resources: {clusters: [{name: second}]}}";
+  const auto loaded = load(options);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->bootstrap->node().id(), "other");
+  EXPECT_EQ(loaded->bootstrap->node().cluster(), "edge");
+  EXPECT_EQ(loaded->snapshot->clusters.size(), 2U);
+}
+
+TEST(BootstrapLoader, NamesTheOverlayInItsErrors) {
+  auto options = example();
+  options.config_yaml = "static_resources:\n  clusters:\n  - name: second\n    type: EDS\n";
+  const auto loaded = load(options);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().at(0).to_string(),
+            "--config-yaml:4: static_resources.clusters[1].type: EDS is not supported yet: only STATIC clusters with a "
+            "load_assignment are");
+}
+
+TEST(BootstrapLoader, LetsFlagsWinOverTheNode) {
+  auto options = example();
+  options.service_node = "flag-node";
+  options.service_cluster = "flag-cluster";
+  const auto loaded = load(options);
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(test::manager_of(loaded->snapshot).service_node, "flag-node");
+  EXPECT_THAT(loaded->snapshot->node, ElementsAre(std::pair<std::string, std::string>("id", "flag-node"),
+                                                  std::pair<std::string, std::string>("cluster", "flag-cluster")));
+}
+
+TEST(BootstrapLoader, TakesTheDataplaneFromABootstrapExtension) {
+  test::BootstrapText text;
+  text.top =
+      ", bootstrap_extensions: [{name: machine, typed_config: {\"@type\": type.googleapis.com/millrace.v1.Dataplane, "
+      "workers: {count: 3, idle: POLL}, ports: [{name: edge, tap: {interface: mr0}, addresses: [198.18.0.2/24]}]}}]";
+  const auto loaded = test::load_text(text);
+  ASSERT_TRUE(loaded) << loaded.error().front().to_string();
+  EXPECT_EQ(loaded->machine.worker_count, 3U);
+  EXPECT_EQ(loaded->machine.idle, config::Dataplane::Idle::kPoll);
+  EXPECT_EQ(loaded->machine.ports.at(0).name, "edge");
+
+  LoadOptions both;
+  both.config_yaml = text.text();
+  both.dataplane_path = kRoot + "/deploy/examples/dataplane.yaml";
+  const auto refused = load(both);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().at(0).path, "bootstrap_extensions[0].typed_config");
+  EXPECT_THAT(refused.error().at(0).reason, HasSubstr("cannot be given together with --dataplane"));
+}
+
+TEST(BootstrapLoader, NamesThePathOfAWrongDataplaneInTheBootstrap) {
+  test::BootstrapText text;
+  text.top =
+      ", bootstrap_extensions: [{name: machine, typed_config: {\"@type\": type.googleapis.com/millrace.v1.Dataplane, "
+      "ports: [{name: edge, tap: {interface: mr0}, addresses: [nowhere]}]}}]";
+  EXPECT_THAT(test::errors_of(text), ElementsAre(HasSubstr("ports[0].addresses[0]: \"nowhere\" is not an address")));
+}
+
+TEST(BootstrapLoader, DecidesTheNumberOfWorkers) {
+  const auto concurrency = test::load_text({});
+  ASSERT_TRUE(concurrency);
+  EXPECT_EQ(concurrency->machine.worker_count, 2U);
+  LoadOptions options;
+  options.config_yaml = test::BootstrapText{}.text();
+  const auto cores = load(options);
+  ASSERT_TRUE(cores);
+  EXPECT_GE(cores->machine.worker_count, 1U);
+}
+
+TEST(BootstrapLoader, WarnsOfListenersWithoutPorts) {
+  const auto loaded = test::load_text({});
+  ASSERT_TRUE(loaded);
+  EXPECT_THAT(loaded->warnings, ElementsAre(HasSubstr("there are listeners but no ports")));
+}
+
+TEST(BootstrapLoader, CompilesRegexesForEveryWorker) {
+  test::BootstrapText text;
+  text.match = "safe_regex: {regex: /a}";
+  const auto snapshot = test::snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_EQ(test::route_of(snapshot).match.path.regex.programs.size(), 2U);
+}
+
+TEST(BootstrapLoader, ReusesCellsThatItIsGiven) {
+  auto options = example();
+  const auto first = load(options);
+  ASSERT_TRUE(first);
+  options.cells = first->cells;
+  const auto second = load(options);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(first->snapshot->find_cluster("origin")->cell, second->snapshot->find_cluster("origin")->cell);
+}
+
+TEST(BootstrapLoader, SaysThatAFileIsMissing) {
+  auto options = example();
+  options.config_path = "/nonexistent/bootstrap.yaml";
+  const auto loaded = load(options);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().at(0).to_string(), "/nonexistent/bootstrap.yaml: cannot be read: does it exist, and is it readable?");
+  const auto nothing = load({});
+  ASSERT_FALSE(nothing);
+  EXPECT_THAT(nothing.error().at(0).to_string(), HasSubstr("give -c FILE or --config-yaml TEXT"));
+}
+
+TEST(BootstrapLoader, TurnsUnknownFieldsIntoWarningsWhenAllowed) {
+  auto options = example();
+  options.config_yaml = "{node: {id: a, shoe_size: 43}}";
+  EXPECT_FALSE(load(options));
+  options.allow_unknown_static_fields = true;
+  const auto loaded = load(options);
+  ASSERT_TRUE(loaded);
+  EXPECT_THAT(loaded->warnings,
+              ElementsAre("--config-yaml:1: node.shoe_size: unknown field of envoy.config.core.v3.Node (ignored)"));
+}
+
+TEST(BootstrapLoader, ReadsAnIstioBootstrapAndRefusesOnlyWhatIsNotThereYet) {
+  LoadOptions options;
+  options.config_path = kRoot + "/tests/data/envoy/istio_bootstrap.json";
+  const auto loaded = load(options);
+  ASSERT_FALSE(loaded);
+  std::vector<std::string> paths;
+  for (const auto& error : loaded.error()) {
+    EXPECT_THAT(error.reason, testing::AnyOf(HasSubstr("not supported"), HasSubstr("must be")));
+    paths.push_back(error.path);
+  }
+  EXPECT_THAT(paths, testing::Contains("dynamic_resources"));
+  EXPECT_THAT(paths, testing::Contains("static_resources.clusters[1].circuit_breakers"));
+}
+
+}  // namespace
+}  // namespace millrace::agent

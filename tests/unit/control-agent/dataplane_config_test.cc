@@ -1,0 +1,90 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control-agent/loader.h"
+#include "control-agent/translate.h"
+#include "millrace/v1/dataplane.pb.h"
+
+namespace millrace::agent {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+struct Translated {
+  config::Dataplane machine;
+  std::vector<std::string> errors;
+};
+
+Translated translate(std::string_view text) {
+  v1::Dataplane message;
+  SourceMap places;
+  Diagnostics diagnostics(&places);
+  EXPECT_TRUE(parse_text(text, "", {}, message, places, diagnostics)) << diagnostics.errors().at(0).to_string();
+  Translated out;
+  out.machine = translate_dataplane(message, "", diagnostics);
+  for (const auto& error : diagnostics.errors()) out.errors.push_back(error.path + ": " + error.reason);
+  return out;
+}
+
+TEST(TranslateDataplane, TakesWorkersAndMemory) {
+  const auto out = translate("{workers: {count: 4, idle: POLL}, packet_buffers: 4096, hugepages: REQUIRED}").machine;
+  EXPECT_EQ(out.worker_count, 4U);
+  EXPECT_EQ(out.idle, config::Dataplane::Idle::kPoll);
+  EXPECT_EQ(out.packet_buffers, 4096U);
+  EXPECT_EQ(out.hugepages, config::Dataplane::Hugepages::kRequired);
+  const auto defaults = translate("{ports: []}").machine;
+  EXPECT_EQ(defaults.worker_count, 0U);
+  EXPECT_EQ(defaults.idle, config::Dataplane::Idle::kAdaptive);
+}
+
+TEST(TranslateDataplane, TakesEveryKindOfDevice) {
+  const auto out = translate(
+      "ports:\n"
+      "- {name: a, tap: {interface: mr0, netns: n}}\n"
+      "- {name: b, af_xdp: {interface: eth1}}\n"
+      "- {name: c, pci: {address: \"0000:3b:00.0\"}}\n"
+      "- {name: d, memif: {socket: /run/m.sock, id: 3, role: CLIENT}}\n"
+      "- {name: e, vdev: {args: net_null0}, mtu: 9000}\n");
+  ASSERT_THAT(out.errors, ElementsAre());
+  const auto& ports = out.machine.ports;
+  EXPECT_EQ(std::get<config::TapDevice>(ports.at(0).device).netns, "n");
+  EXPECT_EQ(std::get<config::AfXdpDevice>(ports.at(1).device).interface, "eth1");
+  EXPECT_EQ(std::get<config::PciDevice>(ports.at(2).device).address, "0000:3b:00.0");
+  EXPECT_EQ(std::get<config::MemifDevice>(ports.at(3).device).id, 3U);
+  EXPECT_FALSE(std::get<config::MemifDevice>(ports.at(3).device).server);
+  EXPECT_EQ(std::get<config::VirtualDevice>(ports.at(4).device).args, "net_null0");
+  EXPECT_EQ(ports.at(4).mtu, 9000);
+}
+
+TEST(TranslateDataplane, TakesAddressesAndRoutes) {
+  const auto out = translate(
+      "{ports: [{name: a, tap: {interface: x}, addresses: [198.18.0.2/24, \"2001:db8::2/64\", 10.0.0.0/31, 10.9.9.9/32], "
+      "routes: [{to: 0.0.0.0/0, via: 198.18.0.1}, {to: \"::/0\", via: \"2001:db8::1\"}]}]}");
+  EXPECT_THAT(out.errors, ElementsAre());
+  EXPECT_EQ(out.machine.ports.at(0).addresses.size(), 4U);
+  EXPECT_EQ(out.machine.ports.at(0).routes.at(1).via.to_string(), "2001:db8::1");
+}
+
+TEST(TranslateDataplane, RefusesAddressesThatNoHostCanHave) {
+  const auto out = translate(
+      "{ports: [{name: a, tap: {interface: x}, addresses: [1.2.3.4, 198.18.0.0/24, 198.18.0.255/24, 127.0.0.1/8, 224.0.0.1/24, "
+      "0.0.0.0/0, 198.18.0.2/24, 198.18.0.2/24]}]}");
+  EXPECT_EQ(out.errors.size(), 7U);
+  EXPECT_EQ(out.machine.ports.at(0).addresses.size(), 1U);
+  EXPECT_THAT(out.errors.back(),
+              HasSubstr("ports[0].addresses[7]: \"198.18.0.2/24\" is given twice: first as ports[0].addresses[6]"));
+}
+
+TEST(TranslateDataplane, RefusesRoutesThatLeadNowhere) {
+  const auto out = translate(
+      "{ports: [{name: a, tap: {interface: x}, addresses: [198.18.0.2/24], routes: [{to: 0.0.0.0/0, via: 10.0.0.1}, "
+      "{to: \"::/0\", via: 198.18.0.1}, {to: all, via: gateway}]}]}");
+  EXPECT_THAT(out.errors, ElementsAre(HasSubstr("ports[0].routes[0].via: \"10.0.0.1\" cannot be reached"),
+                                      HasSubstr("ports[0].routes[1].via: \"198.18.0.1\" is not of the same IP version"),
+                                      HasSubstr("ports[0].routes[2].to: \"all\" is not a prefix"),
+                                      HasSubstr("ports[0].routes[2].via: \"gateway\" is not an IP address")));
+}
+
+}  // namespace
+}  // namespace millrace::agent

@@ -1,0 +1,146 @@
+#include "control-agent/field_table.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "control-agent/loader.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+#include "envoy/config/route/v3/route_components.pb.h"
+#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+
+namespace millrace::agent {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::DescriptorPool;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const Descriptor* find(std::string_view name) {
+  return DescriptorPool::generated_pool()->FindMessageTypeByName(std::string(name));
+}
+
+struct Findings {
+  std::vector<std::string> errors;
+  std::vector<std::string> harmless;
+  std::vector<std::string> warnings;
+};
+
+template <typename Message>
+Findings check(std::string_view text) {
+  Message message;
+  SourceMap places;
+  Diagnostics diagnostics(&places);
+  EXPECT_TRUE(parse_text(text, "", {}, message, places, diagnostics)) << diagnostics.errors().at(0).to_string();
+  check_fields(message, "", diagnostics);
+  Findings out;
+  for (const auto& error : diagnostics.errors()) out.errors.push_back(error.path + ": " + error.reason);
+  for (const auto& entry : diagnostics.harmless_fields()) out.harmless.push_back(entry.path);
+  for (const auto& warning : diagnostics.warnings()) out.warnings.push_back(warning.reason);
+  return out;
+}
+
+TEST(FieldTable, NamesOnlyFieldsThatExistAndEachOnce) {
+  std::set<std::pair<std::string_view, std::string_view>> seen;
+  for (const auto& row : field_table()) {
+    const auto* type = find(row.message);
+    ASSERT_NE(type, nullptr) << row.message;
+    EXPECT_NE(type->FindFieldByName(std::string(row.field)), nullptr) << row.message << "." << row.field;
+    EXPECT_TRUE(seen.emplace(row.message, row.field).second) << row.message << "." << row.field;
+  }
+}
+
+TEST(FieldTable, HasARowForEveryFieldOfItsMessages) {
+  for (const auto& row : field_table()) {
+    const auto* type = find(row.message);
+    for (int i = 0; i < type->field_count(); ++i) {
+      EXPECT_NE(find_row(row.message, type->field(i)->name()), nullptr) << row.message << "." << type->field(i)->name();
+    }
+  }
+}
+
+TEST(FieldTable, HasTheMessagesBehindEveryActingField) {
+  for (const auto& row : field_table()) {
+    if (row.status != FieldStatus::kActs) continue;
+    const auto* field = find(row.message)->FindFieldByName(std::string(row.field));
+    const auto* type = field->is_map() ? field->message_type()->map_value()->message_type() : field->message_type();
+    if (type == nullptr || type->well_known_type() != Descriptor::WELLKNOWNTYPE_UNSPECIFIED) continue;
+    EXPECT_TRUE(has_message(type->full_name())) << row.message << "." << row.field << " needs rows of " << type->full_name();
+  }
+}
+
+TEST(FieldTable, GivesEveryRefusedAndHarmlessFieldANote) {
+  for (const auto& row : field_table()) {
+    if (row.status == FieldStatus::kActs) continue;
+    EXPECT_FALSE(row.note.empty()) << row.message << "." << row.field;
+    if (row.status != FieldStatus::kRefused) continue;
+    EXPECT_TRUE(row.note.starts_with("yet") || row.note.starts_with(": ")) << row.message << "." << row.field;
+  }
+}
+
+TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
+  for (const auto& [message, field] : std::vector<std::pair<std::string_view, std::string_view>>{
+           {"envoy.config.route.v3.RouteAction", "retry_policy"},
+           {"envoy.config.route.v3.RouteAction", "request_mirror_policies"},
+           {"envoy.config.cluster.v3.Cluster", "outlier_detection"},
+           {"envoy.config.cluster.v3.Cluster", "circuit_breakers"},
+           {"envoy.config.cluster.v3.Cluster", "transport_socket"},
+           {"envoy.config.cluster.v3.Cluster", "health_checks"},
+           {"envoy.config.listener.v3.FilterChain", "transport_socket"},
+           {"envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources"}}) {
+    EXPECT_EQ(find_row(message, field)->status, FieldStatus::kRefused) << message << "." << field;
+  }
+}
+
+TEST(CheckFields, NamesRefusedFieldsAndListsHarmlessOnes) {
+  const auto found =
+      check<envoy::config::route::v3::RouteAction>("{cluster: a, retry_policy: {}, hash_policy: [{header: {header_name: x}}]}");
+  EXPECT_THAT(found.errors, ElementsAre("retry_policy: is not supported yet: requests are not retried"));
+  EXPECT_THAT(found.harmless, ElementsAre("hash_policy"));
+}
+
+TEST(CheckFields, RefusesMessagesWithoutRows) {
+  const auto found = check<envoy::config::route::v3::RetryPolicy>("{retry_on: 5xx}");
+  EXPECT_THAT(found.errors, ElementsAre("retry_on: is not supported: unknown to Millrace"));
+}
+
+TEST(CheckFields, PassesRefusedBooleansThatSayFalse) {
+  const auto off = check<envoy::config::listener::v3::Listener>("{transparent: false, freebind: false}");
+  EXPECT_THAT(off.errors, ElementsAre());
+  const auto on = check<envoy::config::listener::v3::Listener>("{transparent: true}");
+  EXPECT_THAT(on.errors, ElementsAre("transparent: is not supported yet"));
+}
+
+TEST(CheckFields, RefusesAnysByType) {
+  const auto found = check<envoy::config::listener::v3::Filter>(
+      "{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, "
+      "stat_prefix: a}}");
+  EXPECT_THAT(found.errors,
+              ElementsAre("typed_config: the type \"type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy\" "
+                          "is not supported yet"));
+}
+
+TEST(CheckFields, LeavesOutOptionalAndDisabledFilters) {
+  using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+  const std::string fault = "typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}";
+  const auto required = check<HttpFilter>("{name: fault, " + fault + "}");
+  EXPECT_THAT(required.errors, ElementsAre(HasSubstr("is not supported yet")));
+  const auto optional = check<HttpFilter>("{name: fault, is_optional: true, " + fault + "}");
+  EXPECT_THAT(optional.errors, ElementsAre());
+  EXPECT_THAT(optional.warnings, ElementsAre(HasSubstr("the optional filter \"fault\" is left out")));
+  EXPECT_THAT(check<HttpFilter>("{name: fault, disabled: true, " + fault + "}").errors, ElementsAre());
+}
+
+TEST(FieldTableMarkdown, ShowsEveryRow) {
+  const auto text = field_table_markdown();
+  EXPECT_THAT(text, HasSubstr("### envoy.config.route.v3.RouteAction\n"));
+  EXPECT_THAT(text, HasSubstr("| retry_policy | refused | not yet: requests are not retried |\n"));
+  EXPECT_THAT(text, HasSubstr("| cluster | acts |  |\n"));
+}
+
+}  // namespace
+}  // namespace millrace::agent

@@ -1,0 +1,118 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/control-agent/config_fixture.h"
+
+namespace millrace::agent::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const config::Cluster& cluster_of(const std::shared_ptr<const config::Snapshot>& snapshot) {
+  return *snapshot->find_cluster("origin");
+}
+
+std::vector<std::string> refusals(const std::string& fields) {
+  BootstrapText text;
+  text.cluster = ", " + fields;
+  return errors_of(text);
+}
+
+std::string endpoint(const std::string& address, const std::string& more = {}) {
+  return "{endpoint: {address: {socket_address: {address: " + address + ", port_value: 80}}}" + more + "}";
+}
+
+TEST(TranslateCluster, HasEnvoysDefaults) {
+  const auto snapshot = snapshot_of({});
+  ASSERT_NE(snapshot, nullptr);
+  const auto& cluster = cluster_of(snapshot);
+  EXPECT_EQ(cluster.connect_timeout, Duration::seconds(5));
+  EXPECT_EQ(cluster.load_balancing, config::LoadBalancing::kRoundRobin);
+  EXPECT_EQ(cluster.least_request_choices, 2U);
+  EXPECT_EQ(cluster.buffer_limit_bytes, 1024U * 1024);
+  EXPECT_EQ(cluster.http.idle_timeout, Duration::seconds(3600));
+  EXPECT_EQ(cluster.http.max_requests_per_connection, 0U);
+  EXPECT_TRUE(cluster.http.max_connection_duration.is_infinite());
+  EXPECT_EQ(cluster.endpoints.at(0).weight, 1U);
+  EXPECT_EQ(cluster.endpoints.at(0).cell->name, "origin|198.18.0.1:8080");
+  EXPECT_EQ(cluster.cell->name, "origin");
+}
+
+TEST(TranslateCluster, TakesPolicyTimesAndLimits) {
+  BootstrapText text;
+  text.cluster =
+      ", alt_stat_name: other, connect_timeout: 0.25s, lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 4}, "
+      "per_connection_buffer_limit_bytes: 65536, common_lb_config: {healthy_panic_threshold: {}}, "
+      "typed_extension_protocol_options: "
+      "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": "
+      "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: "
+      "{}}, "
+      "common_http_protocol_options: {idle_timeout: 9s, max_requests_per_connection: 5, max_headers_count: 50, "
+      "max_connection_duration: 60s}}}";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& cluster = cluster_of(snapshot);
+  EXPECT_EQ(cluster.alt_stat_name, "other");
+  EXPECT_EQ(cluster.connect_timeout, Duration::milliseconds(250));
+  EXPECT_EQ(cluster.load_balancing, config::LoadBalancing::kLeastRequest);
+  EXPECT_EQ(cluster.least_request_choices, 4U);
+  EXPECT_EQ(cluster.buffer_limit_bytes, 65536U);
+  EXPECT_EQ(cluster.http.idle_timeout, Duration::seconds(9));
+  EXPECT_EQ(cluster.http.max_requests_per_connection, 5U);
+  EXPECT_EQ(cluster.http.max_headers_count, 50U);
+  EXPECT_EQ(cluster.http.max_connection_duration, Duration::seconds(60));
+}
+
+TEST(TranslateCluster, TakesWeightsAndHealth) {
+  BootstrapText text;
+  text.endpoints = "[{lb_endpoints: [" + endpoint("10.0.0.1", ", load_balancing_weight: 3") + ", " +
+                   endpoint("10.0.0.2", ", health_status: UNHEALTHY") + ", " + endpoint("10.0.0.3", ", health_status: DEGRADED") +
+                   "]}, {lb_endpoints: [" + endpoint("10.0.0.4", ", health_status: DRAINING") + "]}]";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& cluster = cluster_of(snapshot);
+  std::vector<bool> healthy;
+  for (const auto& e : cluster.endpoints) healthy.push_back(e.healthy);
+  EXPECT_THAT(healthy, ElementsAre(true, false, true, false));
+  EXPECT_EQ(cluster.endpoints[0].weight, 3U);
+  EXPECT_EQ(cluster.healthy_weight, 4U);
+}
+
+TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
+  EXPECT_THAT(refusals("type: EDS"), ElementsAre(HasSubstr("static_resources.clusters[0].type: EDS is not supported yet")));
+  EXPECT_THAT(refusals("lb_policy: RING_HASH"), ElementsAre(HasSubstr("lb_policy: RING_HASH is not supported yet")));
+  EXPECT_THAT(refusals("common_lb_config: {healthy_panic_threshold: {value: 50}}"),
+              ElementsAre(HasSubstr("healthy_panic_threshold: must be 0")));
+  EXPECT_THAT(refusals("common_http_protocol_options: {max_stream_duration: 1s}"),
+              ElementsAre(HasSubstr("max_stream_duration: is not supported yet for clusters")));
+  EXPECT_THAT(refusals("typed_extension_protocol_options: {x: {\"@type\": "
+                       "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
+                       "explicit_http_config: {http_protocol_options: {}}}}"),
+              ElementsAre(HasSubstr("typed_extension_protocol_options[\"x\"]: is not supported: the only key is")));
+  EXPECT_THAT(
+      refusals("typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": "
+               "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: "
+               "{http2_protocol_options: {}}}}"),
+      ElementsAre(HasSubstr("explicit_http_config.http2_protocol_options: is not supported yet: clusters speak HTTP/1.1")));
+}
+
+TEST(TranslateCluster, RefusesEndpointsThatCannotBeReached) {
+  BootstrapText text;
+  text.endpoints = "[{priority: 1, lb_endpoints: [" + endpoint("0.0.0.0") + ", " + endpoint("127.0.0.1") + ", " +
+                   endpoint("a.example") + "]}]";
+  EXPECT_THAT(errors_of(text),
+              testing::UnorderedElementsAre(HasSubstr("priority: is not supported yet"), HasSubstr("0.0.0.0 names no host"),
+                                            HasSubstr("127.0.0.1 is a loopback address"),
+                                            HasSubstr("\"a.example\" is not an IP address")));
+}
+
+TEST(TranslateCluster, RefusesWeightsWhoseSumIsTooLarge) {
+  BootstrapText text;
+  text.endpoints =
+      "[{lb_endpoints: [" + endpoint("10.0.0.1", ", load_balancing_weight: 4294967295") + ", " + endpoint("10.0.0.2") + "]}]";
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("endpoints: the sum of the endpoints' weights must be at most 4294967295")));
+}
+
+}  // namespace
+}  // namespace millrace::agent::test

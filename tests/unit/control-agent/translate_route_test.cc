@@ -1,0 +1,257 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "tests/unit/control-agent/config_fixture.h"
+
+namespace millrace::agent::test {
+namespace {
+
+using config::ForwardAction;
+using config::HeaderMatcher;
+using config::HeaderMutation;
+using config::PathMatcher;
+using config::StringMatcher;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+config::Route route(const std::string& match, const std::string& action = "route: {cluster: origin}",
+                    const std::string& more = {}) {
+  BootstrapText text;
+  text.match = match;
+  text.action = action;
+  text.route = more;
+  const auto snapshot = snapshot_of(text);
+  return snapshot == nullptr ? config::Route{} : route_of(snapshot);
+}
+
+ForwardAction forward(const std::string& fields) {
+  return std::get<ForwardAction>(route("prefix: /", "route: {" + fields + "}").action);
+}
+
+std::vector<std::string> refusals(const std::string& match, const std::string& action = "route: {cluster: origin}",
+                                  const std::string& more = {}) {
+  BootstrapText text;
+  text.match = match;
+  text.action = action;
+  text.route = more;
+  return errors_of(text);
+}
+
+TEST(TranslateRoute, TakesEveryKindOfPath) {
+  EXPECT_EQ(route("prefix: /a").match.path.kind, PathMatcher::Kind::kPrefix);
+  EXPECT_EQ(route("path: /a, case_sensitive: false").match.path.kind, PathMatcher::Kind::kExact);
+  EXPECT_FALSE(route("path: /a, case_sensitive: false").match.path.case_sensitive);
+  EXPECT_TRUE(route("path: /a").match.path.case_sensitive);
+  EXPECT_EQ(route("path_separated_prefix: /a").match.path.text, "/a");
+  const auto regex = route("safe_regex: {regex: \"/[0-9]+\"}").match.path;
+  EXPECT_EQ(regex.kind, PathMatcher::Kind::kRegex);
+  EXPECT_EQ(regex.regex.programs.size(), 2U);
+}
+
+TEST(TranslateRoute, TakesEveryKindOfHeaderMatcher) {
+  const auto headers = route(
+                           "prefix: /, headers: [{name: X-A, exact_match: V}, {name: b, prefix_match: p}, {name: c, "
+                           "suffix_match: s}, {name: d, contains_match: m}, "
+                           "{name: e, safe_regex_match: {regex: r}}, {name: f, range_match: {start: -1, end: 5}}, {name: g, "
+                           "present_match: false}, "
+                           "{name: h, string_match: {exact: ABC, ignore_case: true}, invert_match: true, "
+                           "treat_missing_header_as_empty: true}, {name: i}, "
+                           "{name: Host, exact_match: a}]")
+                           .match.headers;
+  ASSERT_EQ(headers.size(), 10U);
+  EXPECT_EQ(headers[0].name, "x-a");
+  EXPECT_EQ(headers[0].string.text, "V");
+  EXPECT_EQ(headers[1].string.kind, StringMatcher::Kind::kPrefix);
+  EXPECT_EQ(headers[2].string.kind, StringMatcher::Kind::kSuffix);
+  EXPECT_EQ(headers[3].string.kind, StringMatcher::Kind::kContains);
+  EXPECT_EQ(headers[4].string.kind, StringMatcher::Kind::kRegex);
+  EXPECT_EQ(headers[5].kind, HeaderMatcher::Kind::kRange);
+  EXPECT_EQ(headers[5].range_start, -1);
+  EXPECT_EQ(headers[6].kind, HeaderMatcher::Kind::kPresent);
+  EXPECT_FALSE(headers[6].present);
+  EXPECT_EQ(headers[7].string.text, "abc");
+  EXPECT_TRUE(headers[7].string.ignore_case);
+  EXPECT_TRUE(headers[7].invert);
+  EXPECT_TRUE(headers[7].treat_missing_as_empty);
+  EXPECT_EQ(headers[8].kind, HeaderMatcher::Kind::kPresent);
+  EXPECT_TRUE(headers[8].present);
+  EXPECT_EQ(headers[9].name, ":authority");
+}
+
+TEST(TranslateRoute, TakesQueryParametersAndFractions) {
+  const auto match =
+      route(
+          "prefix: /, query_parameters: [{name: a}, {name: B, string_match: {prefix: x}}], runtime_fraction: {default_value: "
+          "{numerator: 3, denominator: TEN_THOUSAND}, runtime_key: k}")
+          .match;
+  EXPECT_TRUE(match.query_parameters.at(0).present_only);
+  EXPECT_EQ(match.query_parameters.at(1).name, "B");
+  EXPECT_FALSE(match.query_parameters.at(1).present_only);
+  EXPECT_EQ(match.runtime_fraction->numerator, 3U);
+  EXPECT_EQ(match.runtime_fraction->denominator, 10'000U);
+}
+
+TEST(TranslateRoute, ForwardsWithEnvoysDefaults) {
+  const auto action = forward("cluster: origin");
+  EXPECT_EQ(action.clusters.at(0).name, "origin");
+  EXPECT_EQ(action.total_weight, 1U);
+  EXPECT_EQ(action.timeout, Duration::seconds(15));
+  EXPECT_FALSE(action.idle_timeout);
+  EXPECT_EQ(action.cluster_not_found_status, 503);
+  EXPECT_FALSE(action.websocket);
+}
+
+TEST(TranslateRoute, TakesRewritesTimesAndUpgrades) {
+  const auto action = forward(
+      "cluster: origin, prefix_rewrite: /b, host_rewrite_literal: h, append_x_forwarded_host: true, timeout: 0s, "
+      "idle_timeout: 3s, cluster_not_found_response_code: NOT_FOUND, upgrade_configs: [{upgrade_type: websocket, enabled: "
+      "false}]");
+  EXPECT_EQ(action.prefix_rewrite, "/b");
+  EXPECT_EQ(action.host_rewrite_literal, "h");
+  EXPECT_TRUE(action.append_x_forwarded_host);
+  EXPECT_EQ(action.timeout, Duration());
+  EXPECT_EQ(action.idle_timeout, Duration::seconds(3));
+  EXPECT_EQ(action.cluster_not_found_status, 404);
+  EXPECT_EQ(action.websocket, false);
+  const auto regex = forward(
+      "cluster: origin, regex_rewrite: {pattern: {regex: \"^/(.*)$\"}, substitution: '/x/\\1'}, host_rewrite_header: X-H");
+  EXPECT_EQ(regex.regex_rewrite->substitution, "/x/\\1");
+  EXPECT_EQ(regex.host_rewrite_header, "x-h");
+}
+
+TEST(TranslateRoute, TakesWeightedClusters) {
+  const auto action = forward(
+      "weighted_clusters: {clusters: [{name: origin, weight: 90, host_rewrite_literal: h, response_headers_to_remove: [X-B]}, "
+      "{name: origin, weight: 10}]}");
+  EXPECT_EQ(action.total_weight, 100U);
+  EXPECT_EQ(action.clusters.at(0).host_rewrite, "h");
+  EXPECT_THAT(action.clusters.at(0).headers.response_remove, ElementsAre("x-b"));
+}
+
+TEST(TranslateRoute, TakesRedirects) {
+  const auto redirect =
+      std::get<config::RedirectAction>(route("prefix: /",
+                                             "redirect: {https_redirect: true, host_redirect: h, port_redirect: 8443, "
+                                             "path_redirect: /p, response_code: PERMANENT_REDIRECT, strip_query: true}")
+                                           .action);
+  EXPECT_EQ(redirect.status, 308);
+  EXPECT_EQ(redirect.scheme, "https");
+  EXPECT_EQ(redirect.host, "h");
+  EXPECT_EQ(redirect.port, 8443);
+  EXPECT_EQ(redirect.path, "/p");
+  EXPECT_TRUE(redirect.strip_query);
+  const auto plain = std::get<config::RedirectAction>(route("prefix: /", "redirect: {prefix_rewrite: /q}").action);
+  EXPECT_EQ(plain.status, 301);
+  EXPECT_EQ(plain.prefix_rewrite, "/q");
+  EXPECT_FALSE(plain.port);
+}
+
+TEST(TranslateRoute, TakesDirectResponsesFromEverySource) {
+  const auto body = [](const std::string& source) {
+    return std::get<config::DirectResponse>(route("prefix: /", "direct_response: {status: 418, body: {" + source + "}}").action)
+        .body;
+  };
+  const std::string file = testing::TempDir() + "millrace_body.txt";
+  std::ofstream(file) << "from a file";
+  ::setenv("MILLRACE_TEST_BODY", "from the environment", 1);
+  EXPECT_EQ(body("inline_string: hi"), "hi");
+  EXPECT_EQ(body("inline_bytes: aGk="), "hi");
+  EXPECT_EQ(body("filename: " + file), "from a file");
+  EXPECT_EQ(body("environment_variable: MILLRACE_TEST_BODY"), "from the environment");
+  EXPECT_THAT(refusals("prefix: /", "direct_response: {status: 200, body: {filename: /nonexistent}}"),
+              ElementsAre(HasSubstr("body.filename: the file \"/nonexistent\" cannot be read")));
+  EXPECT_THAT(refusals("prefix: /", "direct_response: {status: 200, body: {environment_variable: MILLRACE_UNSET}}"),
+              ElementsAre(HasSubstr("the environment has no variable \"MILLRACE_UNSET\"")));
+}
+
+TEST(TranslateRoute, BoundsDirectResponses) {
+  const std::string body(4097, 'x');
+  EXPECT_THAT(refusals("prefix: /", "direct_response: {status: 200, body: {inline_string: " + body + "}}"),
+              ElementsAre(HasSubstr("body: has 4097 bytes, more than max_direct_response_body_size_bytes (4096)")));
+  EXPECT_THAT(refusals("prefix: /", "direct_response: {status: 100}"), ElementsAre(HasSubstr("status: must be")));
+  BootstrapText text;
+  text.table = ", max_direct_response_body_size_bytes: 5000";
+  text.action = "direct_response: {status: 200, body: {inline_string: " + body + "}}";
+  EXPECT_NE(snapshot_of(text), nullptr);
+}
+
+TEST(TranslateRoute, TakesHeaderMutationsWithEnvoysActions) {
+  const auto headers =
+      route(
+          "prefix: /", "route: {cluster: origin}",
+          ", request_headers_to_add: [{header: {key: X-A, value: \"%PROTOCOL%\"}}, {header: {key: b, value: v}, append: false}, "
+          "{header: {key: c, value: v}, append_action: ADD_IF_ABSENT}, {header: {key: d, value: v}, append_action: "
+          "OVERWRITE_IF_EXISTS, keep_empty_value: true}, {header: {key: e, value: v}, append: true}, {header: {key: f, "
+          "raw_value: "
+          "aGk=}}], request_headers_to_remove: [X-R]")
+          .headers;
+  using Action = HeaderMutation::Action;
+  std::vector<Action> actions;
+  for (const auto& add : headers.request_add) actions.push_back(add.action);
+  EXPECT_THAT(actions, ElementsAre(Action::kAppendIfExistsOrAdd, Action::kOverwriteIfExistsOrAdd, Action::kAddIfAbsent,
+                                   Action::kOverwriteIfExists, Action::kAppendIfExistsOrAdd, Action::kAppendIfExistsOrAdd));
+  EXPECT_EQ(headers.request_add[0].name, "x-a");
+  EXPECT_EQ(headers.request_add[0].value.elements.at(0).command, config::FormatCommand::kProtocol);
+  EXPECT_TRUE(headers.request_add[3].keep_empty_value);
+  EXPECT_EQ(headers.request_add[5].value.source, "hi");
+  EXPECT_THAT(headers.request_remove, ElementsAre("x-r"));
+}
+
+TEST(TranslateRoute, ProtectsPseudoFieldsAndHost) {
+  EXPECT_THAT(
+      refusals(
+          "prefix: /", "route: {cluster: origin}",
+          ", request_headers_to_add: [{header: {key: \":path\", value: /}}], request_headers_to_remove: [host, \":method\"], "
+          "response_headers_to_add: [{header: {key: a, value: b}, append: true, append_action: ADD_IF_ABSENT}]"),
+      ElementsAre(HasSubstr("request_headers_to_add[0].header.key: \":path\" cannot be changed"),
+                  HasSubstr("request_headers_to_remove[0]: \"host\" cannot be removed"),
+                  HasSubstr("request_headers_to_remove[1]: \":method\" cannot be removed"),
+                  HasSubstr("response_headers_to_add[0].append: cannot be set together with append_action")));
+}
+
+TEST(TranslateRoute, TakesVirtualHostAndTableOptions) {
+  BootstrapText text;
+  text.host = ", require_tls: EXTERNAL_ONLY, include_request_attempt_count: true";
+  text.table =
+      ", ignore_port_in_host_matching: true, most_specific_header_mutations_wins: true, response_headers_to_remove: [server]";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& table = *manager_of(snapshot).routes;
+  EXPECT_EQ(table.name, "routes");
+  EXPECT_EQ(table.virtual_hosts.at(0).require_tls, config::VirtualHost::RequireTls::kExternalOnly);
+  EXPECT_TRUE(table.virtual_hosts.at(0).include_request_attempt_count);
+  EXPECT_TRUE(table.ignore_port_in_host);
+  EXPECT_TRUE(table.most_specific_header_mutations_wins);
+  EXPECT_THAT(table.headers.response_remove, ElementsAre("server"));
+  EXPECT_EQ(table.default_domain, 0U);
+}
+
+TEST(TranslateRoute, ChecksThatClustersExistUnlessToldNotTo) {
+  BootstrapText text;
+  text.action = "route: {cluster: nowhere}";
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("route.cluster: there is no cluster \"nowhere\"")));
+  text.table = ", validate_clusters: false";
+  EXPECT_NE(snapshot_of(text), nullptr);
+}
+
+TEST(TranslateRoute, RefusesWhatContradictsItself) {
+  EXPECT_THAT(refusals("prefix: /", "route: {weighted_clusters: {clusters: [{name: origin, weight: 0}]}}"),
+              ElementsAre(HasSubstr("the sum of the weights must be greater than 0")));
+  EXPECT_THAT(refusals("prefix: /", "route: {weighted_clusters: {clusters: [{weight: 1}, {name: origin}]}}"),
+              ElementsAre(HasSubstr("clusters[0].name: must be set"), HasSubstr("clusters[1].weight: must be set")));
+  EXPECT_THAT(refusals("prefix: /",
+                       "route: {cluster: origin, prefix_rewrite: /a, regex_rewrite: {pattern: {regex: a}, substitution: b}}"),
+              ElementsAre(HasSubstr("regex_rewrite: cannot be set together with prefix_rewrite")));
+  EXPECT_THAT(refusals("prefix: /", "route: {cluster: origin, regex_rewrite: {pattern: {regex: a}, substitution: '\\1'}}"),
+              ElementsAre(HasSubstr("regex_rewrite: the substitution \"\\1\" does not fit the pattern")));
+  EXPECT_THAT(refusals("prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: a}, ignore_case: true}}]"),
+              ElementsAre(HasSubstr("ignore_case: has no effect on safe_regex")));
+  EXPECT_THAT(refusals("prefix: /", "redirect: {port_redirect: 70000}"),
+              ElementsAre(HasSubstr("port_redirect: must be at most 65535")));
+}
+
+}  // namespace
+}  // namespace millrace::agent::test
