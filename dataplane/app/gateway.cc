@@ -1,0 +1,260 @@
+#include "dataplane/app/gateway.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstring>
+#include <thread>
+
+#include "dataplane/app/port_setup.h"
+#include "dataplane/app/version.h"
+#include "nic/ethdev_port.h"
+
+namespace millrace::app {
+namespace {
+
+using Hugepages = config::Dataplane::Hugepages;
+
+constexpr std::size_t kDefaultPacketBuffers = 65'536;
+constexpr std::size_t kLogRingBytes = 4 * 1024 * 1024;
+constexpr std::chrono::milliseconds kPollInterval{10};
+
+// EAL's and the drivers' log. Drivers call errors what is none (a TAP without flow rules logs five at every start), and what
+// really fails comes back as an error text that we print: so everything of theirs is for those who look.
+void log_eal(nic::EalLogLevel level, std::string_view line) {
+  if (level == nic::EalLogLevel::kDebug) {
+    spdlog::trace("dpdk: {}", line);
+  } else {
+    spdlog::debug("dpdk: {}", line);
+  }
+}
+
+template <typename T>
+T random_secret() {
+  T secret{};
+  if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret)) {
+    throw MachineError(std::string("the operating system gives no random numbers: ") + std::strerror(errno));
+  }
+  return secret;
+}
+
+std::string hostname() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+template <typename T>
+T must(Result<T, std::string> result) {
+  if (!result) throw MachineError(result.error());
+  return std::move(*result);
+}
+
+}  // namespace
+
+Gateway::Gateway(const Options& options, agent::Loaded loaded)
+    : options_(options), loaded_(std::move(loaded)), bootstrap_json_(loaded_.bootstrap_json()) {
+  snapshots_.publish(loaded_.snapshot);
+  start_machine();
+  open_ports();
+  start_workers();
+  if (loaded_.admin_address) admin_ = std::make_unique<agent::AdminServer>(*loaded_.admin_address, *this);
+}
+
+Gateway::~Gateway() {
+  admin_.reset();
+  threads_.clear();
+  log_writer_.reset();
+}
+
+void Gateway::start_machine() {
+  const nic::Topology topology = must(nic::load_topology());
+  nic::PlacementRequest request{.workers = loaded_.machine.worker_count};
+  placement_ = must(nic::place_workers(topology, request));
+  if (placement_.shared) {
+    spdlog::warn("{}", placement_.warning);
+    adaptive_ = true;
+  }
+  const std::size_t buffers = loaded_.machine.packet_buffers > 0 ? loaded_.machine.packet_buffers : kDefaultPacketBuffers;
+  const std::size_t pool_bytes = nic::MbufPool::memory_bytes(buffers) * loaded_.machine.worker_count;
+  eal_ = must(nic::Eal::start(
+      {.memory_mb = pool_bytes / (1024 * 1024) + 64 * (1 + loaded_.machine.ports.size()),
+       .huge_pages = loaded_.machine.hugepages == Hugepages::kNever ? nic::HugePages::kNever : nic::HugePages::kIfFree,
+       .control_cpu = placement_.agent_cpu,
+       .pci_addresses = pci_addresses(loaded_.machine),
+       .log = log_eal}));
+  if (loaded_.machine.hugepages == Hugepages::kRequired && !eal_->huge_pages()) {
+    throw MachineError("hugepages: REQUIRED, but not enough of them are free: echo " +
+                       std::to_string(pool_bytes / (2 * 1024 * 1024) + 64) +
+                       " > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+  }
+  for (std::uint32_t i = 0; i < loaded_.machine.worker_count; ++i) {
+    pools_.push_back(must(nic::MbufPool::create(
+        {.name = "w" + std::to_string(i), .buffers = buffers, .numa_node = placement_.worker_numa_nodes[i]})));
+  }
+}
+
+void Gateway::open_ports() {
+  std::vector<nic::MbufPool*> pools;
+  for (const auto& pool : pools_) pools.push_back(pool.get());
+  for (const config::PortConfig& port : loaded_.machine.ports) {
+    ports_.push_back(must(nic::EthdevPort::open(port_config(port), pools, static_cast<std::uint8_t>(ports_.size()))));
+    const nic::PortInfo& info = ports_.back()->info();
+    spdlog::info("port {}: {}, {}, mtu {}, offloads in use:{}{}{}{}", info.name, info.driver, info.mac.to_string(), info.mtu,
+                 info.rx_ip_checksum || info.rx_l4_checksum ? " receive checksums" : "",
+                 info.tx_ip_checksum ? " IP checksum" : "", info.tx_tcp_checksum ? " TCP checksum" : "",
+                 info.rx_ip_checksum || info.rx_l4_checksum || info.tx_ip_checksum || info.tx_tcp_checksum ? "" : " none");
+  }
+}
+
+void Gateway::start_workers() {
+  std::vector<report::WorkerReport*> reports;
+  for (std::uint32_t i = 0; i < loaded_.machine.worker_count; ++i) {
+    reports.push_back(&reports_.emplace_back(i, kLogRingBytes));
+    reports.back()->core = placement_.worker_cpus[i];
+    controls_.emplace_back();
+  }
+  log_writer_ = std::make_unique<agent::LogWriter>(loaded_.snapshot->log_sinks, reports);
+  for (std::uint32_t i = 0; i < loaded_.machine.worker_count; ++i) {
+    worker::WorkerThreadConfig config;
+    config.worker.index = i;
+    for (std::size_t p = 0; p < ports_.size(); ++p) {
+      config.worker.ports.push_back({.port = ports_[p].get(), .queue = static_cast<std::uint16_t>(i)});
+      config.worker.interfaces.push_back(interface_config(loaded_.machine.ports[p], ports_[p]->info()));
+    }
+    config.worker.routes = route_configs(loaded_.machine);
+    config.worker.seed = random_secret<std::uint64_t>();
+    config.worker.secret = random_secret<std::array<std::uint8_t, 16>>();
+    config.worker.hostname = hostname();
+    config.worker.packet_buffers = pools_[i]->capacity();
+    config.core = placement_.worker_cpus[i];
+    config.idle = adaptive_ ? config::Dataplane::Idle::kAdaptive : loaded_.machine.idle;
+    config.run_inside = [](const std::function<void()>& body) {
+      const auto registered = nic::EalThread::register_current();
+      if (!registered) spdlog::warn("{}: packets will be allocated more slowly", registered.error());
+      body();
+    };
+    threads_.emplace_back(std::move(config), *pools_[i], snapshots_, controls_[i], reports_[i]);
+  }
+}
+
+bool Gateway::serving() const {
+  return std::ranges::all_of(controls_, [](const worker::Control& control) { return control.listening.load(); });
+}
+
+std::uint32_t Gateway::listeners_failed() const { return controls_.empty() ? 0 : controls_.front().listeners_failed.load(); }
+
+bool Gateway::drain(std::chrono::seconds limit, const std::atomic<bool>& hurry) {
+  drain_listeners(true);
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  const auto drained = [](const worker::Control& control) { return control.drained.load(); };
+  while (!std::ranges::all_of(controls_, drained)) {
+    if (hurry || quit_requested_ || std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(kPollInterval);
+  }
+  return true;
+}
+
+void Gateway::drain_listeners(bool graceful) {
+  draining_.store(true);
+  for (worker::Control& control : controls_) {
+    if (graceful) {
+      control.wanted.store(worker::Lifecycle::kDraining, std::memory_order_relaxed);
+    } else {
+      control.close_listeners.store(true, std::memory_order_relaxed);
+    }
+  }
+}
+
+void Gateway::reopen_logs() {
+  log_writer_->reopen();
+  spdlog::info("logs reopened");
+}
+
+agent::ServerState Gateway::state() const {
+  if (draining_) return agent::ServerState::kDraining;
+  return serving() ? agent::ServerState::kLive : agent::ServerState::kInitializing;
+}
+
+std::string Gateway::version() const {
+  const std::string text = kVersionText;
+  return text.substr(text.find(": ") + 2);
+}
+
+std::chrono::seconds Gateway::uptime() const {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+}
+
+nlohmann::ordered_json Gateway::command_line_options() const {
+  return {{"concurrency", loaded_.machine.worker_count},
+          {"config_path", options_.config_path},
+          {"config_yaml", options_.config_yaml},
+          {"allow_unknown_static_fields", options_.allow_unknown_static_fields},
+          {"reject_unknown_dynamic_fields", options_.reject_unknown_dynamic_fields},
+          {"log_level", options_.log_level},
+          {"log_path", options_.log_path},
+          {"service_cluster", options_.service_cluster},
+          {"service_node", options_.service_node},
+          {"mode", "Serve"},
+          {"drain_time", std::to_string(options_.drain_time_seconds) + "s"},
+          {"drain_strategy", options_.drain_immediately ? "Immediate" : "Gradual"},
+          {"disable_hot_restart", true}};
+}
+
+std::vector<const report::WorkerReport*> Gateway::workers() const {
+  std::vector<const report::WorkerReport*> list;
+  for (const report::WorkerReport& report : reports_) list.push_back(&report);
+  return list;
+}
+
+std::vector<agent::PortStat> Gateway::port_stats() const {
+  std::vector<agent::PortStat> stats;
+  for (const auto& port : ports_) {
+    const nic::PortCounters counters = port->counters();
+    const std::pair<const char*, std::uint64_t> values[] = {
+        {"rx_packets", counters.rx_packets}, {"rx_bytes", counters.rx_bytes},         {"tx_packets", counters.tx_packets},
+        {"tx_bytes", counters.tx_bytes},     {"rx_missed", counters.rx_missed},       {"rx_errors", counters.rx_errors},
+        {"tx_errors", counters.tx_errors},   {"rx_no_buffer", counters.rx_no_buffer}, {"tx_dropped", counters.tx_dropped}};
+    for (const auto& [name, value] : values) stats.push_back({.port = port->info().name, .name = name, .value = value});
+  }
+  return stats;
+}
+
+nlohmann::ordered_json Gateway::ports() const {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& port : ports_) {
+    const nic::PortInfo& info = port->info();
+    list.push_back({{"name", info.name},
+                    {"driver", info.driver},
+                    {"mac", info.mac.to_string()},
+                    {"mtu", info.mtu},
+                    {"queues", info.queues},
+                    {"numa_node", info.numa_node},
+                    {"offloads",
+                     {{"rx_ip_checksum", info.rx_ip_checksum},
+                      {"rx_l4_checksum", info.rx_l4_checksum},
+                      {"tx_ip_checksum", info.tx_ip_checksum},
+                      {"tx_tcp_checksum", info.tx_tcp_checksum},
+                      {"tx_tcp_segmentation", info.tx_tcp_segmentation},
+                      {"tx_multi_segment", info.tx_multi_segment},
+                      {"rss", info.rss}}}});
+  }
+  return {{"huge_pages", eal_->huge_pages()}, {"ports", list}};
+}
+
+bool Gateway::set_log_level(const std::string& level) {
+  const auto parsed = spdlog::level::from_str(level);
+  if (parsed == spdlog::level::off && level != "off") return false;
+  spdlog::set_level(parsed);
+  return true;
+}
+
+std::string Gateway::log_level() const {
+  const auto text = spdlog::level::to_string_view(spdlog::get_level());
+  return {text.data(), text.size()};
+}
+
+}  // namespace millrace::app

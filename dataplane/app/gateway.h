@@ -1,0 +1,94 @@
+// The gateway as a process: ports, worker threads, log writer and admin server, wired together and taken down in order.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "config/model/snapshot_slot.h"
+#include "control-agent/admin/admin_server.h"
+#include "control-agent/admin/gateway_view.h"
+#include "control-agent/bootstrap_loader.h"
+#include "control-agent/log_writer.h"
+#include "dataplane/app/options.h"
+#include "dataplane/worker/worker_thread.h"
+#include "nic/eal.h"
+#include "nic/mbuf_pool.h"
+#include "nic/placement.h"
+#include "nic/port.h"
+
+namespace millrace::app {
+
+/// The device or the machine refused; the text says what to do. Exit status 2.
+class MachineError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+class Gateway final : public agent::GatewayView {
+ public:
+  /// Opens ports and starts everything. Throws MachineError, or std::runtime_error for what the configuration got wrong.
+  Gateway(const Options& options, agent::Loaded loaded);
+  /// Stops the workers at once; drain() first for a gentle end.
+  ~Gateway() override;
+
+  /// True once every worker has opened its listeners.
+  [[nodiscard]] bool serving() const;
+  /// Addresses of listeners that could not be opened: taken by another listener, or not of any port.
+  [[nodiscard]] std::uint32_t listeners_failed() const;
+  /// Refuses new connections, lets what is in flight finish; true when all of it did within `limit`. Returns early when
+  /// `hurry` becomes true.
+  bool drain(std::chrono::seconds limit, const std::atomic<bool>& hurry);
+  /// Whether /quitquitquit was called.
+  [[nodiscard]] bool quit_requested() const { return quit_requested_.load(); }
+  /// SIGUSR1: opens access logs and the log file again.
+  void reopen_logs();
+
+  // agent::GatewayView
+  [[nodiscard]] agent::ServerState state() const override;
+  [[nodiscard]] std::string version() const override;
+  [[nodiscard]] std::chrono::seconds uptime() const override;
+  [[nodiscard]] nlohmann::ordered_json command_line_options() const override;
+  [[nodiscard]] const nlohmann::ordered_json& bootstrap() const override { return bootstrap_json_; }
+  [[nodiscard]] std::chrono::system_clock::time_point loaded_at() const override { return loaded_at_; }
+  [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const override { return snapshots_.current(); }
+  [[nodiscard]] std::vector<const report::WorkerReport*> workers() const override;
+  [[nodiscard]] std::vector<agent::PortStat> port_stats() const override;
+  [[nodiscard]] nlohmann::ordered_json ports() const override;
+  void quit() override { quit_requested_.store(true); }
+  void drain_listeners(bool graceful) override;
+  [[nodiscard]] bool set_log_level(const std::string& level) override;
+  [[nodiscard]] std::string log_level() const override;
+
+ private:
+  void start_machine();
+  void open_ports();
+  void start_workers();
+
+  const Options options_;
+  const agent::Loaded loaded_;
+  nlohmann::ordered_json bootstrap_json_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  const std::chrono::system_clock::time_point loaded_at_ = std::chrono::system_clock::now();
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> quit_requested_{false};
+
+  // In the order of construction: what is below uses what is above, and goes first.
+  config::SnapshotSlot snapshots_;
+  nic::Placement placement_;
+  bool adaptive_ = false;  ///< forced, because workers share CPUs
+  std::unique_ptr<nic::Eal> eal_;
+  std::vector<std::unique_ptr<nic::MbufPool>> pools_;  ///< one per worker
+  std::vector<std::unique_ptr<nic::Port>> ports_;
+  std::deque<worker::Control> controls_;
+  std::deque<report::WorkerReport> reports_;
+  std::unique_ptr<agent::LogWriter> log_writer_;
+  std::deque<worker::WorkerThread> threads_;
+  std::unique_ptr<agent::AdminServer> admin_;
+};
+
+}  // namespace millrace::app

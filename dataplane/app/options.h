@@ -1,0 +1,38 @@
+// The command line: Envoy's flags with Envoy's meanings, and --dataplane.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace millrace::app {
+
+enum class Mode : std::uint8_t { kServe, kValidate };
+
+struct Options {
+  std::string config_path;
+  std::string config_yaml;
+  std::string dataplane_path;
+  Mode mode = Mode::kServe;
+  std::string service_node;
+  std::string service_cluster;
+  std::optional<std::uint32_t> concurrency;
+  std::string log_level = "info";
+  std::string log_path;                    ///< empty: standard error
+  std::uint32_t drain_time_seconds = 600;  ///< Envoy's default
+  bool drain_immediately = false;          ///< --drain-strategy immediate
+  bool allow_unknown_static_fields = false;
+  bool reject_unknown_dynamic_fields = false;
+  std::vector<std::string> warnings;  ///< flags that were accepted and do nothing here
+};
+
+/// What parse_options() ended with: options to run with, or an exit status after printing (--help, --version, an error).
+struct ParsedOptions {
+  std::optional<Options> options;
+  int exit_status = 0;
+};
+
+[[nodiscard]] ParsedOptions parse_options(int argc, const char* const* argv);
+
+}  // namespace millrace::app

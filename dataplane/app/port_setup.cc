@@ -1,0 +1,52 @@
+#include "dataplane/app/port_setup.h"
+
+namespace millrace::app {
+namespace {
+
+struct ToDevice {
+  nic::DeviceConfig operator()(const config::TapDevice& tap) const {
+    return nic::TapConfig{.interface = tap.interface, .netns = tap.netns};
+  }
+  nic::DeviceConfig operator()(const config::AfXdpDevice& xdp) const {
+    return nic::AfXdpConfig{.interface = xdp.interface, .netns = xdp.netns};
+  }
+  nic::DeviceConfig operator()(const config::PciDevice& pci) const { return nic::PciConfig{.address = pci.address}; }
+  nic::DeviceConfig operator()(const config::MemifDevice& memif) const {
+    return nic::MemifConfig{.socket = memif.socket,
+                            .id = memif.id,
+                            .role = memif.server ? nic::MemifConfig::Role::kServer : nic::MemifConfig::Role::kClient};
+  }
+  nic::DeviceConfig operator()(const config::VirtualDevice& vdev) const { return nic::VdevConfig{.args = vdev.args}; }
+};
+
+}  // namespace
+
+nic::PortConfig port_config(const config::PortConfig& port) {
+  return {.name = port.name, .device = std::visit(ToDevice{}, port.device), .mtu = port.mtu};
+}
+
+std::vector<std::string> pci_addresses(const config::Dataplane& machine) {
+  std::vector<std::string> addresses;
+  for (const config::PortConfig& port : machine.ports) {
+    if (const auto* pci = std::get_if<config::PciDevice>(&port.device)) addresses.push_back(pci->address);
+  }
+  return addresses;
+}
+
+ip::InterfaceConfig interface_config(const config::PortConfig& port, const nic::PortInfo& info) {
+  return {.mac = info.mac,
+          .mtu = info.mtu,
+          .addresses = port.addresses,
+          .tx_ip_checksum = info.tx_ip_checksum,
+          .tx_tcp_checksum = info.tx_tcp_checksum};
+}
+
+std::vector<ip::RouteConfig> route_configs(const config::Dataplane& machine) {
+  std::vector<ip::RouteConfig> routes;
+  for (const config::PortConfig& port : machine.ports) {
+    for (const config::StaticRoute& route : port.routes) routes.push_back({.to = route.to, .via = route.via});
+  }
+  return routes;
+}
+
+}  // namespace millrace::app

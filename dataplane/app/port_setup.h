@@ -1,0 +1,21 @@
+// From the configuration's ports to nic's and ip's: plain conversions.
+#pragma once
+
+#include <vector>
+
+#include "config/model/dataplane.h"
+#include "dataplane/ip/ip_layer.h"
+#include "nic/port.h"
+#include "nic/port_config.h"
+
+namespace millrace::app {
+
+[[nodiscard]] nic::PortConfig port_config(const config::PortConfig& port);
+/// PCI addresses among the ports: EAL must know them before it starts.
+[[nodiscard]] std::vector<std::string> pci_addresses(const config::Dataplane& machine);
+/// What the IP layer needs to know of an open port.
+[[nodiscard]] ip::InterfaceConfig interface_config(const config::PortConfig& port, const nic::PortInfo& info);
+/// The routes of all ports.
+[[nodiscard]] std::vector<ip::RouteConfig> route_configs(const config::Dataplane& machine);
+
+}  // namespace millrace::app

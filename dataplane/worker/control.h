@@ -1,0 +1,28 @@
+// What the agent asks of a worker, and what it answers. Plain atomics: a stuck worker blocks nobody.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace millrace::worker {
+
+/// Only ever moves forward.
+enum class Lifecycle : std::uint8_t {
+  kServing,
+  kDraining,  ///< listeners refuse, keep-alive ends, what is in flight finishes
+  kStopped,
+};
+
+/// One per worker; written by both sides, each its own fields.
+struct Control {
+  // Agent to worker.
+  std::atomic<Lifecycle> wanted{Lifecycle::kServing};
+  std::atomic<bool> close_listeners{false};  ///< refuse new connections, go on serving the others
+
+  // Worker to agent.
+  std::atomic<bool> listening{false};              ///< the first snapshot's listeners are open
+  std::atomic<std::uint32_t> listeners_failed{0};  ///< addresses of the newest snapshot that could not be opened
+  std::atomic<bool> drained{false};                ///< draining, and no connection is left
+};
+
+}  // namespace millrace::worker

@@ -1,0 +1,38 @@
+#include "dataplane/worker/listener_set.h"
+
+#include <algorithm>
+
+namespace millrace::worker {
+
+void ListenerSet::follow(const config::Snapshot& snapshot, Instant now) {
+  const auto wanted = [&](const Open& open) {
+    return std::ranges::any_of(snapshot.listeners, [&](const auto& listener) {
+      return listener->name == open.name && std::ranges::find(listener->addresses, open.address) != listener->addresses.end();
+    });
+  };
+  std::erase_if(open_, [&](const Open& open) {
+    if (wanted(open)) return false;
+    tcp_.close_listener(*open.listener, now);
+    return true;
+  });
+  for (const auto& listener : snapshot.listeners) {
+    stream::Acceptor& acceptor = proxy_.acceptor_for(*listener);
+    for (const SocketAddress& address : listener->addresses) {
+      const auto same = [&](const Open& open) { return open.address == address && open.name == listener->name; };
+      if (std::ranges::any_of(open_, same)) continue;
+      const auto opened = tcp_.listen(address, acceptor);
+      if (opened) {
+        open_.push_back({address, listener->name, *opened});
+      } else {
+        ++failed_;
+      }
+    }
+  }
+}
+
+void ListenerSet::close_all(Instant now) {
+  for (const Open& open : open_) tcp_.close_listener(*open.listener, now);
+  open_.clear();
+}
+
+}  // namespace millrace::worker

@@ -1,0 +1,98 @@
+// One worker: everything that one core owns, and the turn of its loop. Sans-I/O but for its ports (nic/port.h): the clock is an
+// argument, so that a thread on real ports and a simulator on virtual time run the same code.
+//
+// A turn: receive bursts -> ip -> tcp -> (events: http, proxy) -> timers -> what events put off -> tcp output -> transmit bursts.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/model/snapshot_slot.h"
+#include "dataplane/base/rng.h"
+#include "dataplane/base/timer_wheel.h"
+#include "dataplane/ip/ip_layer.h"
+#include "dataplane/proxy/proxy.h"
+#include "dataplane/report/worker_report.h"
+#include "dataplane/stream/chain.h"
+#include "dataplane/tcp/stack.h"
+#include "dataplane/worker/control.h"
+#include "dataplane/worker/listener_set.h"
+#include "dataplane/worker/published_counters.h"
+#include "nic/port.h"
+
+namespace millrace::worker {
+
+/// A port as one worker uses it: the queue pair that is this worker's.
+struct PortBinding {
+  nic::Port* port = nullptr;
+  std::uint16_t queue = 0;
+};
+
+struct WorkerConfig {
+  std::uint32_t index = 0;
+  std::vector<PortBinding> ports;  ///< in the order of `interfaces`
+  std::vector<ip::InterfaceConfig> interfaces;
+  std::vector<ip::RouteConfig> routes;
+  std::uint64_t seed = 0;                    ///< of the worker's Rng
+  std::array<std::uint8_t, 16> secret{};     ///< key of ISNs and hash tables, from the operating system
+  std::int64_t wall_offset_nanoseconds = 0;  ///< wall clock minus monotonic clock
+  std::string hostname;                      ///< for %HOSTNAME% in access logs
+  std::size_t packet_buffers = 0;            ///< how many the pool holds: other pools are sized by it
+};
+
+class alignas(64) Worker {
+ public:
+  Worker(const WorkerConfig& config, nic::PacketPool& packets, const config::SnapshotSlot& snapshots, Control& control,
+         report::WorkerReport& report, Instant now);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// One turn. Returns whether there was anything to do; `now` never runs backwards.
+  bool turn(Instant now);
+
+  /// When the next turn is due if no frame arrives before; never() when nothing is planned.
+  [[nodiscard]] Instant next_due() const { return timers_.next_expiry(); }
+
+  /// Announces our addresses to the neighbours (gratuitous ARP, unsolicited NA). Once, before the first turn.
+  void announce(Instant now);
+
+  /// Ends every connection at once (RST) and transmits that. The last call before destruction.
+  void stop(Instant now);
+
+  void set_wall_offset(std::int64_t nanoseconds) { proxy_.set_wall_offset(nanoseconds); }
+
+ private:
+  bool receive_bursts(Instant now);
+  void handle_frame(nic::Packet frame, Instant now);
+  bool transmit_bursts();
+  void follow_control(Instant now);
+  void adopt_snapshot(Instant now);
+  void register_counters();
+
+  const config::SnapshotSlot& snapshots_;
+  Control& control_;
+  report::WorkerReport& report_;
+  nic::PacketPool& packets_;
+  const std::string hostname_;
+  std::vector<PortBinding> ports_;
+
+  Rng rng_;
+  TimerWheel timers_;
+  stream::ChainPool chains_;
+  ip::IpLayer ip_;
+  tcp::Stack tcp_;
+  proxy::Proxy proxy_;
+  ListenerSet listeners_;
+  PublishedCounters published_;
+
+  std::uint64_t snapshot_version_ = 0;
+  Lifecycle lifecycle_ = Lifecycle::kServing;
+  std::array<nic::Packet, limits::kRxBurstPackets> burst_;
+};
+
+}  // namespace millrace::worker

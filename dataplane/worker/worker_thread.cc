@@ -1,0 +1,129 @@
+#include "dataplane/worker/worker_thread.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+namespace millrace::worker {
+namespace {
+
+// Envoy's watchdog defaults: source/server/configuration_impl.cc.
+constexpr Duration kMiss = Duration::milliseconds(200);
+constexpr Duration kMegaMiss = Duration::seconds(1);
+
+// A worker that found nothing spins this many turns before it sleeps: waking up costs more than a short wait.
+constexpr std::uint32_t kSpinTurns = 200;
+// Where every port has a descriptor, sleeping long is safe; this bounds how late a command or a new snapshot is seen.
+constexpr Duration kLongestDescriptorSleep = Duration::milliseconds(50);
+// Where a port has none, arrivals are only seen by looking: sleeps grow up to this.
+constexpr Duration kLongestBlindSleep = Duration::microseconds(200);
+constexpr Duration kShortestBlindSleep = Duration::microseconds(10);
+
+constexpr Duration kWallClockInterval = Duration::seconds(1);
+
+std::int64_t read_clock(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+timespec to_timespec(Duration duration) {
+  const std::int64_t nanoseconds = std::max<std::int64_t>(duration.to_nanoseconds(), 0);
+  return {.tv_sec = nanoseconds / 1'000'000'000, .tv_nsec = nanoseconds % 1'000'000'000};
+}
+
+}  // namespace
+
+Instant monotonic_now() { return Instant::from_nanoseconds(read_clock(CLOCK_MONOTONIC)); }
+std::int64_t wall_clock_offset() { return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_MONOTONIC); }
+
+WorkerThread::WorkerThread(WorkerThreadConfig config, nic::PacketPool& packets, const config::SnapshotSlot& snapshots,
+                           Control& control, report::WorkerReport& report)
+    : config_(std::move(config)), packets_(packets), snapshots_(snapshots), control_(control), report_(report) {
+  thread_ = std::thread([this] { run(); });
+}
+
+WorkerThread::~WorkerThread() {
+  control_.wanted.store(Lifecycle::kStopped, std::memory_order_relaxed);
+  thread_.join();
+}
+
+void WorkerThread::run() {
+  const std::string name = "mr-worker-" + std::to_string(config_.worker.index);
+  pthread_setname_np(pthread_self(), name.c_str());
+  if (config_.core >= 0) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(config_.core, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+  }
+  if (config_.run_inside) {
+    config_.run_inside([this] { serve(); });
+  } else {
+    serve();
+  }
+}
+
+void WorkerThread::serve() {
+  config_.worker.wall_offset_nanoseconds = wall_clock_offset();
+  // On the heap of this thread, so that its memory comes from the core's own NUMA node.
+  const auto worker = std::make_unique<Worker>(config_.worker, packets_, snapshots_, control_, report_, monotonic_now());
+  worker->announce(monotonic_now());
+  loop(*worker);
+  worker->stop(monotonic_now());
+}
+
+void WorkerThread::loop(Worker& worker) {
+  std::uint32_t empty_turns = 0;
+  Instant now = monotonic_now();
+  Instant wall_clock_due = now + kWallClockInterval;
+  while (control_.wanted.load(std::memory_order_relaxed) != Lifecycle::kStopped) {
+    const std::uint64_t start_cycles = __rdtsc();
+    const bool busy = worker.turn(now);
+    report_.turns.add();
+    const Instant end = monotonic_now();
+    if (busy) {
+      empty_turns = 0;
+      report_.busy_turns.add();
+      report_.busy_cycles.add(__rdtsc() - start_cycles);
+    } else if (config_.idle == config::Dataplane::Idle::kAdaptive && ++empty_turns > kSpinTurns) {
+      sleep(end, worker.next_due(), empty_turns);
+    }
+    if (end - now > kMiss) report_.watchdog_miss.add();
+    if (end - now > kMegaMiss) report_.watchdog_mega_miss.add();
+    now = monotonic_now();
+    if (now >= wall_clock_due) {
+      worker.set_wall_offset(wall_clock_offset());
+      wall_clock_due = now + kWallClockInterval;
+    }
+  }
+}
+
+void WorkerThread::sleep(Instant now, Instant until, std::uint32_t empty_turns) {
+  std::array<pollfd, limits::kMaxPorts> descriptors{};
+  nfds_t count = 0;
+  bool blind = false;
+  for (const PortBinding& binding : config_.worker.ports) {
+    const int descriptor = binding.port->wait_descriptor(binding.queue);
+    if (descriptor < 0) {
+      blind = true;
+    } else {
+      descriptors[count++] = {.fd = descriptor, .events = POLLIN, .revents = 0};
+    }
+  }
+  Duration most = kLongestDescriptorSleep;
+  if (blind) {
+    // Grows with the time that nothing has come: 10 us, 20 us, ... 200 us.
+    most = std::min(kLongestBlindSleep, kShortestBlindSleep * static_cast<std::int64_t>(empty_turns - kSpinTurns));
+  }
+  const timespec timeout = to_timespec(std::min(most, until - now));
+  ppoll(descriptors.data(), count, &timeout, nullptr);
+}
+
+}  // namespace millrace::worker
