@@ -76,7 +76,7 @@ void collect_route_configs(const Json& listener, const std::string& updated, Jso
 std::string clusters_text(const config::Snapshot& snapshot) {
   std::string text;
   for (const auto& [name, cluster] : sorted_clusters(snapshot)) {
-    const auto line = [&](const std::string& rest) { text += name + "::" + rest + "\n"; };
+    const auto line = [&](const std::string& rest) { text.append(name).append("::").append(rest).append("\n"); };
     line("observability_name::" + (cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name));
     line("added_via_api::false");
     for (const config::Endpoint& endpoint : cluster->endpoints) {
