@@ -21,7 +21,7 @@ struct Control {
 
   // Worker to agent.
   std::atomic<bool> listening{false};              ///< the first snapshot's listeners are open
-  std::atomic<std::uint32_t> listeners_failed{0};  ///< addresses of the newest snapshot that could not be opened
+  std::atomic<std::uint32_t> listeners_failed{0};  ///< addresses that could not be opened, since the start
   std::atomic<bool> drained{false};                ///< draining, and no connection is left
 };
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/base/time.h"
@@ -24,6 +25,13 @@ class PublishedCounters {
   /// A gauge read through `read(source)`.
   void add_gauge(std::string name, std::int64_t (*read)(const void* source), const void* source) {
     add(std::move(name), true, read, source);
+  }
+
+  /// A gauge that a member function tells: add_gauge<&tcp::Stack::half_open>("tcp.half_open", stack).
+  template <auto Method, typename T>
+  void add_gauge(std::string name, const T& object) {
+    add_gauge(
+        std::move(name), [](const void* p) { return static_cast<std::int64_t>((static_cast<const T*>(p)->*Method)()); }, &object);
   }
 
   /// Copies everything if `interval` has passed since the last time.

@@ -78,27 +78,13 @@ void Worker::register_counters() {
     published_.add_gauge("tcp.connections." + state, read_gauge, &tcp_.gauges().connections[i]);
   }
   published_.add_gauge("tcp.bytes_queued", read_gauge, &tcp_.gauges().bytes_queued);
-  published_.add_gauge(
-      "tcp.half_open",
-      [](const void* stack) { return static_cast<std::int64_t>(static_cast<const tcp::Stack*>(stack)->half_open()); }, &tcp_);
-  published_.add_gauge(
-      "tcp.time_wait",
-      [](const void* stack) { return static_cast<std::int64_t>(static_cast<const tcp::Stack*>(stack)->time_wait()); }, &tcp_);
-  published_.add_gauge(
-      "ip.neighbours",
-      [](const void* layer) { return static_cast<std::int64_t>(static_cast<const ip::IpLayer*>(layer)->neighbours()); }, &ip_);
+  published_.add_gauge<&tcp::Stack::half_open>("tcp.half_open", tcp_);
+  published_.add_gauge<&tcp::Stack::time_wait>("tcp.time_wait", tcp_);
+  published_.add_gauge<&ip::IpLayer::neighbours>("ip.neighbours", ip_);
   published_.add_counter("listener.open_failed", listeners_.failed());
-  published_.add_gauge(
-      "packets_in_use",
-      [](const void* pool) { return static_cast<std::int64_t>(static_cast<const nic::PacketPool*>(pool)->in_use()); }, &packets_);
-  published_.add_gauge(
-      "packets_exhausted",
-      [](const void* pool) { return static_cast<std::int64_t>(static_cast<const nic::PacketPool*>(pool)->exhausted()); },
-      &packets_);
-  published_.add_gauge(
-      "chain_nodes_in_use",
-      [](const void* pool) { return static_cast<std::int64_t>(static_cast<const stream::ChainPool*>(pool)->nodes_in_use()); },
-      &chains_);
+  published_.add_gauge<&nic::PacketPool::in_use>("packets_in_use", packets_);
+  published_.add_gauge<&nic::PacketPool::exhausted>("packets_exhausted", packets_);
+  published_.add_gauge<&stream::ChainPool::nodes_in_use>("chain_nodes_in_use", chains_);
   published_.add_gauge(
       "proxy.upstream_connections",
       [](const void* proxy) {
