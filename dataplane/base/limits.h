@@ -27,8 +27,12 @@ inline constexpr std::size_t kMaxRoutes = 1024;
 inline constexpr std::size_t kTcpMaxConnections = 131'072;  // per worker, TIME-WAIT not included
 inline constexpr std::size_t kTcpMaxTimeWait = 65'536;      // per worker; the oldest makes room
 inline constexpr std::size_t kTcpSynBacklog = 1'024;        // half-open connections per listener
-inline constexpr std::size_t kTcpReceiveBufferBytes = 256 * 1024;
-inline constexpr std::size_t kTcpSendBufferBytes = 256 * 1024;
+// Windows start small and grow with what the user reads and the network takes; both halves are bounded further by the share of
+// the packet pool that is left (tcp/stack.cc).
+inline constexpr std::size_t kTcpReceiveBufferBytes = 4 * 1024 * 1024;
+inline constexpr std::size_t kTcpInitialReceiveBufferBytes = 64 * 1024;
+inline constexpr std::size_t kTcpSendBufferBytes = 4 * 1024 * 1024;
+inline constexpr std::size_t kTcpInitialSendBufferBytes = 256 * 1024;
 
 // HTTP.
 inline constexpr std::size_t kMaxRequestHeadersBytes = 96 * 1024;

@@ -11,9 +11,7 @@ const char* to_text(State state) {
 }
 
 Connection::Connection(Shared& shared)
-    : shared_(shared),
-      receiver_(shared.chains, shared.held, shared.config.receive_buffer_bytes),
-      sender_(shared.chains, shared.config.send_buffer_bytes) {}
+    : shared_(shared), receiver_(shared.chains, shared.held, shared.config), sender_(shared.chains, shared.sent, shared.config) {}
 
 void Connection::open(const LocalTerms& local, Instant now) {
   terms_.local = local;
@@ -25,8 +23,9 @@ void Connection::open(const LocalTerms& local, Instant now) {
 void Connection::accept(const Terms& terms, const Segment& ack, Instant now) {
   terms_ = terms;
   ts_recent_at_ = now;
-  const SeqNum first = terms.local.iss + SeqLen(1);
-  sender_.start(first, terms.send_mss(), ack.seq, std::uint32_t{ack.window} << terms.peer_scale);
+  heard_at_ = now;
+  start_sender(ack, std::uint32_t{ack.window} << terms.peer_scale);
+  if (const auto sent_at = echo_sent_at(ack, now)) sender_.rtt().sample(now - *sent_at);
   receiver_.start(terms.irs + SeqLen(1), terms.syn_window(), terms.own_scale(), terms.local.mss);
   last_ack_sent_ = receiver_.rcv_nxt();
   set_state(State::kEstablished);
@@ -45,28 +44,32 @@ void Connection::finish(CloseReason reason) {
   set_state(State::kClosed);
 }
 
-std::size_t Connection::read(stream::Chain& to, std::size_t limit) {
-  const std::size_t count = receiver_.read(to, limit);
+std::size_t Connection::read(stream::Chain& to, std::size_t limit, Instant now) {
+  constexpr Duration kUnknownRtt = Duration::milliseconds(100);
+  const Duration rtt = sender_.rtt().has_sample() ? sender_.rtt().srtt() : kUnknownRtt;
+  const std::size_t count = receiver_.read(to, limit, rtt, now);
   const bool receiving = state_ == State::kEstablished || state_ == State::kFinWait1 || state_ == State::kFinWait2;
-  if (receiving && receiver_.wants_window_update()) acks_.request_now();
+  if (receiving && receiver_.wants_window_update(shared_.buffer_share)) acks_.request_now();
   return count;
 }
 
-std::size_t Connection::write(stream::Chain& from) { return can_write() ? sender_.write(from) : 0; }
+std::size_t Connection::write(stream::Chain& from, Instant now) {
+  return can_write() ? sender_.write(from, shared_.buffer_share, now) : 0;
+}
 
-void Connection::shutdown_write(Instant) {
+void Connection::shutdown_write(Instant now) {
   switch (state_) {
     case State::kEstablished:
-      sender_.queue_fin();
+      sender_.queue_fin(now);
       set_state(State::kFinWait1);
       return;
     case State::kCloseWait:
-      sender_.queue_fin();
+      sender_.queue_fin(now);
       set_state(State::kLastAck);
       return;
     case State::kSynSent:
     case State::kSynReceived:
-      sender_.queue_fin();  // establish() goes on to FIN-WAIT-1
+      sender_.queue_fin(now);  // establish() goes on to FIN-WAIT-1
       return;
     default: return;
   }
@@ -100,40 +103,9 @@ void Connection::abort(CloseReason reason) {
 }
 
 Connection::Events Connection::take_events() {
-  const Events events{connected_event_, readable_event_, can_write() && sender_.take_writable()};
+  const Events events{connected_event_, readable_event_, can_write() && sender_.take_writable(shared_.buffer_share)};
   connected_event_ = readable_event_ = false;
   return events;
-}
-
-void Connection::on_timer(Instant now) {
-  if (state_ == State::kClosed || state_ == State::kTimeWait) return;
-  if (deadline_ <= now) {
-    deadline_ = Instant::never();
-    if (state_ == State::kSynSent || state_ == State::kSynReceived) {
-      if (syn_retries_++ >= shared_.config.syn_retries) {
-        shared_.counters.add(Counter::kTimeouts);
-        return finish(CloseReason::kTimeout);
-      }
-      shared_.counters.add(Counter::kRetransmissionTimeouts);
-      syn_due_ = true;
-      deadline_ = now + syn_timeout();
-    } else if (state_ == State::kFinWait2) {
-      return finish(CloseReason::kTimeout);
-    } else if (user_gone_) {
-      shared_.counters.add(Counter::kTimeouts);
-      return abort(CloseReason::kTimeout);
-    }
-  }
-  const Sender::Expired expired = sender_.on_timer(now);
-  if (expired == Sender::Expired::kNothing) return;
-  shared_.counters.add(expired == Sender::Expired::kProbe ? Counter::kWindowProbes : Counter::kRetransmissionTimeouts);
-  const std::uint32_t limit = user_gone_ ? shared_.config.closed_retries : shared_.config.data_retries;
-  // A peer may answer probes for ever; what nobody watches any more may not hold its buffers as long.
-  if (user_gone_ && expired == Sender::Expired::kProbe && deadline_.is_never()) deadline_ = now + shared_.config.closed_stall;
-  if (sender_.unanswered() > limit) {
-    shared_.counters.add(Counter::kTimeouts);
-    finish(CloseReason::kTimeout);
-  }
 }
 
 void Connection::on_unreachable(SeqNum seq) {
@@ -141,14 +113,14 @@ void Connection::on_unreachable(SeqNum seq) {
   shared_.counters.add(Counter::kDropTransportError);
 }
 
-void Connection::on_path_mss(SeqNum seq, std::uint32_t mss) {
+void Connection::on_path_mss(SeqNum seq, std::uint32_t mss, Instant now) {
   const bool in_flight = sender_.snd_una() <= seq && seq < sender_.snd_nxt();
   if (state_ < State::kEstablished || state_ == State::kTimeWait || !in_flight) {
     shared_.counters.add(Counter::kDropTransportError);
     return;
   }
   const std::uint32_t options = terms_.timestamps ? kTimestampBytes : 0;
-  sender_.lower_mss(std::max<std::uint32_t>(mss, kMinMss) - options);
+  sender_.lower_mss(std::max<std::uint32_t>(mss, kMinMss) - options, now);
 }
 
 }  // namespace millrace::tcp

@@ -24,9 +24,12 @@ namespace millrace::tcp {
 struct Shared {
   stream::ChainPool& chains;
   ReassemblyPool& held;
+  SentRangePool& sent;
   const TcpConfig& config;
   Counters& counters;
   ChallengeLimit& challenges;
+  /// What one connection may take, in each direction, of what is left of the worker's packet buffers; bytes.
+  std::size_t buffer_share = limits::kTcpReceiveBufferBytes;
 };
 
 class Connection {
@@ -52,21 +55,21 @@ class Connection {
   /// When on_timer() and transmit() are due without a segment or a call of the user.
   [[nodiscard]] Instant next_timeout() const {
     if (state_ == State::kClosed) return Instant::never();
-    return std::min({sender_.deadline(), acks_.deadline(), deadline_});
+    return std::min({sender_.deadline(), acks_.deadline(), deadline_, user_deadline(), keep_alive_deadline()});
   }
   void on_timer(Instant now);
 
   /// The network says that `seq` cannot get there. Only ends a connection that is being opened (RFC 9293 3.9.2.2).
   void on_unreachable(SeqNum seq);
   /// The path takes segments of at most `mss` bytes of payload and options.
-  void on_path_mss(SeqNum seq, std::uint32_t mss);
+  void on_path_mss(SeqNum seq, std::uint32_t mss, Instant now);
 
   // The user's calls: as in byte_stream.h.
   [[nodiscard]] std::size_t readable() const { return receiver_.readable(); }
-  std::size_t read(stream::Chain& to, std::size_t limit);
+  std::size_t read(stream::Chain& to, std::size_t limit, Instant now);
   [[nodiscard]] bool read_ended() const { return receiver_.fin_received() && receiver_.readable() == 0; }
-  [[nodiscard]] std::size_t write_credit() const { return can_write() ? sender_.credit() : 0; }
-  std::size_t write(stream::Chain& from);
+  [[nodiscard]] std::size_t write_credit() const { return can_write() ? sender_.credit(shared_.buffer_share) : 0; }
+  std::size_t write(stream::Chain& from, Instant now);
   void shutdown_write(Instant now);
   void close(Instant now);
   void reset();
@@ -85,6 +88,7 @@ class Connection {
 
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] bool needs_transmit(Instant now) const { return reset_due_ || syn_due_ || acks_.due(now); }
+  [[nodiscard]] bool ecn() const { return terms_.ecn; }
   [[nodiscard]] const Terms& terms() const { return terms_; }
   [[nodiscard]] const Sender& sender() const { return sender_; }
   [[nodiscard]] const Receiver& receiver() const { return receiver_; }
@@ -108,12 +112,23 @@ class Connection {
   void establish();
   void challenge(Instant now);
   void acknowledge_stray(const Segment& segment, Instant now);
+  void follow_congestion_marks(const Segment& segment);
+  [[nodiscard]] std::optional<Instant> echo_sent_at(const Segment& segment, Instant now) const;
+  void start_sender(const Segment& segment, std::uint32_t window);
   void refuse(const Segment& segment);
 
   // connection_output.cc
   [[nodiscard]] bool next_segment(OutgoingSegment& out, Instant now);
   void complete(OutgoingSegment& out, Instant now);
   [[nodiscard]] Duration syn_timeout() const;
+
+  // connection_timer.cc
+  void on_handshake_timer(Instant now);
+  void on_closed_timer(Instant now);
+  void on_sender_timer(Instant now);
+  void on_keep_alive(Instant now);
+  [[nodiscard]] Instant user_deadline() const;
+  [[nodiscard]] Instant keep_alive_deadline() const;
 
   Shared& shared_;
   State state_ = State::kClosed;
@@ -122,11 +137,16 @@ class Connection {
   bool user_gone_ = false;  // close() or reset() was called
   bool reset_due_ = false;  // a RST is to be sent: reset_
   bool syn_due_ = false;    // SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED
+  bool keep_alive_due_ = false;
+  bool congestion_echo_ = false;  // ECE goes out until the peer says CWR (RFC 3168 6.1.3)
+  std::uint8_t keep_alives_ = 0;  // sent since the peer was last heard
   std::uint8_t syn_retries_ = 0;
   std::optional<stream::CloseReason> end_;
   Instant deadline_ = Instant::never();  // SYN retransmission, or the end of FIN-WAIT-2
   Instant stray_ack_after_;              // answers to segments outside the window are spaced
   Instant ts_recent_at_;
+  Instant syn_sent_at_;
+  Instant heard_at_;  // when a segment of the peer last passed
   SeqNum last_ack_sent_;
   Terms terms_;
   AckScheduler acks_;

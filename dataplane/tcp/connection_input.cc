@@ -39,15 +39,16 @@ void Connection::on_syn_sent(const Segment& segment, Instant now) {
     return;
   }
   terms_.accept(segment);
-  ts_recent_at_ = now;
+  ts_recent_at_ = heard_at_ = now;
   receiver_.start(segment.seq + SeqLen(1), terms_.syn_window(), terms_.own_scale(), terms_.local.mss);
   last_ack_sent_ = receiver_.rcv_nxt();
   if (acks_our_syn) {
-    if (terms_.timestamps && syn_retries_ == 0 && segment.options.timestamps->echo != 0) {
-      const auto elapsed = static_cast<std::int32_t>(terms_.timestamp(now) - segment.options.timestamps->echo);
-      if (elapsed >= 0) sender_.rtt().sample(Duration::milliseconds(elapsed));
+    start_sender(segment, segment.window);
+    if (const auto sent_at = echo_sent_at(segment, now)) {
+      sender_.rtt().sample(now - *sent_at);
+    } else if (syn_retries_ == 0) {
+      sender_.rtt().sample(now - syn_sent_at_);
     }
-    sender_.start(segment.ack, terms_.send_mss(), segment.seq, segment.window);
     acks_.request_now();
     return establish();
   }
@@ -75,6 +76,9 @@ void Connection::on_synchronized(const Segment& segment, Instant now) {
   }
   if (!receiver_.acceptable(segment)) {
     shared_.counters.add(Counter::kDropOutsideWindow);
+    if (!segment.payload.empty() && segment.end() <= receiver_.rcv_nxt()) {
+      receiver_.note_duplicate(segment.seq, segment.seq + SeqLen(segment.payload.size()));
+    }
     if (segment.has(TcpFlags::kRst)) return;
     if (segment.has(TcpFlags::kSyn)) return challenge(now);
     return acknowledge_stray(segment, now);
@@ -92,6 +96,9 @@ void Connection::on_synchronized(const Segment& segment, Instant now) {
     return;
   }
   if (!passes_ack(segment, now)) return;
+  heard_at_ = now;
+  keep_alives_ = 0;
+  follow_congestion_marks(segment);
   if (terms_.timestamps && segment.seq <= last_ack_sent_) {
     terms_.ts_recent = segment.options.timestamps->value;
     ts_recent_at_ = now;
@@ -125,7 +132,7 @@ bool Connection::passes_ack(const Segment& segment, Instant now) {
       return false;
     }
     const std::uint8_t scale = segment.has(TcpFlags::kSyn) ? std::uint8_t{0} : terms_.peer_scale;
-    sender_.start(segment.ack, terms_.send_mss(), segment.seq, std::uint32_t{segment.window} << scale);
+    start_sender(segment, std::uint32_t{segment.window} << scale);
     establish();
     return true;
   }
@@ -139,15 +146,11 @@ bool Connection::passes_ack(const Segment& segment, Instant now) {
 }
 
 void Connection::process_ack(const Segment& segment, Instant now) {
-  Duration rtt = Duration::nanoseconds(-1);
-  if (terms_.timestamps && segment.options.timestamps->echo != 0) {
-    const auto elapsed = static_cast<std::int32_t>(terms_.timestamp(now) - segment.options.timestamps->echo);
-    if (elapsed >= 0) rtt = Duration::milliseconds(elapsed);
-  }
-  const SeqNum before = sender_.snd_una();
-  const Sender::AckResult result = sender_.on_ack(segment, std::uint32_t{segment.window} << terms_.peer_scale, rtt, now);
-  if (user_gone_ && state_ != State::kFinWait2 && before != sender_.snd_una()) deadline_ = Instant::never();  // it moves
+  const std::uint32_t window = std::uint32_t{segment.window} << terms_.peer_scale;
+  const Sender::AckResult result = sender_.on_ack(segment, window, echo_sent_at(segment, now), now);
+  if (user_gone_ && state_ != State::kFinWait2 && result.progress) deadline_ = Instant::never();  // it moves
   if (result.fast_retransmit) shared_.counters.add(Counter::kFastRetransmits);
+  if (result.spurious_recovery) shared_.counters.add(Counter::kSpuriousRecoveries);
   if (!result.fin_acked) return;
   switch (state_) {
     case State::kFinWait1:
@@ -157,6 +160,35 @@ void Connection::process_ack(const Segment& segment, Instant now) {
     case State::kClosing: end_ = CloseReason::kGraceful; return set_state(State::kTimeWait);
     case State::kLastAck: return finish(CloseReason::kGraceful);
     default: return;
+  }
+}
+
+void Connection::start_sender(const Segment& segment, std::uint32_t window) {
+  sender_.start({.first = terms_.local.iss + SeqLen(1),
+                 .mss = terms_.send_mss(),
+                 .peer_seq = segment.seq,
+                 .window = window,
+                 .sack = terms_.sack,
+                 .ecn = terms_.ecn});
+}
+
+// When, at the earliest, what this segment acknowledges was sent: the start of the tick whose timestamp it echoes.
+std::optional<Instant> Connection::echo_sent_at(const Segment& segment, Instant now) const {
+  if (!terms_.timestamps || !segment.options.timestamps || segment.options.timestamps->echo == 0) return std::nullopt;
+  const auto ticks = static_cast<std::int32_t>(terms_.timestamp(now) - segment.options.timestamps->echo);
+  if (ticks < 0) return std::nullopt;  // from the future: forged or confused
+  const std::int64_t tick = now.to_nanoseconds() / 1'000'000 - ticks;
+  return Instant::from_nanoseconds(tick * 1'000'000);
+}
+
+// RFC 3168 6.1.3: a mark is echoed on everything we send until the peer says that it has reduced its window.
+void Connection::follow_congestion_marks(const Segment& segment) {
+  if (!terms_.ecn) return;
+  if (segment.has(TcpFlags::kCwr) && !segment.payload.empty()) congestion_echo_ = false;
+  if (segment.congestion) {
+    if (!congestion_echo_) acks_.request_now();
+    congestion_echo_ = true;
+    shared_.counters.add(Counter::kCongestionMarks);
   }
 }
 

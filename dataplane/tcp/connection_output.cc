@@ -16,6 +16,7 @@ bool Connection::next_segment(OutgoingSegment& out, Instant now) {
     case State::kSynReceived:
       if (!syn_due_ && !(state_ == State::kSynReceived && acks_.due(now))) return false;
       syn_due_ = false;
+      syn_sent_at_ = now;
       acks_.on_sent(false);
       out = make_syn(terms_, state_ == State::kSynReceived, now);
       return true;
@@ -23,8 +24,17 @@ bool Connection::next_segment(OutgoingSegment& out, Instant now) {
   }
   out = OutgoingSegment{};
   if (sender_.next(out, now)) {
+    const bool bare = out.size == 0 && !out.has(TcpFlags::kFin);
+    // SACK blocks have no room beside a full payload: what is missing is told by an acknowledgement of its own.
+    const bool more_to_say = !bare && terms_.sack && receiver_.has_sack();
     complete(out, now);
-    acks_.on_sent(out.size == 0 && !out.has(TcpFlags::kFin));
+    if (!more_to_say) acks_.on_sent(bare);
+    return true;
+  }
+  if (keep_alive_due_) {
+    keep_alive_due_ = false;
+    out = OutgoingSegment{.seq = sender_.snd_una() - SeqLen(1), .flags = TcpFlags::kAck};
+    complete(out, now);
     return true;
   }
   if (!acks_.due(now)) return false;
@@ -37,9 +47,10 @@ bool Connection::next_segment(OutgoingSegment& out, Instant now) {
 // The fields that every segment of a synchronised connection carries.
 void Connection::complete(OutgoingSegment& out, Instant now) {
   out.ack = receiver_.rcv_nxt();
-  out.window = receiver_.offer_window();
+  out.window = receiver_.offer_window(shared_.buffer_share);
+  if (congestion_echo_) out.flags |= TcpFlags::kEce;
   if (terms_.timestamps) out.options.timestamps = {{.value = terms_.timestamp(now), .echo = terms_.ts_recent}};
-  if (terms_.sack && out.size == 0 && !receiver_.reassembly().empty()) receiver_.reassembly().fill_sack(out.options);
+  if (terms_.sack && out.size == 0) receiver_.fill_sack(out.options);
   last_ack_sent_ = out.ack;
 }
 

@@ -15,15 +15,15 @@ Endpoint::Endpoint(Stack& stack, Shared& shared, const FlowKey& flow, bool check
       peer_{flow.peer_ip, flow.peer_port},
       tx_checksum_offload_(checksum_offload) {}
 
-std::size_t Endpoint::read(stream::Chain& to, std::size_t limit, Instant) {
-  const std::size_t count = connection_.read(to, limit);
+std::size_t Endpoint::read(stream::Chain& to, std::size_t limit, Instant now) {
+  const std::size_t count = connection_.read(to, limit, now);
   if (connection_.end() && connection_.readable() == 0) stack_.schedule_events(*this);
   if (connection_.needs_transmit(Instant())) stack_.mark_dirty(*this);
   return count;
 }
 
-std::size_t Endpoint::write(stream::Chain& from, Instant) {
-  const std::size_t count = connection_.write(from);
+std::size_t Endpoint::write(stream::Chain& from, Instant now) {
+  const std::size_t count = connection_.write(from, now);
   if (count > 0) stack_.mark_dirty(*this);
   return count;
 }

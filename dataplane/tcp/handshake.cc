@@ -9,6 +9,8 @@ OutgoingSegment make_syn(const Terms& terms, bool answer, Instant now) {
   if (!answer || terms.timestamps)
     out.options.timestamps = {{.value = terms.timestamp(now), .echo = answer ? terms.ts_recent : 0}};
   out.options.sack_permitted = !answer || terms.sack;
+  if (answer && terms.ecn) out.flags |= TcpFlags::kEce;
+  if (!answer && terms.local.ask_for_ecn) out.flags |= TcpFlags::kEce | TcpFlags::kCwr;
   if (answer) {
     out.flags |= TcpFlags::kAck;
     out.ack = terms.irs + SeqLen(1);

@@ -21,6 +21,7 @@ struct LocalTerms {
   std::uint32_t timestamp_offset = 0;
   std::uint32_t window = 0;       ///< receive buffer, bytes
   std::uint8_t window_scale = 0;  ///< what we offer
+  bool ask_for_ecn = false;       ///< of a connection that we open
 };
 
 /// The smallest shift with which 16 bits tell `bytes`.
@@ -39,6 +40,7 @@ struct Terms {
   bool scaling = false;
   bool timestamps = false;
   bool sack = false;
+  bool ecn = false;
   std::uint32_t ts_recent = 0;
 
   /// Takes over the peer's SYN or SYN-ACK.
@@ -50,6 +52,9 @@ struct Terms {
     timestamps = syn.options.timestamps.has_value();
     ts_recent = syn.options.timestamps.value_or(TcpOptions::Timestamps{}).value;
     sack = syn.options.sack_permitted;
+    // RFC 3168 6.1.1: a SYN asks with both bits, a SYN-ACK agrees with ECE alone.
+    const std::uint8_t bits = syn.flags & (TcpFlags::kEce | TcpFlags::kCwr);
+    ecn = syn.has(TcpFlags::kAck) ? local.ask_for_ecn && bits == TcpFlags::kEce : bits == (TcpFlags::kEce | TcpFlags::kCwr);
   }
   /// Payload of a full segment that we send.
   [[nodiscard]] std::uint32_t send_mss() const {

@@ -14,6 +14,7 @@ void Receiver::start(SeqNum first, std::uint32_t offered, std::uint8_t shift, st
   edge_ = first + SeqLen(offered);
   shift_ = shift;
   mss_ = mss;
+  goal_ = static_cast<std::uint32_t>(std::min<std::size_t>(goal_, config_.receive_buffer_bytes));
 }
 
 bool Receiver::acceptable(const Segment& segment) const {
@@ -31,9 +32,10 @@ Receiver::Outcome Receiver::receive(const Segment& segment) {
   bool fin = segment.has(TcpFlags::kFin);
   if (seq < rcv_nxt_) {
     const std::size_t old = std::min<std::size_t>(bytes.size(), (rcv_nxt_ - seq).count());
+    if (old > 0) note_duplicate(seq, seq + SeqLen(old));
     bytes.remove_prefix(old);
     seq += SeqLen(old);
-    outcome.duplicate = old > 0 && bytes.empty() && !fin;
+    outcome.duplicate = old > 0;
   }
   const SeqNum limit = (fin_seen_ && fin_at_ < edge_) ? fin_at_ : edge_;
   if (limit < seq + SeqLen(bytes.size())) {
@@ -54,7 +56,8 @@ Receiver::Outcome Receiver::receive(const Segment& segment) {
       outcome.dropped = true;
     } else {
       outcome.out_of_order = true;
-      if (!reassembly_.insert(seq, std::move(bytes), std::size_t{buffer_bytes_} * kChargePerByte)) outcome.dropped = true;
+      if (reassembly_.holds(seq, seq + size)) note_duplicate(seq, seq + size);
+      if (!reassembly_.insert(seq, std::move(bytes), std::size_t{goal_} * kChargePerByte)) outcome.dropped = true;
     }
   }
   while (std::optional<nic::Slice> held = reassembly_.take(rcv_nxt_)) {
@@ -73,14 +76,43 @@ Receiver::Outcome Receiver::receive(const Segment& segment) {
 
 bool Receiver::deliver(nic::Slice bytes) {
   if (discarding_) return true;
-  const bool sparse = in_.charge() > std::size_t{buffer_bytes_} * 2;
+  const bool sparse = in_.charge() > std::size_t{goal_} * 2;
   return sparse ? in_.append_copy(bytes.bytes()) : in_.append(std::move(bytes));
 }
 
-std::size_t Receiver::read(stream::Chain& to, std::size_t limit) {
+void Receiver::note_duplicate(SeqNum begin, SeqNum end) {
+  duplicate_begin_ = begin;
+  duplicate_end_ = end;
+}
+
+void Receiver::fill_sack(TcpOptions& options) {
+  if (duplicate_begin_ != duplicate_end_) {
+    options.sack_blocks[0] = {duplicate_begin_.raw(), duplicate_end_.raw()};
+    options.sack_count = 1;
+    duplicate_begin_ = duplicate_end_;
+  }
+  reassembly_.fill_sack(options);
+}
+
+std::size_t Receiver::read(stream::Chain& to, std::size_t limit, Duration rtt, Instant now) {
   const std::size_t before = in_.size();
   (void)in_.move_prefix(std::min(limit, before), to);  // what was moved counts; the rest stays readable
-  return before - in_.size();
+  const std::size_t count = before - in_.size();
+  follow_reader(count, rtt, now);
+  return count;
+}
+
+// A sender in slow start doubles its window each round trip: to keep ahead of it, ours counts the growth once more.
+void Receiver::follow_reader(std::size_t count, Duration rtt, Instant now) {
+  read_now_ += static_cast<std::uint32_t>(count);
+  if (now < round_end_) return;
+  const std::size_t growth = read_now_ > read_last_ ? read_now_ - read_last_ : 0;
+  const std::size_t wanted = 2 * (read_now_ + growth);
+  goal_ = static_cast<std::uint32_t>(
+      std::clamp<std::size_t>(wanted, goal_, std::max<std::size_t>(goal_, config_.receive_buffer_bytes)));
+  read_last_ = read_now_;
+  read_now_ = 0;
+  round_end_ = now + rtt;
 }
 
 void Receiver::discard() {
@@ -88,17 +120,22 @@ void Receiver::discard() {
   in_.clear();
 }
 
-std::uint32_t Receiver::free_bytes() const {
-  const std::size_t used = std::max(in_.size(), (in_.charge() + reassembly_.charge()) / kChargePerByte);
-  return used < buffer_bytes_ ? buffer_bytes_ - static_cast<std::uint32_t>(used) : 0;
+// However scarce buffers are, a connection that is served keeps moving: two segments.
+std::uint32_t Receiver::limit(std::size_t share) const {
+  return static_cast<std::uint32_t>(std::min<std::size_t>(goal_, std::max<std::size_t>(share, std::size_t{2} * mss_)));
 }
 
-std::uint32_t Receiver::step() const { return std::min(buffer_bytes_ / 2, mss_); }
+std::uint32_t Receiver::free_bytes(std::size_t share) const {
+  const std::uint32_t most = limit(share);
+  const std::size_t used = std::max(in_.size(), (in_.charge() + reassembly_.charge()) / kChargePerByte);
+  return used < most ? most - static_cast<std::uint32_t>(used) : 0;
+}
 
-std::uint16_t Receiver::offer_window() {
-  const SeqNum wanted = rcv_nxt_ + SeqLen(free_bytes());
+std::uint16_t Receiver::offer_window(std::size_t share) {
+  const SeqNum wanted = rcv_nxt_ + SeqLen(free_bytes(share));
+  const std::uint32_t step = std::min(limit(share) / 2, mss_);  // the least growth worth offering
   // Small growth is kept back; what was offered once stays offered.
-  if (edge_ < wanted && ((wanted - edge_).count() >= step() || rcv_wnd().count() >= step())) edge_ = wanted;
+  if (edge_ < wanted && ((wanted - edge_).count() >= step || rcv_wnd().count() >= step)) edge_ = wanted;
   const std::uint32_t window = rcv_wnd().count();
   const std::uint32_t unit = 1u << shift_;
   // Rounded up: rounding down would take back what was offered.
@@ -108,12 +145,13 @@ std::uint16_t Receiver::offer_window() {
   return static_cast<std::uint16_t>(field);
 }
 
-bool Receiver::wants_window_update() const {
+bool Receiver::wants_window_update(std::size_t share) const {
   if (fin_received_) return false;
-  const SeqNum wanted = rcv_nxt_ + SeqLen(free_bytes());
+  const SeqNum wanted = rcv_nxt_ + SeqLen(free_bytes(share));
   if (wanted <= edge_) return false;
   const std::uint32_t growth = (wanted - edge_).count();
-  return rcv_wnd().count() < buffer_bytes_ / 2 && growth >= std::min(buffer_bytes_ / 2, 2 * mss_);
+  const std::uint32_t half = limit(share) / 2;
+  return rcv_wnd().count() < half && growth >= std::min(half, 2 * mss_);
 }
 
 }  // namespace millrace::tcp

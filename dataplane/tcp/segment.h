@@ -23,6 +23,7 @@ struct Segment {
   std::uint16_t window = 0;  ///< not scaled
   TcpOptions options{};
   nic::Slice payload{};
+  bool congestion = false;       ///< the network marked its packet (ECN "CE")
   bool payload_dropped = false;  ///< there was one, but memory is short: only the header counts
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
@@ -43,6 +44,7 @@ struct OutgoingSegment {
   const stream::Chain* data = nullptr;
   std::size_t offset = 0;
   std::size_t size = 0;
+  bool ecn_capable = false;  ///< the packet may be marked instead of dropped (ECT(0))
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };

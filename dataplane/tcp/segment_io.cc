@@ -34,7 +34,8 @@ Result<Decoded, Counter> decode(ip::Datagram&& datagram) {
                   .ack = SeqNum(header->ack),
                   .flags = header->flags,
                   .window = header->window,
-                  .options = header->options},
+                  .options = header->options,
+                  .congestion = (datagram.traffic_class & 3) == 3},
   };
   datagram.packet.remove_prefix(header->header_size);
   if (datagram.packet.size() > 0) decoded.segment.payload = nic::Slice(std::move(datagram.packet));

@@ -1,121 +1,126 @@
-// The sending half of a connection: queue, window, loss recovery, retransmission and zero-window timers.
-// RFC 9293 3.8 (silly window 3.8.6.2.1, probes 3.8.6.1), 5681, 6582 (NewReno), 3042 (limited transmit), 6298. SACK is not used
-// yet.
+// The sending half of a connection: what the user wrote and the peer has not acknowledged, the peer's window, and what leaves
+// next. RFC 9293 3.8 (silly window 3.8.6.2.1, probes 3.8.6.1, Nagle 3.7.4). How much may be in the network and what has to be
+// sent again is the Recovery's.
 //
 //        unacked_ + sending_             unsent_ (+ FIN)
 //   |------------------------------|------------------------|
-//   snd_una          rtx_next    snd_nxt
+//   snd_una                     snd_nxt
 //
-// Retransmission copies from unacked_ anew: buffers are never shared with the device. After a timeout rtx_next goes through all
-// that is outstanding (go back N), as cwnd allows; an acknowledgement that covers more moves it on.
+// Retransmission copies from unacked_ anew: buffers are never shared with the device.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "dataplane/stream/chain.h"
-#include "dataplane/tcp/congestion/congestion.h"
-#include "dataplane/tcp/rtt_estimator.h"
+#include "dataplane/tcp/config.h"
+#include "dataplane/tcp/recovery.h"
 #include "dataplane/tcp/segment.h"
 
 namespace millrace::tcp {
 
 class Sender {
  public:
-  Sender(stream::ChainPool& chains, std::size_t buffer_bytes)
-      : unacked_(chains), sending_(chains), unsent_(chains), buffer_bytes_(static_cast<std::uint32_t>(buffer_bytes)) {}
+  Sender(stream::ChainPool& chains, SentRangePool& ranges, const TcpConfig& config)
+      : unacked_(chains), sending_(chains), unsent_(chains), recovery_(ranges), config_(config) {}
 
-  /// `first` is our ISN plus one; `mss` the payload of a full segment.
-  void start(SeqNum first, std::uint32_t mss, SeqNum peer_seq, std::uint32_t window);
+  struct Start {
+    SeqNum first;              ///< our ISN plus one
+    std::uint32_t mss = 536;   ///< payload of a full segment
+    SeqNum peer_seq;           ///< of the segment that tells the window
+    std::uint32_t window = 0;  ///< the peer's, bytes
+    bool sack = false;         ///< both sides permit it
+    bool ecn = false;          ///< both sides speak it
+  };
+  void start(const Start& start);
   /// The path takes less than we thought: everything outstanding goes again in smaller pieces.
-  void lower_mss(std::uint32_t mss);
+  void lower_mss(std::uint32_t mss, Instant now);
 
-  [[nodiscard]] std::size_t credit() const;
-  std::size_t write(stream::Chain& from);
-  void queue_fin() { fin_queued_ = true; }
+  /// `share`: bytes that one connection may take of what is left of the worker's buffers.
+  [[nodiscard]] std::size_t credit(std::size_t share) const;
+  std::size_t write(stream::Chain& from, std::size_t share, Instant now);
+  void queue_fin(Instant now);
   /// Forgets what is queued.
   void clear();
 
   struct AckResult {
-    std::uint32_t acked = 0;  ///< sequence numbers newly acknowledged
     bool fin_acked = false;
+    bool progress = false;  ///< something new was acknowledged
     bool fast_retransmit = false;
+    bool spurious_recovery = false;
   };
-  /// A segment whose ACK lies in [snd_una - max window, snd_nxt]. `window` is scaled; `rtt` negative when there is no
-  /// measurement.
-  AckResult on_ack(const Segment& segment, std::uint32_t window, Duration rtt, Instant now);
+  /// A segment whose ACK lies in [snd_una - max window, snd_nxt]. `window` is scaled; `echo_sent_at` as in Recovery::Ack.
+  AckResult on_ack(const Segment& segment, std::uint32_t window, std::optional<Instant> echo_sent_at, Instant now);
 
-  /// What expired: nothing, retransmission, or a window probe.
-  enum class Expired : std::uint8_t { kNothing, kRetransmission, kProbe };
+  enum class Expired : std::uint8_t {
+    kNothing,
+    kReordering,      ///< losses may have been found
+    kTailProbe,       ///< the last segment, or a new one, goes out to provoke an answer
+    kRetransmission,  ///< nothing was answered for a whole timeout
+    kProbe,           ///< of a closed window
+  };
   Expired on_timer(Instant now);
   /// Fills seq, flags and data of the next segment to send now; false when there is none.
   [[nodiscard]] bool next(OutgoingSegment& out, Instant now);
   /// After the last next() of a turn: arms the probe timer when the peer's window is all that holds us.
   void finish_transmit(Instant now);
-  [[nodiscard]] Instant deadline() const { return deadline_; }
+  [[nodiscard]] Instant deadline() const { return recovery_.outstanding() ? recovery_.deadline() : probe_at_; }
 
   /// on_writable() is due: write() left something over and half the buffer is free again. Asked once, told once.
-  [[nodiscard]] bool take_writable();
+  [[nodiscard]] bool take_writable(std::size_t share);
 
-  [[nodiscard]] SeqNum snd_una() const { return snd_una_; }
-  [[nodiscard]] SeqNum snd_nxt() const { return snd_nxt_; }
+  [[nodiscard]] SeqNum snd_una() const { return recovery_.una(); }
+  [[nodiscard]] SeqNum snd_nxt() const { return recovery_.nxt(); }
+  [[nodiscard]] bool idle() const { return !recovery_.outstanding() && !waiting(); }  ///< nothing outstanding or queued
+  [[nodiscard]] std::uint32_t window() const { return snd_wnd_; }                     ///< the peer's, bytes
   [[nodiscard]] std::uint32_t max_window() const { return max_wnd_; }
   [[nodiscard]] std::uint32_t mss() const { return mss_; }
   [[nodiscard]] std::size_t queued() const { return unacked_.size() + sending_.size() + unsent_.size(); }
+  [[nodiscard]] std::size_t unsent() const { return unsent_.size(); }
   [[nodiscard]] bool fin_queued() const { return fin_queued_; }
-  /// Timeouts in a row without an answer.
-  [[nodiscard]] std::uint32_t unanswered() const { return unanswered_; }
-  [[nodiscard]] std::uint32_t cwnd() const;
-  [[nodiscard]] const RttEstimator& rtt() const { return rtt_; }
-  [[nodiscard]] RttEstimator& rtt() { return rtt_; }
+  /// Timeouts or probes in a row without an answer.
+  [[nodiscard]] std::uint32_t unanswered() const { return std::max(recovery_.timeouts(), probes_); }
+  /// When the peer last acknowledged something new, or, later, something was written while nothing was waiting.
+  [[nodiscard]] Instant progress_at() const { return progress_at_; }
+  [[nodiscard]] std::uint32_t cwnd() const { return recovery_.cwnd(); }
+  [[nodiscard]] const Recovery& recovery() const { return recovery_; }
+  [[nodiscard]] const RttEstimator& rtt() const { return recovery_.rtt(); }
+  [[nodiscard]] RttEstimator& rtt() { return recovery_.rtt(); }
 
  private:
-  [[nodiscard]] std::uint32_t flight() const { return (snd_nxt_ - snd_una_).count(); }
-  [[nodiscard]] std::uint32_t in_network() const { return (rtx_next_ - snd_una_).count(); }
-  [[nodiscard]] bool outstanding() const { return snd_una_ != snd_nxt_; }
   [[nodiscard]] bool waiting() const { return !unsent_.empty() || (fin_queued_ && !fin_sent_); }
+  [[nodiscard]] std::size_t buffer_limit(std::size_t share) const;
+  [[nodiscard]] std::uint32_t window_left() const;
+  [[nodiscard]] bool worth_sending(std::size_t size, std::size_t full, std::uint32_t window) const;
   void fold() { unacked_.append(std::move(sending_)); }
+  void take_window(const Segment& segment, std::uint32_t window);
   void remove_acked(std::uint32_t acked, AckResult& result);
-  void on_new_ack(std::uint32_t acked, bool was_limited, Instant now);
-  void on_duplicate(AckResult& result);
-  bool next_retransmission(OutgoingSegment& out, SeqNum from, Instant now);
-  bool next_new(OutgoingSegment& out, Instant now);
-  void note_sent(OutgoingSegment& out, Instant now);
-  template <typename Visit>
-  void congestion(Visit&& visit) {
-    std::visit(visit, congestion_);
-  }
+  [[nodiscard]] bool next_tail_probe(OutgoingSegment& out, Instant now);
+  [[nodiscard]] bool next_new(OutgoingSegment& out, std::uint32_t room, Instant now);
+  void repeat(OutgoingSegment& out, const Recovery::Piece& piece, Instant now);
 
   stream::Chain unacked_;
   stream::Chain sending_;  // the newest segment: its sink reads it from offset 0
   stream::Chain unsent_;
-  SeqNum snd_una_;
-  SeqNum snd_nxt_;
-  SeqNum rtx_next_;  // == snd_nxt_ but while going back
-  SeqNum recover_;   // snd_nxt when the last loss was found
+  Recovery recovery_;
+  const TcpConfig& config_;
   SeqNum wl1_;
   SeqNum wl2_;
-  SeqNum timed_end_;  // RTT measurement without timestamps: the acknowledgement that ends it
   std::uint32_t snd_wnd_ = 0;
   std::uint32_t max_wnd_ = 0;
   std::uint32_t mss_ = 536;
-  std::uint32_t buffer_bytes_;
-  std::uint32_t duplicates_ = 0;
-  std::uint32_t unanswered_ = 0;
-  Congestion congestion_ = Reno(536);
-  RttEstimator rtt_;
-  Instant deadline_ = Instant::never();  // retransmission if something is outstanding, else window probe
-  Instant timed_at_ = Instant::never();
+  std::uint32_t probes_ = 0;
+  Instant probe_at_ = Instant::never();
+  Instant progress_at_;
   Instant last_sent_;
   bool fin_queued_ = false;
   bool fin_sent_ = false;
-  bool in_recovery_ = false;
-  bool first_partial_ = false;
-  bool retransmit_head_ = false;
-  bool probe_ = false;     // one segment that makes the peer tell its window
-  bool any_size_ = false;  // silly-window avoidance is over-ridden
-  bool cwnd_limited_ = false;
+  bool probe_ = false;       // one segment that makes the peer tell its window
+  bool tail_probe_ = false;  // one segment whatever the congestion window says
+  bool any_size_ = false;    // silly-window avoidance is over-ridden
   bool blocked_ = false;
+  bool ecn_ = false;
+  bool cwr_due_ = false;  // the next new data tells the peer that we have reduced (RFC 3168 6.1.2)
 };
 
 }  // namespace millrace::tcp

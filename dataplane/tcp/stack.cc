@@ -36,12 +36,15 @@ Stack::Stack(ip::IpLayer& ip, TimerWheel& timers, stream::ChainPool& chains, Rng
       hash_(config.secret),
       flows_(config.max_connections + config.max_time_wait, hash_),
       held_(std::min<std::size_t>(config.max_held_slices, 1'024), config.max_held_slices),
+      sent_(std::min<std::size_t>(config.max_sent_ranges, 1'024), config.max_sent_ranges),
       challenges_(config.challenge_acks_per_second),
-      shared_{chains, held_, config_.tcp, counters_, challenges_},
+      shared_{chains, held_, sent_, config_.tcp, counters_, challenges_},
       endpoints_(std::min(config.initial_connections, config.max_connections), config.max_connections),
       half_open_(std::min<std::size_t>(config.max_half_open, 1'024), config.max_half_open),
       time_wait_(config.max_time_wait, config.tcp.time_wait, flows_, timers),
-      ports_(config.first_port, config.last_port, hash_, rng.next()) {}
+      ports_(config.first_port, config.last_port, hash_, rng.next()) {
+  look_at_buffers();
+}
 
 Stack::~Stack() {
   while (!listeners_.empty()) close_listener(*listeners_.back(), Instant());
@@ -77,12 +80,13 @@ Listener* Stack::find_listener(const FlowKey& flow) {
 }
 
 LocalTerms Stack::local_terms(const FlowKey& flow, const ip::Path& path, Instant now) const {
-  const std::size_t window = config_.tcp.receive_buffer_bytes;
+  const TcpConfig& config = config_.tcp;
   return {.iss = initial_sequence_number(hash_, flow, now),
           .mss = mss_for(path.mtu, flow.local_ip.is_v4()),
           .timestamp_offset = timestamp_offset(hash_, flow),
-          .window = static_cast<std::uint32_t>(window),
-          .window_scale = window_scale_for(window)};
+          .window = static_cast<std::uint32_t>(std::min(config.initial_receive_buffer_bytes, config.receive_buffer_bytes)),
+          .window_scale = window_scale_for(config.receive_buffer_bytes),
+          .ask_for_ecn = config.ask_for_ecn};
 }
 
 stream::ByteStream* Stack::connect(const SocketAddress& peer, stream::ByteStreamEvents& events, stream::CloseReason& reason,
@@ -109,7 +113,7 @@ stream::ByteStream* Stack::connect(const SocketAddress& peer, stream::ByteStream
   return endpoint;
 }
 
-void Stack::on_transport_error(const ip::TransportError& error, Instant) {
+void Stack::on_transport_error(const ip::TransportError& error, Instant now) {
   const FlowKey flow{error.source, error.destination, wire::load_be16(error.quoted), wire::load_be16(error.quoted + 2)};
   FlowEntry* entry = error.protocol == ip::kProtocolTcp ? flows_.find(flow) : nullptr;
   if (entry == nullptr || entry->kind != FlowEntry::Kind::kEndpoint || error.kind == ip::TransportError::Kind::kTimeExceeded) {
@@ -122,7 +126,7 @@ void Stack::on_transport_error(const ip::TransportError& error, Instant) {
     const bool v4 = flow.local_ip.is_v4();
     // Nobody makes us send tiny segments: 576 and 1280 bytes are what every path takes (RFC 1122, RFC 8200).
     const std::size_t mtu = std::max<std::size_t>(error.mtu, v4 ? 576 : 1280);
-    endpoint.connection_.on_path_mss(seq, mss_for(mtu, v4));
+    endpoint.connection_.on_path_mss(seq, mss_for(mtu, v4), now);
   } else {
     endpoint.connection_.on_unreachable(seq);
   }
@@ -170,11 +174,15 @@ void Stack::flush(Instant now) {
   look_at_buffers();
 }
 
-// Below an eighth, payload is no longer taken in: queued data could not be sent without a buffer to copy it into, and nothing
-// would move.
+// A connection may take a sixteenth of what is left, so that however many stall, each takes less than the one before and some is
+// always left. Below an eighth of all, payload is no longer taken in: queued data could not be sent without a buffer to copy it
+// into, and nothing would move.
 void Stack::look_at_buffers() {
+  constexpr std::size_t kShares = 16;
   const nic::PacketPool& pool = shared_.chains.packets();
-  low_on_buffers_ = pool.in_use() > pool.capacity() - pool.capacity() / 8;
+  const std::size_t left = pool.capacity() - std::min(pool.in_use(), pool.capacity());
+  low_on_buffers_ = left < pool.capacity() / 8;
+  shared_.buffer_share = low_on_buffers_ ? 0 : left * limits::kPacketBufferBytes / kShares;
 }
 
 void Stack::transmit(Endpoint& endpoint, Instant now) {
@@ -239,7 +247,9 @@ void Stack::emit(const FlowKey& flow, bool checksum_offload, const OutgoingSegme
   }
   counters_.add(Counter::kSegmentsSent);
   counters_.add(Counter::kBytesSent, segment.size);
-  if (!ip_.send(std::move(packet), flow.local_ip, flow.peer_ip, ip::kProtocolTcp, 0, now))
+  constexpr std::uint8_t kEcnCapable = 2;  // ECT(0)
+  const std::uint8_t traffic_class = segment.ecn_capable ? kEcnCapable : 0;
+  if (!ip_.send(std::move(packet), flow.local_ip, flow.peer_ip, ip::kProtocolTcp, traffic_class, now))
     counters_.add(Counter::kSegmentsRefusedByIp);
 }
 

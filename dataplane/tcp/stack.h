@@ -111,6 +111,7 @@ class Stack final : public stream::Connector {
   KeyedHash hash_;
   FlowTable flows_;
   ReassemblyPool held_;
+  SentRangePool sent_;
   Counters counters_;
   ChallengeLimit challenges_;
   Shared shared_;

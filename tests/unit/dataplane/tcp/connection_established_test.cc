@@ -237,7 +237,7 @@ TEST_F(TcpConnection_Established, ThreeDuplicateAcksRetransmitAtOnce) {
   ASSERT_THAT(out, SizeIs(1));
   EXPECT_EQ(out[0].seq, kIss + SeqLen(1));
   EXPECT_EQ(counters[Counter::kFastRetransmits], 1u);
-  EXPECT_EQ(connection.sender().cwnd(), 8'000u) << "half the flight plus three";
+  EXPECT_EQ(connection.sender().recovery().ssthresh(), 7'000u) << "CUBIC keeps seven tenths";
 }
 
 TEST_F(TcpConnection_Established, PartialAckRetransmitsTheNextHole) {
@@ -251,7 +251,7 @@ TEST_F(TcpConnection_Established, PartialAckRetransmitsTheNextHole) {
   ASSERT_THAT(out, SizeIs(1));
   EXPECT_EQ(out[0].seq, kIss + SeqLen(4'001));
   receive(ack(10'000));
-  EXPECT_LE(connection.sender().cwnd(), 5'000u) << "deflated";
+  EXPECT_EQ(connection.sender().cwnd(), 7'000u) << "the recovery is over";
   EXPECT_TRUE(connection.next_timeout().is_never());
 }
 
@@ -379,9 +379,9 @@ TEST_F(TcpConnection_Established, SmallerPathSendsOutstandingDataInSmallerPieces
   in_established();
   write(text(2'000));
   (void)sent();
-  connection.on_path_mss(SeqNum(3), 500);
+  connection.on_path_mss(SeqNum(3), 500, now);
   EXPECT_THAT(sent(), IsEmpty()) << "a number that is not in flight: forged";
-  connection.on_path_mss(kIss + SeqLen(1), 500);
+  connection.on_path_mss(kIss + SeqLen(1), 500, now);
   auto out = sent();
   ASSERT_THAT(out, SizeIs(4));
   EXPECT_EQ(out[0].data.size(), 500u);
@@ -448,7 +448,7 @@ TEST_F(TcpConnection_Timestamps, MissingOnesAreDroppedButNotOnResets) {
 }
 
 TEST_F(TcpConnection_Timestamps, WindowIsScaled) {
-  config.receive_buffer_bytes = 1'000'000;
+  config.receive_buffer_bytes = config.initial_receive_buffer_bytes = 1'000'000;
   Connection big(shared);
   LocalTerms terms{.iss = kIss, .mss = kMss, .window = 1'000'000, .window_scale = window_scale_for(1'000'000)};
   big.open(terms, now);

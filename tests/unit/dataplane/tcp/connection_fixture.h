@@ -35,10 +35,14 @@ class ConnectionFixture : public ::testing::Test {
   nic::HeapPool packets{4'000};
   stream::ChainPool chains{packets, 64, 10'000};
   ReassemblyPool held{16, 1'000};
-  TcpConfig config{.receive_buffer_bytes = 20'000, .send_buffer_bytes = 40'000};
+  SentRangePool ranges{16, 1'000};
+  TcpConfig config{.receive_buffer_bytes = 20'000,
+                   .initial_receive_buffer_bytes = 20'000,
+                   .send_buffer_bytes = 40'000,
+                   .initial_send_buffer_bytes = 40'000};
   Counters counters;
   ChallengeLimit challenges{100};
-  Shared shared{chains, held, config, counters, challenges};
+  Shared shared{chains, held, ranges, config, counters, challenges};
   Connection connection{shared};
   Instant now = Instant::from_nanoseconds(10'000'000'000);
 
@@ -89,11 +93,11 @@ class ConnectionFixture : public ::testing::Test {
   std::size_t write(std::string_view text) {
     stream::Chain chain(chains);
     EXPECT_TRUE(chain.append_copy(text));
-    return connection.write(chain);
+    return connection.write(chain, now);
   }
   std::string read(std::size_t limit = 1'000'000) {
     stream::Chain chain(chains);
-    connection.read(chain, limit);
+    connection.read(chain, limit, now);
     std::string text(chain.size(), '\0');
     chain.copy_out(0, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()});
     return text;

@@ -1,11 +1,10 @@
-// The small parts on their own: sequence numbers, reassembly, round-trip times, NewReno, half-open entries, TIME-WAIT, ISNs,
+// The small parts on their own: sequence numbers, reassembly, round-trip times, half-open entries, TIME-WAIT, ISNs,
 // hashes.
 #include <gtest/gtest.h>
 
 #include <string>
 
 #include "dataplane/base/rng.h"
-#include "dataplane/tcp/congestion/reno.h"
 #include "dataplane/tcp/half_open.h"
 #include "dataplane/tcp/isn.h"
 #include "dataplane/tcp/reassembly.h"
@@ -82,7 +81,7 @@ TEST_F(TcpReassembly, FillsHolesWithoutChangingWhatIsHeld) {
 TEST_F(TcpReassembly, IsBounded) {
   std::size_t kept = 0;
   for (std::uint32_t i = 0; i < 1'000; ++i) kept += held.insert(SeqNum(i * 2), bytes("x"), kLimit) ? 1 : 0;
-  EXPECT_EQ(kept, Reassembly::kMaxSlices);
+  EXPECT_EQ(kept, Reassembly::kMaxBlocks);
   Reassembly small(pool);
   EXPECT_TRUE(small.insert(SeqNum(0), bytes("x"), 3'000));
   EXPECT_FALSE(small.insert(SeqNum(2), bytes("x"), 3'000));
@@ -107,7 +106,7 @@ TEST_F(TcpReassembly, AnyOrderGivesTheText) {
     }
     EXPECT_EQ(delivered, text);
     held.clear();
-    EXPECT_EQ(pool.in_use(), 0u);
+    EXPECT_EQ(pool.slices.in_use() + pool.blocks.in_use(), 0u);
   }
 }
 
@@ -126,39 +125,6 @@ TEST(TcpRttEstimator, FollowsRfc6298) {
   rtt.reset_back_off();
   for (int i = 0; i < 100; ++i) rtt.sample(Duration::microseconds(50));
   EXPECT_EQ(rtt.rto(), RttEstimator::kMinRto);
-}
-
-TEST(TcpReno, InitialWindowIsTenSegmentsButNotOfJumbos) {
-  EXPECT_EQ(Reno(1'460).cwnd(), 14'600u);
-  EXPECT_EQ(Reno(536).cwnd(), 5'360u);
-  EXPECT_EQ(Reno(8'960).cwnd(), 17'920u);
-}
-
-TEST(TcpReno, SlowStartIsNotFooledByAckDivision) {
-  Reno reno(1'000);
-  for (int i = 0; i < 1'000; ++i) reno.on_ack(1);
-  EXPECT_EQ(reno.cwnd(), 11'000u);
-  reno.on_ack(50'000);
-  EXPECT_EQ(reno.cwnd(), 13'000u) << "a stretch ACK counts two segments at most";
-}
-
-TEST(TcpReno, AvoidanceGrowsByOneSegmentInARoundTrip) {
-  Reno reno(1'000);
-  reno.enter_recovery(20'000);
-  EXPECT_EQ(reno.ssthresh(), 10'000u);
-  reno.leave_recovery(10'000);
-  EXPECT_EQ(reno.cwnd(), 10'000u);
-  for (int i = 0; i < 10; ++i) reno.on_ack(1'000);
-  EXPECT_EQ(reno.cwnd(), 11'000u);
-}
-
-TEST(TcpReno, TimeoutStartsFromOneSegmentAndHalvesOnce) {
-  Reno reno(1'000);
-  reno.on_timeout(10'000, true);
-  EXPECT_EQ(reno.cwnd(), 1'000u);
-  EXPECT_EQ(reno.ssthresh(), 5'000u);
-  reno.on_timeout(1'000, false);
-  EXPECT_EQ(reno.ssthresh(), 5'000u);
 }
 
 class TcpHalfOpen : public ::testing::Test {
