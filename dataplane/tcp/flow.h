@@ -19,7 +19,7 @@ struct FlowKey {
 };
 
 /// The purposes of the one secret key.
-enum class HashPurpose : std::uint64_t { kTable = 1, kIsn = 2, kPort = 3, kTimestamp = 4 };
+enum class HashPurpose : std::uint64_t { kTable = 1, kIsn = 2, kPort = 3, kTimestamp = 4, kCookie = 5 };
 
 [[nodiscard]] inline std::uint64_t hash_flow(const KeyedHash& hash, const FlowKey& key, HashPurpose purpose) {
   std::uint64_t words[5];

@@ -48,6 +48,7 @@ class Listener {
   SocketAddress address_;
   stream::Acceptor* acceptor_;
   std::size_t half_open_ = 0;
+  Instant cookies_until_;  // acknowledgements of cookies may come until then
   IntrusiveList<HalfOpenEntry> entries_;
 };
 

@@ -42,7 +42,8 @@ Stack::Stack(ip::IpLayer& ip, TimerWheel& timers, stream::ChainPool& chains, Rng
       endpoints_(std::min(config.initial_connections, config.max_connections), config.max_connections),
       half_open_(std::min<std::size_t>(config.max_half_open, 1'024), config.max_half_open),
       time_wait_(config.max_time_wait, config.tcp.time_wait, flows_, timers),
-      ports_(config.first_port, config.last_port, hash_, rng.next()) {
+      ports_(config.first_port, config.last_port, hash_, rng.next()),
+      cookies_(hash_) {
   look_at_buffers();
 }
 

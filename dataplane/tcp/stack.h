@@ -24,6 +24,7 @@
 #include "dataplane/tcp/flow.h"
 #include "dataplane/tcp/listener.h"
 #include "dataplane/tcp/ports.h"
+#include "dataplane/tcp/syn_cookie.h"
 #include "dataplane/tcp/time_wait.h"
 
 namespace millrace::tcp {
@@ -92,6 +93,8 @@ class Stack final : public stream::Connector {
   void on_syn(Listener& listener, const FlowKey& flow, const ip::Path& path, const Segment& syn, SeqNum least_isn, bool reopen,
               Instant now);
   void complete(HalfOpenEntry& entry, const Segment& ack, Instant now);
+  [[nodiscard]] bool complete_cookie(const FlowKey& flow, const Segment& ack, Instant now);
+  void establish(Listener& listener, Endpoint& endpoint, const Terms& terms, const Segment& ack, Instant now);
   void refuse(const FlowKey& flow, const Segment& segment, Instant now);
 
   // stack.cc
@@ -119,6 +122,7 @@ class Stack final : public stream::Connector {
   Pool<HalfOpenEntry> half_open_;
   TimeWaitTable time_wait_;
   PortChooser ports_;
+  SynCookies cookies_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   IntrusiveList<Endpoint, DirtyTag> dirty_;
   IntrusiveList<Endpoint, EventTag> eventful_;

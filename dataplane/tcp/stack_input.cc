@@ -51,14 +51,39 @@ void Stack::complete(HalfOpenEntry& entry, const Segment& ack, Instant now) {
     return;
   }
   const Terms terms = entry.state.terms();
-  stream::Acceptor& acceptor = *entry.listener.acceptor_;
+  Listener& listener = entry.listener;
   forget(entry);
+  establish(listener, *endpoint, terms, ack, now);
+}
+
+// An acknowledgement that nobody waits for may be the answer to a cookie. False: it is not.
+bool Stack::complete_cookie(const FlowKey& flow, const Segment& ack, Instant now) {
+  Listener* listener = find_listener(flow);
+  if (listener == nullptr || listener->cookies_until_ <= now) return false;
+  const std::optional<ip::Path> path = ip_.path_to(flow.peer_ip);
+  if (!path) return false;
+  const std::optional<Terms> terms = cookies_.open(flow, local_terms(flow, *path, now), ack, now);
+  if (!terms) {
+    counters_.add(Counter::kCookiesRefused);
+    return false;
+  }
+  Endpoint* endpoint = endpoints_.make(*this, shared_, flow, path->tx_tcp_checksum);
+  if (endpoint == nullptr) {  // what the peer sends again may find room
+    counters_.add(Counter::kDropNoMemory);
+    return true;
+  }
+  counters_.add(Counter::kCookiesAccepted);
+  establish(*listener, *endpoint, *terms, ack, now);
+  return true;
+}
+
+void Stack::establish(Listener& listener, Endpoint& endpoint, const Terms& terms, const Segment& ack, Instant now) {
   counters_.add(Counter::kPassiveOpens);
-  members_.push_back(*endpoint);
-  flows_.insert(*endpoint);
-  endpoint->connection_.accept(terms, ack, now);
-  acceptor.on_accept(*endpoint, now);
-  on_endpoint_segment(*endpoint, ack, now);
+  members_.push_back(endpoint);
+  flows_.insert(endpoint);
+  endpoint.connection_.accept(terms, ack, now);
+  listener.acceptor_->on_accept(endpoint, now);
+  on_endpoint_segment(endpoint, ack, now);
 }
 
 void Stack::on_time_wait_segment(TimeWait& entry, const Segment& segment, Instant now) {
@@ -80,6 +105,7 @@ void Stack::on_time_wait_segment(TimeWait& entry, const Segment& segment, Instan
 
 void Stack::on_unknown_segment(const FlowKey& flow, const Segment& segment, SeqNum least_isn, bool reopen, Instant now) {
   const std::uint8_t flags = segment.flags & (TcpFlags::kSyn | TcpFlags::kAck | TcpFlags::kRst | TcpFlags::kFin);
+  if (flags == TcpFlags::kAck && complete_cookie(flow, segment, now)) return;
   Listener* listener = flags == TcpFlags::kSyn ? find_listener(flow) : nullptr;
   if (listener == nullptr) {
     counters_.add(Counter::kDropNoConnection);
@@ -95,19 +121,15 @@ void Stack::on_unknown_segment(const FlowKey& flow, const Segment& segment, SeqN
 
 void Stack::on_syn(Listener& listener, const FlowKey& flow, const ip::Path& path, const Segment& syn, SeqNum least_isn,
                    bool reopen, Instant now) {
-  // The oldest gives way: a peer that exists completes its handshake in a round trip, one that was made up never does. Refusing
-  // the newest instead would let a thousand forged segments keep everybody out until they expire.
-  if (listener.half_open_ >= config_.syn_backlog) {
-    counters_.add(Counter::kDropSynBacklog);
-    if (listener.entries_.empty()) return;
-    forget(listener.entries_.front());
-  }
   LocalTerms local = local_terms(flow, path, now);
   if (reopen) local.iss = later(local.iss, least_isn);
-  HalfOpenEntry* entry = half_open_.make(*this, listener, flow, local, syn, path.tx_tcp_checksum);
+  const bool room = listener.half_open_ < config_.syn_backlog;
+  HalfOpenEntry* entry = room ? half_open_.make(*this, listener, flow, local, syn, path.tx_tcp_checksum) : nullptr;
   if (entry == nullptr) {
-    counters_.add(Counter::kDropNoMemory);
-    return;
+    // A flood of peers that were made up: from now on nothing is remembered, and who answers is let in.
+    counters_.add(Counter::kCookiesSent);
+    listener.cookies_until_ = now + SynCookies::kLifetime;
+    return emit(flow, path.tx_tcp_checksum, cookies_.answer(flow, local, syn, now), now);
   }
   ++listener.half_open_;
   listener.entries_.push_back(*entry);

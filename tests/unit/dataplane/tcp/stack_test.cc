@@ -133,21 +133,39 @@ TEST_F(TcpStack, HandshakesAreBoundedByTheBacklogAndExpire) {
   for (std::uint16_t i = 0; i < 100; ++i)
     forge(forged_flow(static_cast<std::uint16_t>(2'000 + i)), {.seq = SeqNum(i), .flags = TcpFlags::kSyn, .window = 1'000});
   EXPECT_EQ(link.b.tcp.half_open(), 20u);
-  EXPECT_EQ(counted(link.b, Counter::kDropSynBacklog), 80u);
+  EXPECT_EQ(counted(link.b, Counter::kCookiesSent), 80u);
   EXPECT_EQ(link.b.tcp.connections(), 0u);
   link.run(Duration::seconds(70));
   EXPECT_EQ(link.b.tcp.half_open(), 0u);
   EXPECT_EQ(counted(link.b, Counter::kHalfOpenExpired), 20u);
 }
 
-TEST_F(TcpStack, AFullBacklogGivesUpItsOldestSoThatARealPeerStillGetsIn) {
+TEST_F(TcpStack, AFullBacklogAnswersWithCookiesSoThatARealPeerStillGetsIn) {
   ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
   for (std::uint16_t i = 0; i < 100; ++i)
     forge(forged_flow(static_cast<std::uint16_t>(2'000 + i)), {.seq = SeqNum(i), .flags = TcpFlags::kSyn, .window = 1'000});
   ASSERT_NE(connect(client, web()), nullptr);
   link.run(Duration::milliseconds(100));
   EXPECT_EQ(acceptor.accepted, 1);
-  EXPECT_EQ(counted(link.b, Counter::kDropSynBacklog), 81u);
+  EXPECT_EQ(counted(link.b, Counter::kCookiesSent), 81u);
+  EXPECT_EQ(counted(link.b, Counter::kCookiesAccepted), 1u);
+  client.write(std::string(200'000, 'x'), link.now());
+  link.run(Duration::seconds(2));
+  EXPECT_EQ(server.received.size(), 200'000u) << "with window scaling, which the cookie's timestamp carried";
+}
+
+TEST_F(TcpStack, AcknowledgementsThatBringNoCookieAreRefused) {
+  ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
+  const auto guess = [&](std::uint16_t port) {
+    forge(forged_flow(port), {.seq = SeqNum(1), .ack = SeqNum(99), .flags = TcpFlags::kAck, .window = 1'000});
+  };
+  guess(1'000);
+  EXPECT_EQ(counted(link.b, Counter::kCookiesRefused), 0u) << "none are out";
+  for (std::uint16_t i = 0; i < 30; ++i)
+    forge(forged_flow(static_cast<std::uint16_t>(2'000 + i)), {.seq = SeqNum(i), .flags = TcpFlags::kSyn, .window = 1'000});
+  for (std::uint16_t i = 0; i < 100; ++i) guess(static_cast<std::uint16_t>(3'000 + i));
+  EXPECT_EQ(counted(link.b, Counter::kCookiesRefused), 100u);
+  EXPECT_EQ(acceptor.accepted, 0);
 }
 
 TEST_F(TcpStack, HalfOpenAnswersAgainAndIsForgottenOnReset) {
