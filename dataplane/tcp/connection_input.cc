@@ -166,6 +166,7 @@ void Connection::process_ack(const Segment& segment, Instant now) {
 void Connection::start_sender(const Segment& segment, std::uint32_t window) {
   sender_.start({.first = terms_.local.iss + SeqLen(1),
                  .mss = terms_.send_mss(),
+                 .least_mss = terms_.local.least_mss - (terms_.timestamps ? kTimestampBytes : 0),
                  .peer_seq = segment.seq,
                  .window = window,
                  .sack = terms_.sack,

@@ -17,7 +17,8 @@ inline constexpr std::uint32_t kTimestampBytes = 12;
 /// What our side brings in.
 struct LocalTerms {
   SeqNum iss;
-  std::uint16_t mss = 1460;  ///< largest payload that the path's first hop takes, without options
+  std::uint16_t mss = 1460;       ///< largest payload that the path's first hop takes, without options
+  std::uint16_t least_mss = 536;  ///< what every path takes
   std::uint32_t timestamp_offset = 0;
   std::uint32_t window = 0;       ///< receive buffer, bytes
   std::uint8_t window_scale = 0;  ///< what we offer

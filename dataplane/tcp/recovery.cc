@@ -25,6 +25,7 @@ void Recovery::start(SeqNum first, std::uint32_t mss, bool sack, CongestionKind 
 std::uint32_t Recovery::initial_window() const { return std::min(10 * mss_, std::max(2 * mss_, 14'600u)); }
 
 void Recovery::set_mss(std::uint32_t mss) {
+  if (state_ == State::kTimeout && cwnd_ == mss_) cwnd_ = mss;  // still one segment
   mss_ = mss;
   cwnd_ = std::max(cwnd_, mss);
 }

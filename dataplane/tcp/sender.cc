@@ -16,13 +16,30 @@ void Sender::start(const Start& start) {
   mss_ = start.mss;
   snd_wnd_ = max_wnd_ = start.window;
   ecn_ = start.ecn;
+  mtu_.start(start.mss, start.least_mss);
 }
 
 void Sender::lower_mss(std::uint32_t mss, Instant now) {
   if (mss >= mss_) return;
+  mtu_.on_told(mss, now);
+  use_mss(mss, now);
+}
+
+void Sender::use_mss(std::uint32_t mss, Instant now) {
   mss_ = mss;
   recovery_.set_mss(mss);
   recovery_.resend_all(now);
+}
+
+// One larger segment was tried: the size is used from now on, or it was too much.
+void Sender::follow_mtu_probe(Instant now) {
+  if (!mtu_.probing()) return;
+  if (mtu_.end() <= snd_una()) {
+    mss_ = mtu_.on_arrived(now);
+    recovery_.set_mss(mss_);
+  } else if (const SentRange* lost = recovery_.board().first_lost(); lost != nullptr && lost->begin == mtu_.begin()) {
+    mtu_.on_lost(mss_, now);
+  }
 }
 
 // Two windows keep a path busy while what was acknowledged is refilled; more would only wait here.
@@ -86,6 +103,7 @@ Sender::AckResult Sender::on_ack(const Segment& segment, std::uint32_t window, s
     result.progress = true;
     progress_at_ = now;
   }
+  follow_mtu_probe(now);
   if (news.reduced) cwr_due_ = true;
   result.fast_retransmit = news.entered_fast;
   result.spurious_recovery = news.undone;
@@ -113,9 +131,13 @@ Sender::Expired Sender::on_timer(Instant now) {
     fold();
     switch (recovery_.on_timer(now)) {
       case Recovery::Expired::kNothing: return Expired::kNothing;
-      case Recovery::Expired::kReordering: return Expired::kReordering;
+      case Recovery::Expired::kReordering: follow_mtu_probe(now); return Expired::kReordering;
       case Recovery::Expired::kTailProbe: tail_probe_ = true; return Expired::kTailProbe;
-      case Recovery::Expired::kTimeout: tail_probe_ = false; return Expired::kRetransmission;
+      case Recovery::Expired::kTimeout:
+        tail_probe_ = false;
+        follow_mtu_probe(now);
+        if (const auto smaller = mtu_.on_timeout(recovery_.timeouts(), mss_, now)) use_mss(*smaller, now);
+        return Expired::kRetransmission;
     }
   }
   if (now < probe_at_) return Expired::kNothing;
@@ -198,7 +220,10 @@ bool Sender::next_new(OutgoingSegment& out, std::uint32_t room, Instant now) {
   if (first && rtt().has_sample() && last_sent_ + rtt().rto() < now && last_sent_ > Instant())
     recovery_.on_idle(now - last_sent_);
   const std::uint32_t window = window_left();
-  const std::size_t full = std::min<std::size_t>(mss_, unsent_.size());
+  std::size_t full = std::min<std::size_t>(mss_, unsent_.size());
+  const std::uint32_t probe = recovery_.state() == Recovery::State::kOpen ? mtu_.candidate(mss_, now) : 0;
+  const bool probing = probe > 0 && probe <= std::min<std::size_t>({unsent_.size(), window, room});
+  if (probing) full = probe;
   const std::size_t size = std::min<std::size_t>({full, window, room});
   recovery_.set_limited(room < full && room < window);
   if (!unsent_.empty() && (size == 0 || !worth_sending(size, full, window))) return false;
@@ -212,6 +237,7 @@ bool Sender::next_new(OutgoingSegment& out, std::uint32_t room, Instant now) {
     unsent_ = std::move(sending_);
     return false;
   }
+  if (probing) mtu_.on_sent(begin, snd_nxt());
   any_size_ = false;
   out.seq = begin;
   out.data = &sending_;

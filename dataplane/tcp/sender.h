@@ -14,6 +14,7 @@
 
 #include "dataplane/stream/chain.h"
 #include "dataplane/tcp/config.h"
+#include "dataplane/tcp/mtu_search.h"
 #include "dataplane/tcp/recovery.h"
 #include "dataplane/tcp/segment.h"
 
@@ -25,15 +26,16 @@ class Sender {
       : unacked_(chains), sending_(chains), unsent_(chains), recovery_(ranges), config_(config) {}
 
   struct Start {
-    SeqNum first;              ///< our ISN plus one
-    std::uint32_t mss = 536;   ///< payload of a full segment
-    SeqNum peer_seq;           ///< of the segment that tells the window
-    std::uint32_t window = 0;  ///< the peer's, bytes
-    bool sack = false;         ///< both sides permit it
-    bool ecn = false;          ///< both sides speak it
+    SeqNum first;                   ///< our ISN plus one
+    std::uint32_t mss = 536;        ///< payload of a full segment
+    std::uint32_t least_mss = 536;  ///< what every path takes
+    SeqNum peer_seq;                ///< of the segment that tells the window
+    std::uint32_t window = 0;       ///< the peer's, bytes
+    bool sack = false;              ///< both sides permit it
+    bool ecn = false;               ///< both sides speak it
   };
   void start(const Start& start);
-  /// The path takes less than we thought: everything outstanding goes again in smaller pieces.
+  /// The path says that it takes less than we thought: everything outstanding goes again in smaller pieces.
   void lower_mss(std::uint32_t mss, Instant now);
 
   /// `share`: bytes that one connection may take of what is left of the worker's buffers.
@@ -93,6 +95,8 @@ class Sender {
   [[nodiscard]] std::uint32_t window_left() const;
   [[nodiscard]] bool worth_sending(std::size_t size, std::size_t full, std::uint32_t window) const;
   void fold() { unacked_.append(std::move(sending_)); }
+  void use_mss(std::uint32_t mss, Instant now);
+  void follow_mtu_probe(Instant now);
   void take_window(const Segment& segment, std::uint32_t window);
   void remove_acked(std::uint32_t acked, AckResult& result);
   [[nodiscard]] bool next_tail_probe(OutgoingSegment& out, Instant now);
@@ -103,6 +107,7 @@ class Sender {
   stream::Chain sending_;  // the newest segment: its sink reads it from offset 0
   stream::Chain unsent_;
   Recovery recovery_;
+  MtuSearch mtu_;
   const TcpConfig& config_;
   SeqNum wl1_;
   SeqNum wl2_;

@@ -84,6 +84,7 @@ LocalTerms Stack::local_terms(const FlowKey& flow, const ip::Path& path, Instant
   const TcpConfig& config = config_.tcp;
   return {.iss = initial_sequence_number(hash_, flow, now),
           .mss = mss_for(path.mtu, flow.local_ip.is_v4()),
+          .least_mss = mss_for(flow.local_ip.is_v4() ? 576 : 1280, flow.local_ip.is_v4()),
           .timestamp_offset = timestamp_offset(hash_, flow),
           .window = static_cast<std::uint32_t>(std::min(config.initial_receive_buffer_bytes, config.receive_buffer_bytes)),
           .window_scale = window_scale_for(config.receive_buffer_bytes),

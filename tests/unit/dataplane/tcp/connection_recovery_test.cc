@@ -324,6 +324,56 @@ TEST_F(TcpConnection_Recovery, ADuplicateIsReportedInTheFirstBlock) {
   EXPECT_EQ(out.back().options.sack_blocks[1].left, kIrs.raw() + 11);
 }
 
+// A path that drops what is larger than `size` bytes of payload and says nothing.
+class TcpConnection_BlackHole : public TcpConnection_Recovery {
+ protected:
+  void deliver_through(std::size_t size) {
+    for (const Sent& segment : sent()) {
+      const std::size_t begin = (segment.seq - kIss).count() - 1;
+      if (segment.data.size() <= size && begin <= arrived_) {
+        arrived_ = std::max(arrived_, begin + segment.data.size());
+        largest_ = std::max(largest_, segment.data.size());
+      }
+    }
+    receive(sacking(arrived_, {}));
+  }
+  std::size_t arrived_ = 0;
+  std::size_t largest_ = 0;
+};
+
+TEST_F(TcpConnection_BlackHole, IsPassedWithSmallerSegmentsAndTheLargestThatPassesIsFound) {
+  in_established_with_sack();
+  write_segments(20);
+  for (int i = 0; i < 12 && arrived_ == 0; ++i) {
+    deliver_through(700);
+    now = std::max(now, connection.next_timeout());
+  }
+  EXPECT_GT(arrived_, 0u) << "within a few timeouts";
+  EXPECT_EQ(connection.sender().mss(), 536u);
+  for (int i = 0; i < 4'000; ++i) {
+    if (connection.sender().queued() < 10'000) write_segments(10);
+    deliver_through(700);
+    pass(Duration::milliseconds(10));
+  }
+  EXPECT_GT(largest_, 650u);
+  EXPECT_LE(largest_, 700u);
+  EXPECT_EQ(connection.sender().mss(), largest_);
+}
+
+TEST_F(TcpConnection_BlackHole, AnOutageIsNotTakenForOne) {
+  in_established_with_sack();
+  write_segments(20);
+  (void)sent();
+  for (int i = 0; i < 4; ++i) (void)sent_after_timeout();
+  ASSERT_LT(connection.sender().mss(), kMss);
+  for (int i = 0; i < 300; ++i) {
+    if (connection.sender().queued() < 10'000) write_segments(10);
+    deliver_through(10'000);
+    pass(Duration::milliseconds(10));
+  }
+  EXPECT_EQ(connection.sender().mss(), kMss);
+}
+
 class TcpConnection_Timers : public ConnectionFixture {};
 
 TEST_F(TcpConnection_Timers, ASilentPeerIsAskedAndThenGivenUp) {
