@@ -22,6 +22,17 @@ inline constexpr std::size_t kMaxWorkers = 64;
 inline constexpr std::size_t kNeighbourEntries = 1024;
 inline constexpr std::size_t kNeighbourPendingPackets = 8;  // per unresolved neighbour
 inline constexpr std::size_t kMaxRoutes = 1024;
+inline constexpr std::size_t kDefaultRouters = 8;  // per worker, learned from advertisements
+
+// The internet layer, per worker. A datagram that is being put together holds one packet buffer.
+inline constexpr std::size_t kReassemblyDatagrams = 256;                                    // the oldest makes room
+inline constexpr std::size_t kReassemblyBytes = kPacketBufferBytes - kPacketHeadroomBytes;  // payload of one datagram
+inline constexpr std::size_t kReassemblyFragments = 64;                                     // of one datagram
+inline constexpr std::size_t kPathMtuEntries = 1024;                                        // the oldest makes room
+inline constexpr int kIcmpErrorsPerSecond = 100;
+inline constexpr int kIcmpErrorBurst = 50;
+inline constexpr int kIcmpEchoRepliesPerSecond = 1000;
+inline constexpr int kIcmpEchoReplyBurst = 250;
 
 // TCP.
 inline constexpr std::size_t kTcpMaxConnections = 131'072;  // per worker, TIME-WAIT not included

@@ -7,12 +7,9 @@
 namespace millrace::ip {
 
 Result<nic::Packet, wire::DropReason> IcmpResponder::error(const ErrorMessage& message, Instant now) {
-  constexpr Duration kInterval = Duration::seconds(1) / kErrorsPerSecond;
-  const Instant next = std::max(full_again_, now) + kInterval;
-  if (next - now > kInterval * kErrorBurst) return Error(wire::DropReason::kIcmpRateLimited);
+  if (!errors_.take(now)) return Error(wire::DropReason::kIcmpRateLimited);
   nic::Packet packet = pool_.allocate();
   if (!packet) return Error(wire::DropReason::kSendNoBuffer);
-  full_again_ = next;
   const std::size_t most = message.source.is_v4() ? kMaxQuoteIpv4 : kMaxQuoteIpv6;
   wire::write_icmp_header({packet.append(wire::kIcmpHeaderBytes), wire::kIcmpHeaderBytes}, message.type, message.code,
                           message.rest);

@@ -15,8 +15,13 @@ struct InterfaceConfig {
   MacAddress mac = {};
   std::uint16_t mtu = 1500;
   std::vector<IpPrefix> addresses = {};  ///< the gateway's own, each with its on-link network
-  bool tx_ip_checksum = false;           ///< the port fills the IPv4 header checksum
-  bool tx_tcp_checksum = false;          ///< the port fills TCP checksums
+  std::uint16_t vlan = 0;                ///< 802.1Q VLAN, 1 to 4094, of all frames in and out; 0: untagged
+  bool reassemble = true;                ///< put fragments together; else they are dropped
+  /// Times that the link is asked, a second apart, whether somebody has our IPv6 addresses, before they are used (RFC 4862 5.4).
+  /// 0: they are used at once.
+  std::uint8_t duplicate_probes = 0;
+  bool tx_ip_checksum = false;   ///< the port fills the IPv4 header checksum
+  bool tx_tcp_checksum = false;  ///< the port fills TCP checksums
 };
 
 /// Longest prefix wins. `via` unspecified: on link.

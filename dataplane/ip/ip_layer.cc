@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "dataplane/base/assert.h"
+#include "dataplane/ip/arrival.h"
+#include "dataplane/wire/endian.h"
 #include "dataplane/wire/ethernet.h"
 #include "dataplane/wire/icmp.h"
 #include "dataplane/wire/ipv4.h"
@@ -13,26 +15,23 @@ namespace millrace::ip {
 
 using wire::DropReason;
 
-struct IpLayer::Arrival {
-  std::uint8_t interface = 0;
-  bool group_frame = false;  // broadcast or multicast on the link
-  IpAddress source;
-  IpAddress destination;
-  std::uint16_t header_size = 0;
-  std::uint16_t protocol_at = 0;  // IPv6: offset of the field that names `protocol`
-  std::uint8_t protocol = 0;
-  std::uint8_t traffic_class = 0;
-  std::uint8_t hop_limit = 0;
-};
-
 IpLayer::IpLayer(std::span<const InterfaceConfig> interfaces, std::span<const RouteConfig> routes, TimerWheel& timers,
                  nic::PacketPool& pool, Rng& rng, Instant)
     : addresses_(interfaces),
       routes_(addresses_, routes),
       link_(interfaces),
       resolver_(addresses_, link_, timers, pool, rng),
-      icmp_(pool) {
+      routers_(addresses_, routes_, link_, resolver_, timers, pool, rng),
+      icmp_(pool),
+      path_mtus_(timers, rng),
+      reassembly_(timers, pool, rng, *this),
+      label_hash_(rng) {
   MR_ASSERT(interfaces.size() <= limits::kMaxPorts);
+}
+
+void IpLayer::announce(Instant now) {
+  resolver_.announce(now);
+  routers_.start(now);
 }
 
 IpLayer::Received IpLayer::receive(nic::Packet frame, Instant now) {
@@ -54,7 +53,7 @@ IpLayer::Received IpLayer::receive(nic::Packet frame, Instant now) {
 }
 
 std::optional<DropReason> IpLayer::wrong_ethernet(const wire::EthernetView& frame, std::uint8_t interface) const {
-  if (frame.vlan != 0) return DropReason::kEthernetVlan;
+  if (frame.vlan != link_.config(interface).vlan) return DropReason::kEthernetVlan;
   if (frame.source.is_multicast()) return DropReason::kEthernetSourceMulticast;
   if (!frame.destination.is_multicast() && frame.destination != link_.config(interface).mac) return DropReason::kEthernetNotForUs;
   return std::nullopt;
@@ -73,13 +72,14 @@ IpLayer::Received IpLayer::receive_ipv4(nic::Packet packet, Arrival& arrival, In
   arrival.traffic_class = view->traffic_class;
   arrival.hop_limit = view->ttl;
   if (const auto wrong = wrong_addresses(arrival)) return drop(*wrong);
-  if (view->is_fragment) return drop(DropReason::kIpv4Fragment);
+  if (view->is_fragment) [[unlikely]]
+    return on_fragment(std::move(packet), *view, arrival, now);
   return deliver(std::move(packet), arrival, now);
 }
 
 IpLayer::Received IpLayer::receive_ipv6(nic::Packet packet, Arrival& arrival, Instant now) {
   const auto view = wire::Ipv6View::parse(packet.bytes());
-  if (!view) return drop(view.error());
+  if (!view) return on_fault(std::move(packet), arrival, view.error(), now);
   packet.truncate(view->total_length);
   arrival.source = view->source;
   arrival.destination = view->destination;
@@ -88,12 +88,40 @@ IpLayer::Received IpLayer::receive_ipv6(nic::Packet packet, Arrival& arrival, In
   arrival.protocol = view->protocol;
   arrival.traffic_class = view->traffic_class;
   arrival.hop_limit = view->hop_limit;
+  arrival.fragment_header |= view->fragment_named_at != 0;
   // A mapped IPv4 address on the wire would be taken for the IPv4 address everywhere above.
   if (view->source.is_v4()) return drop(DropReason::kMartianSource);
   if (view->destination.is_v4()) return drop(DropReason::kMartianDestination);
   if (const auto wrong = wrong_addresses(arrival)) return drop(*wrong);
-  if (view->is_fragment) return drop(DropReason::kIpv6Fragment);
+  if (view->is_fragment) [[unlikely]]
+    return on_fragment(std::move(packet), *view, arrival, now);
   return deliver(std::move(packet), arrival, now);
+}
+
+// `packet` ends with its IP packet, whose addresses are good.
+IpLayer::Received IpLayer::on_fragment(nic::Packet packet, const wire::Ipv4View& view, Arrival& arrival, Instant now) {
+  if (!link_.config(arrival.interface).reassemble) return drop(DropReason::kIpv4Fragment);
+  auto fragment = fragment_of(std::as_const(packet).bytes(), view);
+  if (!fragment) return drop(fragment.error());
+  fragment->interface = arrival.interface;
+  nic::Packet whole = reassembly_.add(*fragment, std::as_const(packet).bytes(), now);
+  if (!whole) return {};
+  arrival.reassembled = true;
+  return receive_ipv4(std::move(whole), arrival, now);
+}
+
+IpLayer::Received IpLayer::on_fragment(nic::Packet packet, const wire::Ipv6View& view, Arrival& arrival, Instant now) {
+  if (!link_.config(arrival.interface).reassemble) return drop(DropReason::kIpv6Fragment);
+  if (arrival.reassembled) return drop(DropReason::kIpv6BadFragment);
+  // No group message that we know is that long, and no neighbour discovery message may be in fragments (RFC 6980).
+  if (arrival.destination.is_multicast()) return drop(DropReason::kGroupNotForUs);
+  auto fragment = fragment_of(std::as_const(packet).bytes(), view);
+  if (!fragment) return on_fault(std::move(packet), arrival, fragment.error(), now);
+  fragment->interface = arrival.interface;
+  nic::Packet whole = reassembly_.add(*fragment, std::as_const(packet).bytes(), now);
+  if (!whole) return {};
+  arrival.reassembled = true;
+  return receive_ipv6(std::move(whole), arrival, now);
 }
 
 std::optional<DropReason> IpLayer::wrong_addresses(const Arrival& arrival) const {
@@ -132,92 +160,6 @@ IpLayer::Received IpLayer::deliver(nic::Packet packet, const Arrival& arrival, I
   return {};
 }
 
-IpLayer::Received IpLayer::on_icmpv4(nic::Packet packet, const Arrival& arrival, Instant now) {
-  using Kind = TransportError::Kind;
-  const auto view = wire::IcmpView::parse_v4(packet.bytes());
-  if (!view) return drop(view.error());
-  if (view->type == wire::Icmpv4Type::kEchoRequest) {
-    answer_echo(std::move(packet), arrival, now);
-    return {};
-  }
-  if (view->type != wire::Icmpv4Type::kUnreachable && view->type != wire::Icmpv4Type::kTimeExceeded &&
-      view->type != wire::Icmpv4Type::kParameterProblem) {
-    return drop(DropReason::kIcmpIgnored);
-  }
-  const auto quote = wire::QuotedPacket::parse_v4(view->body);
-  if (!quote) return drop(quote.error());
-  if (view->type == wire::Icmpv4Type::kTimeExceeded) return on_quote(Kind::kTimeExceeded, 0, *quote);
-  if (view->type == wire::Icmpv4Type::kParameterProblem) return on_quote(Kind::kUnreachable, 0, *quote);
-  if (view->code == 4) return on_quote(Kind::kPacketTooBig, view->rest & 0xffff, *quote);  // RFC 1191 4
-  return on_quote(view->code == 2 || view->code == 3 ? Kind::kPortUnreachable : Kind::kUnreachable, 0, *quote);
-}
-
-IpLayer::Received IpLayer::on_icmpv6(nic::Packet packet, const Arrival& arrival, Instant now) {
-  using Kind = TransportError::Kind;
-  const auto view = wire::IcmpView::parse_v6(packet.bytes(), arrival.source, arrival.destination);
-  if (!view) return drop(view.error());
-  if (view->type == wire::Icmpv6Type::kNeighbourSolicitation || view->type == wire::Icmpv6Type::kNeighbourAdvertisement) {
-    resolver_.on_neighbour_message({arrival.interface, arrival.hop_limit, arrival.source, arrival.destination}, packet.bytes(),
-                                   now);
-    return {};
-  }
-  if (arrival.destination.is_multicast()) return drop(DropReason::kGroupNotForUs);
-  if (view->type == wire::Icmpv6Type::kEchoRequest) {
-    answer_echo(std::move(packet), arrival, now);
-    return {};
-  }
-  if (view->type < wire::Icmpv6Type::kUnreachable || view->type > wire::Icmpv6Type::kParameterProblem) {
-    return drop(DropReason::kIcmpIgnored);
-  }
-  const auto quote = wire::QuotedPacket::parse_v6(view->body);
-  if (!quote) return drop(quote.error());
-  switch (view->type) {
-    case wire::Icmpv6Type::kPacketTooBig: return on_quote(Kind::kPacketTooBig, view->rest, *quote);
-    case wire::Icmpv6Type::kTimeExceeded: return on_quote(Kind::kTimeExceeded, 0, *quote);
-    case wire::Icmpv6Type::kUnreachable:
-      return on_quote(view->code == 4 ? Kind::kPortUnreachable : Kind::kUnreachable, 0, *quote);
-    default: return on_quote(Kind::kUnreachable, 0, *quote);
-  }
-}
-
-IpLayer::Received IpLayer::on_quote(TransportError::Kind kind, std::uint32_t mtu, const wire::QuotedPacket& quote) {
-  if (!addresses_.is_local(quote.source)) return drop(DropReason::kIcmpBadQuote);
-  TransportError error{kind, static_cast<std::uint16_t>(std::min(mtu, 0xffffu)), quote.source, quote.destination, quote.protocol,
-                       {}};
-  std::ranges::copy(quote.transport, error.quoted);
-  return error;
-}
-
-void IpLayer::answer_echo(nic::Packet packet, const Arrival& arrival, Instant now) {
-  IcmpResponder::turn_into_reply(packet.bytes(), arrival.destination, arrival.source);
-  packet.set_offload(0);
-  send(std::move(packet), arrival.destination, arrival.source, arrival.protocol, 0, now);
-}
-
-// Only for packets whose source and destination wrong_addresses() let pass as unicast, and that are no ICMP.
-void IpLayer::refuse(nic::Packet packet, const Arrival& arrival, DropReason reason, Instant now) {
-  link_.count(reason);
-  if (arrival.destination.is_multicast()) return;
-  const bool v4 = arrival.source.is_v4();
-  const bool port = reason == DropReason::kUdpNoPort;
-  packet.prepend(arrival.header_size);  // the header still stands there
-  IcmpResponder::ErrorMessage message{.source = arrival.destination, .destination = arrival.source, .about = packet.bytes()};
-  if (v4) {
-    message.type = wire::Icmpv4Type::kUnreachable;
-    message.code = port ? 3 : 2;
-  } else if (port) {
-    message.type = wire::Icmpv6Type::kUnreachable;
-    message.code = 4;
-  } else {
-    message.type = wire::Icmpv6Type::kParameterProblem;
-    message.code = 1;  // unrecognised next header
-    message.rest = arrival.protocol_at;
-  }
-  auto error = icmp_.error(message, now);
-  if (!error) return link_.count(error.error());
-  send(std::move(*error), arrival.destination, arrival.source, v4 ? wire::kProtocolIcmpv4 : wire::kProtocolIcmpv6, 0, now);
-}
-
 std::optional<RouteTable::Hop> IpLayer::hop_to(const IpAddress& destination, const IpAddress* source) const {
   if (is_martian_source(destination) || addresses_.is_broadcast(destination) || addresses_.is_local(destination))
     return std::nullopt;
@@ -227,17 +169,35 @@ std::optional<RouteTable::Hop> IpLayer::hop_to(const IpAddress& destination, con
       if (entry.prefix.address == *source) return RouteTable::Hop{destination, entry.interface};
     }
   }
-  return routes_.lookup(destination);
+  const auto hop = routes_.lookup(destination);
+  return hop || destination.is_v4() ? hop : routers_.default_router();
 }
 
 std::optional<Path> IpLayer::path_to(const IpAddress& destination) const {
   const auto hop = hop_to(destination, nullptr);
   if (!hop) return std::nullopt;
-  const bool link_local = destination.is_link_local();
-  const auto source = addresses_.source_for(link_local ? destination : hop->next, hop->interface);
+  // Our address on the gateway's network; a link-local gateway says nothing of which that is.
+  const bool by_destination = destination.is_link_local() || (hop->next.is_v6() && hop->next.is_link_local());
+  const auto source = addresses_.source_for(by_destination ? destination : hop->next, hop->interface);
   if (!source) return std::nullopt;
-  const InterfaceConfig& config = link_.config(hop->interface);
-  return Path{*source, config.mtu, hop->interface, config.tx_tcp_checksum};
+  const std::uint16_t mtu = path_mtus_.lookup(destination, link_mtu(hop->interface, destination.is_v4()));
+  return Path{*source, mtu, hop->interface, link_.config(hop->interface).tx_tcp_checksum};
+}
+
+std::uint16_t IpLayer::learn_path_mtu(const IpAddress& destination, std::size_t mtu, Instant now) {
+  const auto path = path_to(destination);
+  return path ? path_mtus_.learn(destination, mtu, path->mtu, now) : std::uint16_t{0};
+}
+
+// RFC 6437 3: the same for all packets of a flow, different flows' labels look random to others, never 0. ICMP has no flows:
+// behind its type stands a checksum.
+std::uint32_t IpLayer::flow_label(const nic::Packet& packet, const IpAddress& source, const IpAddress& destination,
+                                  std::uint8_t protocol) const {
+  constexpr std::size_t kPortBytes = 4;
+  const bool ports = protocol != wire::kProtocolIcmpv6 && packet.size() >= kPortBytes;
+  const std::uint64_t rest = std::uint64_t{protocol} << 32 | (ports ? wire::load_be32(packet.data()) : 0);
+  const std::uint64_t hash = label_hash_(source, destination, rest);
+  return std::max(static_cast<std::uint32_t>(hash >> 44), 1u);
 }
 
 bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
@@ -252,7 +212,8 @@ bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress&
   const bool v4 = destination.is_v4();
   const std::size_t header_size = v4 ? wire::kIpv4HeaderBytes : wire::kIpv6HeaderBytes;
   const InterfaceConfig& config = link_.config(hop->interface);
-  if (packet.size() + header_size > config.mtu) return refused(DropReason::kSendTooBig);
+  if (packet.size() + header_size > link_mtu(hop->interface, v4)) return refused(DropReason::kSendTooBig);
+  const std::uint32_t label = v4 ? 0 : flow_label(packet, source, destination, protocol);
   const auto payload = static_cast<std::uint16_t>(packet.size());
   const std::span<std::uint8_t> header(packet.prepend(header_size), header_size);
   auto offload = static_cast<std::uint16_t>(packet.offload() & nic::Offload::kFillTcpChecksum);
@@ -260,10 +221,15 @@ bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress&
     if (config.tx_ip_checksum) offload |= nic::Offload::kFillIpChecksum;
     wire::write_ipv4_header(header, {source, destination, payload, protocol, traffic_class}, config.tx_ip_checksum);
   } else {
-    wire::write_ipv6_header(header, {source, destination, payload, protocol, traffic_class});
+    wire::write_ipv6_header(header, {.source = source,
+                                     .destination = destination,
+                                     .payload_length = payload,
+                                     .protocol = protocol,
+                                     .traffic_class = traffic_class,
+                                     .flow_label = label});
   }
   packet.set_offload(offload);
-  packet.set_header_sizes(wire::kEthernetHeaderBytes, static_cast<std::uint16_t>(header_size));
+  packet.set_header_sizes(link_.header_size(hop->interface), static_cast<std::uint16_t>(header_size));
   return resolver_.send(hop->interface, hop->next, std::move(packet), now);
 }
 

@@ -1,7 +1,7 @@
 // The internet layer of one worker: frames of its ports in, transport datagrams out, and back. Answers ARP, neighbour
-// discovery and ICMP echo itself, resolves next hops, holds packets while a neighbour is being resolved. Sans-I/O: the worker
-// hands in received frames and takes outgoing ones from outgoing(). RFC 791, 792, 826, 1122, 4443, 4861, 8200. Not done:
-// forwarding, reassembly (fragments are dropped and counted), path MTU memory, DAD, router discovery, MLD.
+// discovery and ICMP echo itself, resolves next hops, holds packets while a neighbour is being resolved, puts fragments together,
+// remembers path MTUs. Sans-I/O: the worker hands in received frames and takes outgoing ones from outgoing(). RFC 791, 792, 826,
+// 1122, 1191, 4443, 4861, 6437, 8200. Not done: forwarding, MLD.
 #pragma once
 
 #include <cstddef>
@@ -18,16 +18,23 @@
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/ip/icmp_responder.h"
 #include "dataplane/ip/interface.h"
+#include "dataplane/ip/keyed_mix.h"
 #include "dataplane/ip/link.h"
 #include "dataplane/ip/local_addresses.h"
 #include "dataplane/ip/neighbour_resolver.h"
+#include "dataplane/ip/path_mtu_cache.h"
+#include "dataplane/ip/reassembly.h"
 #include "dataplane/ip/route_table.h"
+#include "dataplane/ip/router_discovery.h"
 #include "dataplane/wire/drop_reason.h"
 #include "nic/packet.h"
 
 namespace millrace::wire {
 struct QuotedPacket;
 struct EthernetView;
+struct Ipv4View;
+struct Ipv6Fault;
+struct Ipv6View;
 }  // namespace millrace::wire
 
 namespace millrace::ip {
@@ -55,13 +62,13 @@ struct TransportError {
 /// How a destination is reached.
 struct Path {
   IpAddress source;       ///< the address of ours to send from
-  std::uint16_t mtu = 0;  ///< of the first hop, bytes of IP packet
+  std::uint16_t mtu = 0;  ///< of the first hop, or of the path where a router on it told us; bytes of IP packet
   std::uint8_t interface = 0;
   bool tx_tcp_checksum = false;  ///< set Offload::kFillTcpChecksum and put the pseudo-header sum, instead of the checksum
 };
 
 /// One per worker, on one core. Keeps references to what it is given; not movable.
-class IpLayer {
+class IpLayer final : private ReassemblyEvents {
  public:
   /// Interfaces with an IPv6 address also get the link-local one of their MAC. Routes whose gateway is on no interface's
   /// network are left out: unusable_routes() tells how many.
@@ -79,14 +86,20 @@ class IpLayer {
   [[nodiscard]] bool is_local(const IpAddress& address) const { return addresses_.is_local(address); }
   /// nullopt: no route; also for our own, loopback, multicast, broadcast and unspecified addresses.
   [[nodiscard]] std::optional<Path> path_to(const IpAddress& destination) const;
+  /// A router on the way to `destination` takes packets of at most `mtu` bytes (0: it did not say): for the transport, once it
+  /// has found that the message quotes something that it did send. Remembered for 10 minutes. Returns the MTU that path_to()
+  /// tells now: never more than before, never less than 552 (IPv4) or 1,280 (IPv6); 0 when there is no path.
+  std::uint16_t learn_path_mtu(const IpAddress& destination, std::size_t mtu, Instant now);
 
   /// `packet` starts at the transport header, with headroom for Ethernet and IP. Both addresses are of one family. Queues the
   /// frame, or holds it until the neighbour answers. False when it was dropped at once, which is counted.
   bool send(nic::Packet packet, const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
             std::uint8_t traffic_class, Instant now);
 
-  /// Tells the neighbours our addresses (gratuitous ARP, unsolicited advertisements): at start, or when taking addresses over.
-  void announce(Instant now) { resolver_.announce(now); }
+  /// Tells the neighbours our addresses (gratuitous ARP, unsolicited advertisements), asks whether the IPv6 ones are free where
+  /// that is configured, and looks for routers. At start: tentative addresses stay unusable until then; or when taking addresses
+  /// over.
+  void announce(Instant now);
 
   /// Frames to transmit on an interface, in order; valid until the next call of any member.
   [[nodiscard]] std::span<nic::Packet> outgoing(std::size_t interface) { return link_.outgoing(interface); }
@@ -97,20 +110,34 @@ class IpLayer {
   [[nodiscard]] const wire::DropCounters& drops() const { return link_.drops(); }
   [[nodiscard]] std::size_t unusable_routes() const { return routes_.unusable(); }
   [[nodiscard]] std::size_t neighbours() const { return resolver_.neighbours(); }
+  [[nodiscard]] std::size_t reassemblies() const { return reassembly_.size(); }
+  [[nodiscard]] std::size_t path_mtus() const { return path_mtus_.size(); }
+  [[nodiscard]] std::size_t default_routers() const { return routers_.size(); }
 
  private:
   struct Arrival;  // one IP packet on its way up
 
   Received receive_ipv4(nic::Packet packet, Arrival& arrival, Instant now);
   Received receive_ipv6(nic::Packet packet, Arrival& arrival, Instant now);
+  Received on_fragment(nic::Packet packet, const wire::Ipv4View& view, Arrival& arrival, Instant now);
+  Received on_fragment(nic::Packet packet, const wire::Ipv6View& view, Arrival& arrival, Instant now);
   Received deliver(nic::Packet packet, const Arrival& arrival, Instant now);
   Received on_icmpv4(nic::Packet packet, const Arrival& arrival, Instant now);
   Received on_icmpv6(nic::Packet packet, const Arrival& arrival, Instant now);
   Received on_quote(TransportError::Kind kind, std::uint32_t mtu, const wire::QuotedPacket& quote);
   void answer_echo(nic::Packet packet, const Arrival& arrival, Instant now);
   void refuse(nic::Packet packet, const Arrival& arrival, wire::DropReason reason, Instant now);
+  Received on_fault(nic::Packet packet, Arrival& arrival, const wire::Ipv6Fault& fault, Instant now);
+  void send_error(const IcmpResponder::ErrorMessage& message, Instant now);
+  void timed_out(const Fragment& first, std::span<const std::uint8_t> about, Instant now) override;
+  void dropped(wire::DropReason reason) override { link_.count(reason); }
   [[nodiscard]] std::optional<wire::DropReason> wrong_ethernet(const wire::EthernetView& frame, std::uint8_t interface) const;
   [[nodiscard]] std::optional<wire::DropReason> wrong_addresses(const Arrival& arrival) const;
+  [[nodiscard]] std::uint16_t link_mtu(std::uint8_t interface, bool v4) const {
+    return v4 ? link_.config(interface).mtu : link_.ipv6_mtu(interface);
+  }
+  [[nodiscard]] std::uint32_t flow_label(const nic::Packet& packet, const IpAddress& source, const IpAddress& destination,
+                                         std::uint8_t protocol) const;
   /// `source`, if given, tells the link of a link-local destination.
   [[nodiscard]] std::optional<RouteTable::Hop> hop_to(const IpAddress& destination, const IpAddress* source) const;
   Received drop(wire::DropReason reason) {
@@ -122,7 +149,11 @@ class IpLayer {
   RouteTable routes_;
   Link link_;
   NeighbourResolver resolver_;
+  RouterDiscovery routers_;
   IcmpResponder icmp_;
+  PathMtuCache path_mtus_;
+  Reassembly reassembly_;
+  KeyedMix label_hash_;
 };
 
 }  // namespace millrace::ip

@@ -8,7 +8,8 @@ namespace millrace::ip {
 Link::Link(std::span<const InterfaceConfig> interfaces) {
   ports_.reserve(interfaces.size());
   for (const InterfaceConfig& config : interfaces) {
-    ports_.push_back({config, {}, 0});
+    const std::size_t header_size = wire::kEthernetHeaderBytes + (config.vlan != 0 ? wire::kVlanTagBytes : 0);
+    ports_.push_back({config, config.mtu, static_cast<std::uint8_t>(header_size), {}, 0});
     ports_.back().frames.reserve(kQueueFrames);
   }
 }
@@ -23,8 +24,12 @@ bool Link::transmit(std::uint8_t interface, const MacAddress& destination, std::
     port.frames.erase(port.frames.begin(), port.frames.begin() + static_cast<std::ptrdiff_t>(port.taken));
     port.taken = 0;
   }
-  const std::span header(packet.prepend(wire::kEthernetHeaderBytes), wire::kEthernetHeaderBytes);
-  wire::write_ethernet_header(header, destination, port.config.mac, type);
+  const std::span<std::uint8_t> header(packet.prepend(port.header_size), port.header_size);
+  if (port.config.vlan == 0) [[likely]] {
+    wire::write_ethernet_header(header, destination, port.config.mac, type);
+  } else {
+    wire::write_tagged_ethernet_header(header, destination, port.config.mac, port.config.vlan, type);
+  }
   port.frames.push_back(std::move(packet));
   return true;
 }

@@ -22,6 +22,11 @@ class Link {
 
   [[nodiscard]] std::size_t interfaces() const { return ports_.size(); }
   [[nodiscard]] const InterfaceConfig& config(std::size_t interface) const { return ports_[interface].config; }
+  /// Largest IPv6 packet: the port's MTU, or what a router advertised for the link, if that is less.
+  [[nodiscard]] std::uint16_t ipv6_mtu(std::size_t interface) const { return ports_[interface].ipv6_mtu; }
+  void set_ipv6_mtu(std::size_t interface, std::uint16_t mtu) { ports_[interface].ipv6_mtu = mtu; }
+  /// Bytes of the Ethernet header that transmit() writes.
+  [[nodiscard]] std::uint8_t header_size(std::size_t interface) const { return ports_[interface].header_size; }
 
   /// Prepends the Ethernet header and queues. False when the queue is full, which is counted.
   bool transmit(std::uint8_t interface, const MacAddress& destination, std::uint16_t type, nic::Packet packet);
@@ -35,6 +40,8 @@ class Link {
  private:
   struct Port {
     InterfaceConfig config;
+    std::uint16_t ipv6_mtu = 0;
+    std::uint8_t header_size = 0;
     std::vector<nic::Packet> frames;  // [taken, size) wait; room for kQueueFrames is reserved, it never grows
     std::size_t taken = 0;
   };

@@ -1,9 +1,8 @@
 #include "dataplane/ip/neighbour_resolver.h"
 
+#include "dataplane/ip/nd_packet.h"
 #include "dataplane/wire/arp.h"
 #include "dataplane/wire/ethernet.h"
-#include "dataplane/wire/icmp.h"
-#include "dataplane/wire/ipv6.h"
 
 namespace millrace::ip {
 
@@ -70,7 +69,9 @@ void NeighbourResolver::on_solicitation(const NdArrival& arrival, const Neighbou
   if (detecting_duplicates && (message.link_address || !arrival.destination.is_multicast())) {
     return link_.count(DropReason::kNdInvalid);  // RFC 4861 7.1.1
   }
-  if (!addresses_.is_local_on(message.target, arrival.interface)) return link_.count(DropReason::kNdNotForUs);
+  const LocalAddresses::Entry* entry = addresses_.find(message.target, arrival.interface);
+  if (entry == nullptr) return link_.count(DropReason::kNdNotForUs);
+  if (entry->use != LocalAddresses::Use::kUsable) return detection_.on_solicitation(*entry, message, detecting_duplicates);
   if (!detecting_duplicates && !addresses_.on_link(arrival.source, arrival.interface)) return link_.count(DropReason::kNdInvalid);
   const NeighbourMessage answer{.is_advertisement = true,
                                 .solicited = !detecting_duplicates,
@@ -93,23 +94,24 @@ void NeighbourResolver::on_solicitation(const NdArrival& arrival, const Neighbou
 void NeighbourResolver::on_advertisement(const NdArrival& arrival, const NeighbourMessage& message, Instant now) {
   if (message.solicited && arrival.destination.is_multicast()) return link_.count(DropReason::kNdInvalid);  // RFC 4861 7.1.2
   if (addresses_.is_local(message.target)) return link_.count(DropReason::kNdConflict);
+  const LocalAddresses::Entry* entry = addresses_.find(message.target, arrival.interface);
+  if (entry != nullptr && entry->use == LocalAddresses::Use::kTentative) return detection_.on_advertisement(*entry);
+  if (!message.router && watcher_ != nullptr) watcher_->no_router(arrival.interface, message.target);  // RFC 4861 7.2.5
   table_.update(arrival.interface, message.target,
                 {.mac = message.link_address, .solicited = message.solicited, .override_ = message.override_}, now);
 }
 
-void NeighbourResolver::announce(Instant) {
+void NeighbourResolver::announce(Instant now) {
   for (const LocalAddresses::Entry& entry : addresses_.entries()) {
     const IpAddress& address = entry.prefix.address;
+    if (entry.use != LocalAddresses::Use::kUsable) continue;
     if (address.is_v4()) {
       send_arp_request(entry.interface, address, address, MacAddress::broadcast());
-      continue;
+    } else {
+      advertise(pool_, link_, entry);
     }
-    const NeighbourMessage message{
-        .is_advertisement = true, .override_ = true, .target = address, .link_address = link_.config(entry.interface).mac};
-    const IpAddress group = wire::all_nodes_group();
-    nic::Packet packet = message_packet(message, address, group);
-    if (packet) link_.transmit(entry.interface, wire::group_mac(group), wire::kEtherTypeIpv6, std::move(packet));
   }
+  detection_.start(now);
 }
 
 void NeighbourResolver::solicit(std::uint8_t interface, const IpAddress& address, const std::optional<MacAddress>& known) {
@@ -142,21 +144,8 @@ void NeighbourResolver::send_arp_reply(std::uint8_t interface, const IpAddress& 
 
 nic::Packet NeighbourResolver::message_packet(const NeighbourMessage& message, const IpAddress& source,
                                               const IpAddress& destination) {
-  nic::Packet packet = pool_.allocate();
-  if (!packet) {
-    link_.count(DropReason::kSendNoBuffer);
-    return packet;
-  }
-  const std::span<std::uint8_t> bytes(packet.append(message.size()), message.size());
-  message.write(bytes);
-  wire::write_icmp_checksum(bytes, source, destination);
-  wire::write_ipv6_header({packet.prepend(wire::kIpv6HeaderBytes), wire::kIpv6HeaderBytes},
-                          {.source = source,
-                           .destination = destination,
-                           .payload_length = static_cast<std::uint16_t>(message.size()),
-                           .protocol = wire::kProtocolIcmpv6,
-                           .hop_limit = wire::kNdHopLimit});
-  return packet;
+  return nd_packet(pool_, link_, source, destination, message.size(),
+                   [&](std::span<std::uint8_t> bytes) { message.write(bytes); });
 }
 
 }  // namespace millrace::ip

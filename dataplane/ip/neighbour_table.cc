@@ -18,6 +18,7 @@ NeighbourTable::NeighbourTable(TimerWheel& timers, Rng& rng, NeighbourEvents& ev
 
 NeighbourTable::~NeighbourTable() {
   while (Entry* entry = incomplete_.pop_front()) entries_.destroy(entry);
+  while (Entry* entry = unused_.pop_front()) entries_.destroy(entry);
   while (Entry* entry = known_.pop_front()) entries_.destroy(entry);
 }
 
@@ -35,7 +36,7 @@ bool NeighbourTable::send(std::uint8_t interface, const IpAddress& next_hop, nic
     wait(*entry, std::move(packet));
     return true;
   }
-  known_.remove(*entry);
+  entry->unlink();
   known_.push_back(*entry);
   if (entry->state == State::kStale) {
     entry->state = State::kProbing;
@@ -110,10 +111,17 @@ NeighbourTable::Entry* NeighbourTable::create(std::uint8_t interface, const IpAd
   return entry;
 }
 
-// Those who do not answer may not push out more than half of those who did.
+// Those who do not answer may not push out more than half of those who did, and those who only told us of themselves, be they
+// ever so many, none that we talk to.
 void NeighbourTable::evict_one() {
-  const bool from_incomplete = known_.empty() || incomplete_count_ > entries_.limit() / 2;
-  remove(from_incomplete ? incomplete_.front() : known_.front(), DropReason::kNeighbourTableFull);
+  const bool crowded = incomplete_count_ > entries_.limit() / 2;
+  if (!crowded && !unused_.empty()) {
+    remove(unused_.front(), DropReason::kNeighbourTableFull);
+  } else if (crowded || known_.empty()) {
+    remove(incomplete_.front(), DropReason::kNeighbourTableFull);
+  } else {
+    remove(known_.front(), DropReason::kNeighbourTableFull);
+  }
 }
 
 void NeighbourTable::remove(Entry& entry, DropReason reason) {
@@ -149,7 +157,7 @@ void NeighbourTable::resolved(Entry& entry, const MacAddress& mac, bool reachabl
   entry.mac = mac;
   incomplete_.remove(entry);
   --incomplete_count_;
-  known_.push_back(entry);
+  (entry.waiting_count > 0 ? known_ : unused_).push_back(entry);
   if (reachable) {
     set_reachable(entry, now);
   } else {
@@ -182,7 +190,10 @@ void NeighbourTable::on_timer(Entry& entry, Instant now) {
       if (entry.requests < kRequests) {
         ask(entry, now);
       } else {
+        const IpAddress address = entry.address;
+        const std::uint8_t interface = entry.interface;
         remove(entry, DropReason::kNeighbourUnresolved);
+        events_.lost(interface, address);
       }
       return;
   }

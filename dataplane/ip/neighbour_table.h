@@ -34,6 +34,8 @@ class NeighbourEvents {
   /// The neighbour is known: `packet` starts at its IP header.
   virtual bool transmit(std::uint8_t interface, const MacAddress& mac, const IpAddress& next_hop, nic::Packet packet) = 0;
   virtual void dropped(wire::DropReason reason) = 0;
+  /// A neighbour that was used does not answer any more, or never did.
+  virtual void lost(std::uint8_t interface, const IpAddress& address) = 0;
 
  protected:
   ~NeighbourEvents() = default;
@@ -97,6 +99,7 @@ class NeighbourTable {
   std::size_t pending_ = 0;
   std::size_t incomplete_count_ = 0;
   IntrusiveList<Entry> incomplete_;  // oldest first
+  IntrusiveList<Entry> unused_;      // known, but nothing was ever sent to them; oldest first
   IntrusiveList<Entry> known_;       // least recently used first
 };
 

@@ -76,4 +76,10 @@ std::optional<RouteTable::Hop> RouteTable::lookup(const IpAddress& destination) 
   return std::nullopt;
 }
 
+bool RouteTable::has_ipv6_default(std::uint8_t interface) const {
+  return std::ranges::any_of(routes_, [&](const Route& route) {
+    return route.to.length == 0 && route.to.address.is_v6() && route.interface == interface;
+  });
+}
+
 }  // namespace millrace::ip

@@ -25,6 +25,8 @@ class RouteTable {
   RouteTable(const LocalAddresses& addresses, std::span<const RouteConfig> routes);
 
   [[nodiscard]] std::optional<Hop> lookup(const IpAddress& destination) const;
+  /// A configured route to ::/0 leads there.
+  [[nodiscard]] bool has_ipv6_default(std::uint8_t interface) const;
   [[nodiscard]] std::size_t unusable() const { return unusable_; }
 
  private:

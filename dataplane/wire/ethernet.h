@@ -1,5 +1,5 @@
-// Ethernet II headers (IEEE 802.3 clause 3, 802.1Q). One VLAN tag is looked through; double tags and LLC frames are the
-// caller's unknown EtherType.
+// Ethernet II headers (IEEE 802.3 clause 3, 802.1Q). One VLAN tag is looked through and may be written; double tags and LLC
+// frames are the caller's unknown EtherType.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ struct EthernetView {
   MacAddress destination;
   MacAddress source;
   std::uint16_t type = 0;        ///< of the payload, behind the tag if there is one
-  std::uint16_t vlan = 0;        ///< VLAN identifier; 0: untagged, or tagged for priority only
+  std::uint16_t vlan = 0;        ///< VLAN identifier; 0: untagged, or tagged for priority only (802.1Q 9.6)
   std::uint8_t header_size = 0;  ///< 14, or 18 with a tag
 
   [[nodiscard]] static Result<EthernetView, DropReason> parse(std::span<const std::uint8_t> frame) {
@@ -54,6 +54,15 @@ inline void write_ethernet_header(std::span<std::uint8_t> out, const MacAddress&
   std::copy(destination.bytes.begin(), destination.bytes.end(), out.begin());
   std::copy(source.bytes.begin(), source.bytes.end(), out.begin() + 6);
   store_be16(out.data() + 12, type);
+}
+
+/// Writes kEthernetHeaderBytes + kVlanTagBytes; `vlan` is 1 to 4094, the priority 0.
+inline void write_tagged_ethernet_header(std::span<std::uint8_t> out, const MacAddress& destination, const MacAddress& source,
+                                         std::uint16_t vlan, std::uint16_t type) {
+  MR_ASSERT(out.size() >= kEthernetHeaderBytes + kVlanTagBytes && vlan >= 1 && vlan <= 4094);
+  write_ethernet_header(out, destination, source, kEtherTypeVlan);
+  store_be16(out.data() + 14, vlan);
+  store_be16(out.data() + 16, type);
 }
 
 }  // namespace millrace::wire

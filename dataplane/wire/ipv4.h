@@ -1,4 +1,5 @@
-// The IPv4 header (RFC 791, RFC 1122 3.2.1). Options are walked, only source routes are told; reassembly is not done anywhere.
+// The IPv4 header (RFC 791, RFC 1122 3.2.1). Options are walked, only source routes are told; fragments
+// are told, dataplane/ip/reassembly.h puts them together.
 #pragma once
 
 #include <cstddef>

@@ -65,6 +65,12 @@ inline Bytes ipv6(const Bytes& payload, std::uint8_t protocol, const IpAddress& 
   wire::write_ipv6_header(header, {from, to, static_cast<std::uint16_t>(payload.size()), protocol, 0, hop_limit});
   return header + payload;
 }
+/// Of an IPv6 frame of ours, to compare it without its flow label.
+inline Bytes without_label(Bytes frame) {
+  frame.at(15) &= 0xf0;
+  frame.at(16) = frame.at(17) = 0;
+  return frame;
+}
 /// After a change of the IPv4 header at the start of `packet`.
 inline Bytes with_checksum(Bytes packet) {
   wire::store_be16(packet.data() + 10, 0);

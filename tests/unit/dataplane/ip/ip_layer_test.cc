@@ -109,16 +109,6 @@ TEST_F(IpLayer_Receive, DropsWhatIsNotForUs) {
   expect_dropped(frame6(ipv6(tcp_segment(), 6, kPeer6, addr("ff02::1")), {{0x33, 0x33, 0, 0, 0, 1}}), DropReason::kGroupNotForUs);
 }
 
-TEST_F(IpLayer_Receive, DropsAndCountsFragments) {
-  for (const auto& [high, low] : {std::pair{0x20, 0}, std::pair{0, 1}}) {
-    Bytes packet = ipv4(tcp_segment(), 6);
-    packet[6] = static_cast<std::uint8_t>(high);
-    packet[7] = static_cast<std::uint8_t>(low);
-    expect_dropped(frame4(with_checksum(packet)), DropReason::kIpv4Fragment);
-  }
-  expect_dropped(frame6(ipv6(Bytes{6, 0, 0, 1, 0, 0, 0, 9} + tcp_segment(), 44)), DropReason::kIpv6Fragment);
-}
-
 TEST_F(IpLayer_Receive, AcceptsIpv4OptionsButNoSourceRoutes) {
   const auto with_options = [](const Bytes& options) {
     Bytes packet = ipv4(options + tcp_segment(), 6);
@@ -137,7 +127,6 @@ TEST_F(IpLayer_Receive, WalksIpv6ExtensionHeaders) {
   const Bytes destination_options{6, 0, 1, 2, 0, 0, 0, 0};
   auto received = receive(frame6(ipv6(hop_by_hop + destination_options + tcp_segment(), 0)));
   EXPECT_EQ(std::get<Datagram>(received).packet.size(), tcp_segment().size());
-  expect_dropped(frame6(ipv6(Bytes{6, 0, 0, 0, 0, 0, 0, 0} + tcp_segment(), 43)), DropReason::kIpv6RoutingHeader);
 }
 
 TEST_F(IpLayer_Receive, EveryTruncationIsOneCountedDrop) {
@@ -191,7 +180,7 @@ TEST_F(IpLayer_Receive, SurvivesMutatedFrames) {
     sent();
     if (round % 64 == 0) pass(Duration::milliseconds(20));
   }
-  pass(Duration::seconds(10));
+  pass(Duration::seconds(70));  // what waits for more fragments is given up
   sent();
   EXPECT_EQ(pool.in_use(), 0u);
 }
@@ -211,7 +200,7 @@ TEST_F(IpLayer_Icmp, AnswersEchoOverIpv6) {
   receive(frame6(ipv6(icmp(128, 0, 0x00070001, text("0123456"), kPeer6, kUs6), 58)));
   const auto frames = sent();
   ASSERT_EQ(frames.size(), 1u);
-  EXPECT_EQ(frames.back(),
+  EXPECT_EQ(without_label(frames.back()),
             ethernet(0x86dd, ipv6(icmp(129, 0, 0x00070001, text("0123456"), kUs6, kPeer6), 58, kUs6, kPeer6), kPeerMac, kOurMac));
 }
 
@@ -237,7 +226,7 @@ TEST_F(IpLayer_Icmp, DropsBadChecksumsAndUselessTypes) {
   message[2] ^= 1;
   expect_dropped(frame4(ipv4(message, 1)), DropReason::kIcmpBadChecksum);
   expect_dropped(frame4(ipv4(icmp(0, 0, 1, {}), 1)), DropReason::kIcmpIgnored);
-  expect_dropped(frame6(ipv6(icmp(134, 0, 1, Bytes(8), kPeer6, kUs6), 58)), DropReason::kIcmpIgnored);
+  expect_dropped(frame6(ipv6(icmp(133, 0, 1, Bytes(8), kPeer6, kUs6), 58)), DropReason::kIcmpIgnored);
   expect_dropped(frame6(ipv6(icmp(128, 0, 1, {}, kPeer6, addr("2001:db8::7")), 58)), DropReason::kIcmpBadChecksum);
 }
 
@@ -253,7 +242,7 @@ TEST_F(IpLayer_Icmp, UdpGetsPortUnreachableThatQuotesIt) {
   receive(frame6(packet6));
   frames = sent();
   ASSERT_EQ(frames.size(), 1u);
-  EXPECT_EQ(frames.back(), ethernet(0x86dd, ipv6(icmp(1, 4, 0, packet6, kUs6, kPeer6), 58, kUs6, kPeer6), kPeerMac, kOurMac));
+  EXPECT_EQ(without_label(frames.back()), ethernet(0x86dd, ipv6(icmp(1, 4, 0, packet6, kUs6, kPeer6), 58, kUs6, kPeer6), kPeerMac, kOurMac));
   EXPECT_EQ(drops(DropReason::kUdpNoPort), 2u);
 }
 
@@ -276,7 +265,7 @@ TEST_F(IpLayer_Icmp, ErrorsAreRateLimited) {
   resolve();
   const Bytes udp = frame4(ipv4(Bytes{0, 1, 0, 2, 0, 8, 0, 0}, 17));
   for (int i = 0; i < 200; ++i) receive(udp);
-  EXPECT_EQ(sent().size(), static_cast<std::size_t>(IcmpResponder::kErrorBurst));
+  EXPECT_EQ(sent().size(), static_cast<std::size_t>(limits::kIcmpErrorBurst));
   EXPECT_EQ(drops(DropReason::kIcmpRateLimited), 150u);
   pass(Duration::milliseconds(100));
   for (int i = 0; i < 200; ++i) receive(udp);

@@ -85,6 +85,18 @@ TEST(Ethernet, LooksThroughOneVlanTag) {
   EXPECT_EQ(view->header_size, 18);
 }
 
+TEST(Ethernet, WritesAVlanTag) {
+  Bytes bytes(18);
+  write_tagged_ethernet_header(bytes, kMacA, kMacB, 4094, kEtherTypeArp);
+  const auto view = EthernetView::parse(bytes);
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->destination, kMacA);
+  EXPECT_EQ(view->source, kMacB);
+  EXPECT_EQ(view->vlan, 4094);
+  EXPECT_EQ(view->type, kEtherTypeArp);
+  EXPECT_EQ(view->header_size, 18);
+}
+
 TEST(Arp, IsReadBack) {
   const auto view = ArpMessage::parse(arp_message());
   ASSERT_TRUE(view);
@@ -148,7 +160,7 @@ TEST(Ipv6, IsReadBack) {
 TEST(Ipv6, WalksAChainOfExtensionHeaders) {
   const Bytes hop_by_hop{60, 0, 5, 2, 0, 0, 1, 0};                        // router alert, may be skipped
   const Bytes options{43, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};  // 16 bytes of padding
-  const Bytes routing{44, 0, 3, 0, 0, 0, 0, 0};                           // type 3, nothing left
+  const Bytes routing{44, 0, 0, 0, 0, 0, 0, 0};                           // type 0, nothing left
   const Bytes whole_fragment{6, 0, 0, 0, 1, 2, 3, 4};
   const auto view = Ipv6View::parse(ipv6_packet(hop_by_hop + options + routing + whole_fragment + Bytes(20), 0));
   ASSERT_TRUE(view);
@@ -170,9 +182,9 @@ TEST(Ipv6, NamesWhatIsWrong) {
   const auto error_of = [](const Bytes& payload, std::uint8_t protocol) {
     const auto view = Ipv6View::parse(ipv6_packet(payload, protocol));
     EXPECT_FALSE(view);
-    return view ? DropReason::kUnknownPort : view.error();
+    return view ? DropReason::kUnknownPort : view.error().reason;
   };
-  EXPECT_EQ(error_of({6, 0, 0, 0, 0, 0, 0, 0}, 43), DropReason::kIpv6RoutingHeader);
+  EXPECT_EQ(error_of({6, 0, 0, 1, 0, 0, 0, 0}, 43), DropReason::kIpv6RoutingHeader);
   EXPECT_EQ(error_of({6, 0, 4, 1, 0, 0, 0, 0}, 43), DropReason::kIpv6RoutingHeader);
   EXPECT_EQ(error_of({6, 0, 0x45, 2, 0, 0, 0, 0}, 60), DropReason::kIpv6UnknownOption);
   EXPECT_EQ(error_of({6, 0, 0xc2, 4, 0, 1, 0, 0}, 0), DropReason::kIpv6UnknownOption);  // jumbo payload
@@ -185,9 +197,82 @@ TEST(Ipv6, NamesWhatIsWrong) {
   Bytes chain;
   for (std::size_t i = 0; i < kMaxIpv6ExtensionHeaders; ++i) chain = chain + Bytes{60, 0, 1, 4, 0, 0, 0, 0};
   EXPECT_EQ(error_of(chain + Bytes{6, 0, 1, 4, 0, 0, 0, 0}, 60), DropReason::kIpv6TooManyExtensions);
+  EXPECT_EQ(error_of(Bytes{6, 64, 1, 255} + Bytes(256) + Bytes{1, 255} + Bytes(258), 60), DropReason::kIpv6TooManyExtensions);
+  EXPECT_EQ(error_of({44, 0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0, 1}, 44), DropReason::kIpv6BadFragment);  // nested
   Bytes wrong = ipv6_packet({}, 6);
   wrong[0] = 0x45;
-  EXPECT_EQ(Ipv6View::parse(wrong).error(), DropReason::kIpv6BadVersion);
+  EXPECT_EQ(Ipv6View::parse(wrong).error().reason, DropReason::kIpv6BadVersion);
+}
+
+// RFC 8200 4.2: the two highest bits of an unknown option's type.
+TEST(Ipv6, UnknownOptionsSayWhatBecomesOfThePacket) {
+  using Answer = Ipv6Fault::Answer;
+  const auto fault_of = [](int type) {
+    return Ipv6View::parse(ipv6_packet({6, 0, 1, 0, static_cast<std::uint8_t>(type), 2, 0, 0}, 60)).error();
+  };
+  EXPECT_TRUE(Ipv6View::parse(ipv6_packet({6, 0, 1, 0, 0x1e, 2, 0, 0}, 60)));  // 00: pass over
+  EXPECT_EQ(fault_of(0x5e).answer, Answer::kNone);
+  EXPECT_EQ(fault_of(0x9e).answer, Answer::kAlways);
+  EXPECT_EQ(fault_of(0xde).answer, Answer::kUnlessToGroup);
+  for (const int type : {0x5e, 0x9e, 0xde}) {
+    EXPECT_EQ(fault_of(type).reason, DropReason::kIpv6UnknownOption);
+    EXPECT_EQ(fault_of(type).code, ParameterProblem::kUnknownOption);
+    EXPECT_EQ(fault_of(type).pointer, 44);
+  }
+}
+
+// RFC 8200 4.4, RFC 5095 3.
+TEST(Ipv6, RoutingHeadersWithNothingLeftArePassedOverOthersAreFaults) {
+  const auto routing = [](int type, std::uint8_t left) {
+    return Ipv6View::parse(ipv6_packet({6, 0, static_cast<std::uint8_t>(type), left, 0, 0, 0, 0}, 43));
+  };
+  for (const int type : {0, 2, 3, 4, 77}) {
+    EXPECT_TRUE(routing(type, 0)) << type;
+    const auto view = routing(type, 1);
+    ASSERT_FALSE(view);
+    EXPECT_EQ(view.error().answer, Ipv6Fault::Answer::kUnlessToGroup);
+    EXPECT_EQ(view.error().code, ParameterProblem::kBadField);
+    EXPECT_EQ(view.error().pointer, 42);
+  }
+}
+
+TEST(Ipv6, AHopByHopHeaderOutOfPlaceIsAnUnknownNextHeader) {
+  const auto view = Ipv6View::parse(ipv6_packet({0, 0, 1, 4, 0, 0, 0, 0, 6, 0, 1, 4, 0, 0, 0, 0}, 60));
+  ASSERT_FALSE(view);
+  EXPECT_EQ(view.error().code, ParameterProblem::kUnknownNextHeader);
+  EXPECT_EQ(view.error().pointer, 40);
+}
+
+TEST(Ipv6, KnowsWhatCarriesAnIcmpError) {
+  const Bytes options{58, 0, 1, 4, 0, 0, 0, 0};
+  const Bytes error{1, 0, 0, 0};
+  const Bytes echo{128, 0, 0, 0};
+  EXPECT_TRUE(carries_icmpv6_error(ipv6_packet(error, 58)));
+  EXPECT_TRUE(carries_icmpv6_error(ipv6_packet({137, 0}, 58)));
+  EXPECT_TRUE(carries_icmpv6_error(ipv6_packet(options + error, 60)));
+  EXPECT_TRUE(carries_icmpv6_error(ipv6_packet(Bytes{58, 0, 0, 1, 0, 0, 0, 9} + error, 44)));
+  EXPECT_FALSE(carries_icmpv6_error(ipv6_packet(Bytes{58, 0, 0, 8, 0, 0, 0, 9} + error, 44)));
+  EXPECT_FALSE(carries_icmpv6_error(ipv6_packet(echo, 58)));
+  EXPECT_FALSE(carries_icmpv6_error(ipv6_packet(options, 60)));
+  EXPECT_FALSE(carries_icmpv6_error(ipv6_packet(error, 6)));
+  EXPECT_FALSE(carries_icmpv6_error({}));
+}
+
+// RFC 7112 5.
+TEST(Ipv6, KnowsWhetherAFirstFragmentHasItsWholeHeaderChain) {
+  const Bytes first{60, 0, 0, 1, 0, 0, 0, 9};
+  const Bytes options{6, 0, 1, 4, 0, 0, 0, 0};
+  EXPECT_TRUE(has_whole_header_chain(ipv6_packet(first + options + Bytes(20), 44)));
+  EXPECT_FALSE(has_whole_header_chain(ipv6_packet(first + options + Bytes(16), 44)));
+  EXPECT_FALSE(has_whole_header_chain(ipv6_packet(first, 44)));
+  EXPECT_TRUE(has_whole_header_chain(ipv6_packet(Bytes{58, 0, 0, 1, 0, 0, 0, 9} + Bytes(8), 44)));
+  EXPECT_FALSE(has_whole_header_chain(Bytes(39)));
+}
+
+TEST(Ipv6, WritesAFlowLabelOfTwentyBits) {
+  Bytes bytes(40);
+  write_ipv6_header(bytes, {kA6, kB6, 0, 6, 0xff, 64, 0xfff12345});
+  EXPECT_EQ(load_be32(bytes.data()), 0x6ff12345u);
 }
 
 TEST(Icmp, IsReadBackWithItsOwnPseudoHeader) {
@@ -227,7 +312,7 @@ TEST(Icmp, QuotesOfLaterFragmentsAndMappedAddressesAreRefused) {
 }
 
 TEST(NeighbourDiscovery, IsReadBack) {
-  for (unsigned mask = 0; mask < 32; ++mask) {
+  for (unsigned mask = 0; mask < 64; ++mask) {
     NeighbourMessage message{.is_advertisement = (mask & 1) != 0, .target = kA6};
     if (message.is_advertisement) {
       message.router = (mask & 2) != 0;
@@ -235,6 +320,7 @@ TEST(NeighbourDiscovery, IsReadBack) {
       message.override_ = (mask & 8) != 0;
     }
     if (mask & 16) message.link_address = kMacB;
+    if (mask & 32) message.nonce = 0x123456789abc;
     Bytes bytes(message.size());
     message.write(bytes);
     const auto view = NeighbourMessage::parse(bytes);
@@ -245,12 +331,35 @@ TEST(NeighbourDiscovery, IsReadBack) {
     EXPECT_EQ(view->override_, message.override_);
     EXPECT_EQ(view->target, kA6);
     EXPECT_EQ(view->link_address, message.link_address);
+    EXPECT_EQ(view->nonce, message.nonce);
   }
+}
+
+TEST(NeighbourDiscovery, ReadsRouterAdvertisements) {
+  const Bytes header{134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0};
+  const Bytes source{1, 1, 2, 0, 0, 0, 0, 2};
+  const Bytes mtu{5, 1, 0, 0, 0, 0, 0x05, 0x14};
+  const Bytes prefix = Bytes{3, 4, 64, 0xc0} + Bytes(28);
+  const auto view = RouterAdvertisement::parse(header + prefix + source + mtu);
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->lifetime_seconds, 1800);
+  EXPECT_EQ(view->link_address, kMacB);
+  EXPECT_EQ(view->mtu, 1300u);
+  EXPECT_EQ(RouterAdvertisement::parse(header)->mtu, 0u);
+  EXPECT_FALSE(RouterAdvertisement::parse(header)->link_address);
+  EXPECT_EQ(RouterAdvertisement::parse(header + Bytes{5, 0, 0, 0, 0, 0, 5, 20}).error(), DropReason::kRouterInvalid);
+  EXPECT_EQ(RouterAdvertisement::parse(Bytes(header.begin(), header.begin() + 15)).error(), DropReason::kIcmpTruncated);
+}
+
+TEST(NeighbourDiscovery, WritesRouterSolicitations) {
+  Bytes bytes(kRouterSolicitationBytes + kLinkAddressOptionBytes);
+  write_router_solicitation(bytes, kMacB);
+  EXPECT_EQ(bytes, (Bytes{133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 2}));
 }
 
 TEST(NeighbourDiscovery, PassesOverUnknownOptionsButRefusesEmptyAndOverlongOnes) {
   Bytes bytes = neighbour_message();
-  EXPECT_TRUE(NeighbourMessage::parse(bytes + Bytes{14, 1, 0, 0, 0, 0, 0, 0}));
+  EXPECT_TRUE(NeighbourMessage::parse(bytes + Bytes{77, 1, 0, 0, 0, 0, 0, 0}));
   EXPECT_EQ(NeighbourMessage::parse(bytes + Bytes{14, 0, 0, 0, 0, 0, 0, 0}).error(), DropReason::kNdInvalid);
   EXPECT_EQ(NeighbourMessage::parse(bytes + Bytes{14, 2, 0, 0, 0, 0, 0, 0}).error(), DropReason::kNdInvalid);
   bytes[1] = 1;  // code
