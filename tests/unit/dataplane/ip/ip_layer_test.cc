@@ -129,6 +129,21 @@ TEST_F(IpLayer_Receive, WalksIpv6ExtensionHeaders) {
   EXPECT_EQ(std::get<Datagram>(received).packet.size(), tcp_segment().size());
 }
 
+TEST_F(IpLayer_Receive, PassesOverRoutingHeadersWithNothingLeft) {  // RFC 8200 4.4
+  auto received = receive(frame6(ipv6(Bytes{6, 0, 0, 0, 0, 0, 0, 0} + tcp_segment(), 43)));
+  EXPECT_EQ(std::get<Datagram>(received).packet.size(), tcp_segment().size());
+}
+
+TEST_F(IpLayer_Receive, DropsReservedSourcesAndDestinationsWithoutAnAnswer) {
+  const Bytes udp{0, 1, 0, 2, 0, 8, 0, 0};
+  for (const char* source : {"0.0.0.1", "127.255.255.254", "239.1.1.1", "241.0.0.1", "198.18.0.255"}) {
+    expect_dropped(frame4(ipv4(udp, 17, addr(source))), DropReason::kMartianSource);
+  }
+  expect_dropped(frame4(ipv4(udp, 17, kUs)), DropReason::kMartianOwnSource);
+  expect_dropped(frame4(ipv4(udp, 17, kPeer, addr("255.255.255.255"))), DropReason::kGroupNotForUs);
+  expect_dropped(frame6(ipv6(udp, 17, addr("ff02::1"))), DropReason::kMartianSource);
+}
+
 TEST_F(IpLayer_Receive, EveryTruncationIsOneCountedDrop) {
   const Bytes echo4 = frame4(ipv4(icmp(8, 0, 1, text("ping")), 1));
   const Bytes echo6 = frame6(ipv6(icmp(128, 0, 1, text("ping"), kPeer6, kUs6), 58));
@@ -242,7 +257,8 @@ TEST_F(IpLayer_Icmp, UdpGetsPortUnreachableThatQuotesIt) {
   receive(frame6(packet6));
   frames = sent();
   ASSERT_EQ(frames.size(), 1u);
-  EXPECT_EQ(without_label(frames.back()), ethernet(0x86dd, ipv6(icmp(1, 4, 0, packet6, kUs6, kPeer6), 58, kUs6, kPeer6), kPeerMac, kOurMac));
+  EXPECT_EQ(without_label(frames.back()),
+            ethernet(0x86dd, ipv6(icmp(1, 4, 0, packet6, kUs6, kPeer6), 58, kUs6, kPeer6), kPeerMac, kOurMac));
   EXPECT_EQ(drops(DropReason::kUdpNoPort), 2u);
 }
 
@@ -259,6 +275,88 @@ TEST_F(IpLayer_Icmp, UnknownProtocolsAreRefused) {
   EXPECT_EQ(frames.back()[54], 4);  // parameter problem: unrecognised next header, at the option header's first byte
   EXPECT_EQ(frames.back()[55], 1);
   EXPECT_EQ(wire::load_be32(frames.back().data() + 58), 40u);
+}
+
+class IpLayer_ParameterProblem : public IpLayerTest {
+ protected:
+  IpLayer_ParameterProblem() { resolve(); }
+  /// The answer's code and pointer; nothing: it was dropped in silence. Counted in any case.
+  std::optional<std::pair<int, std::uint32_t>> answer(const Bytes& frame, DropReason reason) {
+    const std::uint64_t before = drops(reason);
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(receive(frame)));
+    EXPECT_EQ(drops(reason), before + 1);
+    const auto frames = sent();
+    if (frames.empty()) return std::nullopt;
+    EXPECT_EQ(frames.size(), 1u);
+    EXPECT_EQ(frames[0][54], 4);
+    EXPECT_EQ(Bytes(frames[0].begin() + 62, frames[0].end()), Bytes(frame.begin() + 14, frame.end()));
+    return std::pair(int{frames[0][55]}, wire::load_be32(frames[0].data() + 58));
+  }
+  static Bytes with_option(std::uint8_t type, const Bytes& payload = tcp_segment(), std::uint8_t protocol = 6) {
+    return Bytes{protocol, 0, type, 2, 0, 0, 0, 0} + payload;
+  }
+};
+
+TEST_F(IpLayer_ParameterProblem, UnknownOptionsAreAnsweredAsTheirTypeAsks) {  // RFC 8200 4.2
+  EXPECT_TRUE(std::holds_alternative<Datagram>(receive(frame6(ipv6(with_option(0x1e), 60)))));
+  EXPECT_FALSE(answer(frame6(ipv6(with_option(0x5e), 60)), DropReason::kIpv6UnknownOption));
+  for (const std::uint8_t header : {std::uint8_t{0}, std::uint8_t{60}}) {
+    EXPECT_EQ(answer(frame6(ipv6(with_option(0x9e), header)), DropReason::kIpv6UnknownOption), (std::pair{2, 42u}));
+    EXPECT_EQ(answer(frame6(ipv6(with_option(0xde), header)), DropReason::kIpv6UnknownOption), (std::pair{2, 42u}));
+  }
+}
+
+TEST_F(IpLayer_ParameterProblem, ToAGroupOnlyOptionsThatAskForItAreAnswered) {
+  const IpAddress all = wire::all_nodes_group();
+  const MacAddress mac = wire::group_mac(all);
+  EXPECT_FALSE(answer(frame6(ipv6(with_option(0xde), 60, kPeer6, all), mac), DropReason::kIpv6UnknownOption));
+  EXPECT_EQ(answer(frame6(ipv6(with_option(0x9e), 60, kPeer6, all), mac), DropReason::kIpv6UnknownOption), (std::pair{2, 42u}));
+  const IpAddress other = addr("ff02::77");
+  EXPECT_FALSE(
+      answer(frame6(ipv6(with_option(0x9e), 60, kPeer6, other), wire::group_mac(other)), DropReason::kIpv6UnknownOption));
+}
+
+TEST_F(IpLayer_ParameterProblem, SourceRoutesAreDroppedAndAnswered) {  // RFC 5095 3, RFC 8200 4.4
+  const Bytes routing{6, 2, 0, 1, 0, 0, 0, 0};
+  EXPECT_EQ(answer(frame6(ipv6(routing + Bytes(16) + tcp_segment(), 43)), DropReason::kIpv6RoutingHeader), (std::pair{0, 42u}));
+}
+
+TEST_F(IpLayer_ParameterProblem, AHopByHopHeaderOutOfPlaceIsAnswered) {  // RFC 8200 4.1
+  const Bytes chain = Bytes{0, 0, 1, 4, 0, 0, 0, 0} + Bytes{6, 0, 1, 4, 0, 0, 0, 0};
+  EXPECT_EQ(answer(frame6(ipv6(chain + tcp_segment(), 60)), DropReason::kIpv6BadExtension), (std::pair{1, 40u}));
+}
+
+TEST_F(IpLayer_ParameterProblem, NothingIsAnsweredToWhoMayNotHearOfIt) {  // RFC 4443 2.4 e
+  const auto reason = DropReason::kIpv6UnknownOption;
+  const Bytes payload = with_option(0x9e);
+  for (const char* source : {"::", "::1", "ff02::1", "2001:db8::2", "::ffff:198.18.0.1"}) {
+    EXPECT_FALSE(answer(frame6(ipv6(payload, 60, addr(source))), reason)) << source;
+  }
+  EXPECT_FALSE(answer(frame6(ipv6(payload, 60, kPeer6, addr("2001:db8::77"))), reason)) << "not for us";
+  EXPECT_FALSE(answer(frame6(ipv6(payload, 60), MacAddress::broadcast()), reason)) << "a broadcast of the link";
+  EXPECT_FALSE(answer(frame6(ipv6(with_option(0x9e, icmp(1, 0, 0, Bytes(48), kPeer6, kUs6), 58), 60)), reason)) << "an error";
+  EXPECT_TRUE(answer(frame6(ipv6(with_option(0x9e, icmp(128, 0, 0, {}, kPeer6, kUs6), 58), 60)), reason)) << "a ping";
+}
+
+TEST_F(IpLayer_ParameterProblem, PaddingOfTheFrameIsNotQuoted) {
+  receive(frame6(ipv6(with_option(0x9e, {}), 60)) + Bytes(6, 0xee));
+  const auto frames = sent();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(frames[0].size(), 62u + 40 + 8);
+}
+
+TEST_F(IpLayer_Icmp, EchoRepliesAreRateLimitedApartFromErrors) {
+  resolve();
+  const Bytes ping = frame4(ipv4(icmp(8, 0, 1, text("ping")), 1));
+  const Bytes ping6 = frame6(ipv6(icmp(128, 0, 1, {}, kPeer6, kUs6), 58));
+  for (int i = 0; i < 500; ++i) receive(i % 2 == 0 ? ping : ping6);
+  EXPECT_EQ(sent().size(), static_cast<std::size_t>(limits::kIcmpEchoReplyBurst));
+  EXPECT_EQ(drops(DropReason::kIcmpEchoRateLimited), 500u - limits::kIcmpEchoReplyBurst);
+  receive(frame4(ipv4(Bytes{0, 1, 0, 2, 0, 8, 0, 0}, 17)));
+  EXPECT_EQ(sent().size(), 1u) << "the flood of pings does not silence errors";
+  pass(Duration::milliseconds(50));
+  for (int i = 0; i < 500; ++i) receive(ping);
+  EXPECT_EQ(sent().size(), static_cast<std::size_t>(limits::kIcmpEchoRepliesPerSecond / 20));
 }
 
 TEST_F(IpLayer_Icmp, ErrorsAreRateLimited) {
@@ -325,6 +423,40 @@ TEST_F(IpLayer_Send, FindsPathsAndTheirSources) {
   }
 }
 
+TEST_F(IpLayer_Send, LabelsIpv6FlowsAlikeAndFlowsDifferently) {  // RFC 6437 3
+  resolve();
+  const auto label_of = [&](std::uint16_t port, const IpAddress& to, std::uint8_t last = 0) {
+    Bytes segment = tcp_segment();
+    wire::store_be16(segment.data(), port);
+    segment.back() = last;
+    send(to, segment);
+    const auto frames = sent();
+    return frames.size() == 1 ? wire::load_be32(frames[0].data() + 14) & 0xf'ffff : 0;
+  };
+  std::vector<std::uint32_t> labels;
+  for (std::uint16_t port = 1000; port < 1100; ++port) {
+    labels.push_back(label_of(port, kPeer6));
+    EXPECT_EQ(label_of(port, kPeer6, 7), labels.back());
+    EXPECT_NE(labels.back(), 0u);
+  }
+  std::ranges::sort(labels);
+  EXPECT_GE(std::ranges::distance(labels.begin(), std::ranges::unique(labels).begin()), 99);
+}
+
+TEST_F(IpLayer_Send, FlowLabelsDependOnASecret) {
+  Rng other_rng(2);
+  IpLayer other({{interface()}}, {}, timers, pool, other_rng, now);
+  const auto label_of = [&](IpLayer& ip) {
+    nic::Packet packet = pool.allocate();
+    packet.append(tcp_segment());
+    ip.send(std::move(packet), kUs6, kPeer6, kProtocolTcp, 0, now);
+    nic::Packet answer = pool.copy_of(advertisement());
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(ip.receive(std::move(answer), now)));
+    return wire::load_be32(ip.outgoing(0).back().data() + 14) & 0xf'ffff;
+  };
+  EXPECT_NE(label_of(layer), label_of(other));
+}
+
 TEST_F(IpLayer_Send, WritesWholeFramesToTheGateway) {
   resolve();
   EXPECT_TRUE(send(kFar));
@@ -369,6 +501,118 @@ TEST_F(IpLayer_Send, AnnouncesEveryAddress) {
   Bytes expected = neighbour_message(message, kUs6, group, wire::group_mac(group));
   std::copy(kOurMac.bytes.begin(), kOurMac.bytes.end(), expected.begin() + 6);
   EXPECT_EQ(frames[1], expected);
+}
+
+class IpLayer_PathMtu : public IpLayerTest {
+ protected:
+  [[nodiscard]] std::size_t mtu(const IpAddress& to) const { return layer.path_to(to)->mtu; }
+  const IpAddress far6 = addr("2001:db8:9::1");
+};
+
+TEST_F(IpLayer_PathMtu, WhatWasLearnedHoldsForTheDestination) {
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 1400, now), 1400);
+  EXPECT_EQ(layer.learn_path_mtu(far6, 1300, now), 1300);
+  EXPECT_EQ(mtu(kFar), 1400u);
+  EXPECT_EQ(mtu(far6), 1300u);
+  EXPECT_EQ(mtu(addr("203.0.113.10")), 1500u);
+  EXPECT_EQ(mtu(addr("2001:db8:9::2")), 1500u);
+}
+
+TEST_F(IpLayer_PathMtu, IsForgottenAfterTenMinutes) {  // RFC 1191 6.3, RFC 8201 4
+  layer.learn_path_mtu(kFar, 1400, now);
+  pass(Duration::seconds(300));
+  layer.learn_path_mtu(far6, 1400, now);
+  pass(Duration::seconds(299));
+  EXPECT_EQ(mtu(kFar), 1400u);
+  pass(Duration::seconds(2));
+  EXPECT_EQ(mtu(kFar), 1500u);
+  EXPECT_EQ(mtu(far6), 1400u);
+  pass(Duration::seconds(300));
+  EXPECT_EQ(layer.path_mtus(), 0u);
+}
+
+TEST_F(IpLayer_PathMtu, NoMessageMakesItGrow) {
+  layer.learn_path_mtu(kFar, 1400, now);
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 1450, now), 1400);
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 9000, now), 1400);
+  EXPECT_EQ(layer.learn_path_mtu(addr("203.0.113.10"), 9000, now), 1500);
+  EXPECT_EQ(layer.path_mtus(), 1u);
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 1300, now), 1300);
+}
+
+TEST_F(IpLayer_PathMtu, NeverFallsBelowItsFloor) {
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 68, now), 552);
+  EXPECT_EQ(layer.learn_path_mtu(far6, 1279, now), 1500) << "RFC 8201 4: discarded";
+  EXPECT_EQ(layer.learn_path_mtu(far6, 0, now), 1500);
+  EXPECT_EQ(layer.learn_path_mtu(far6, 1280, now), 1280);
+}
+
+TEST_F(IpLayer_PathMtu, RoutersThatTellNoNumberMakeItFallByPlateaus) {  // RFC 1191 5, 7.1
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 0, now), 1492);
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 0, now), 1006);
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 0, now), 552);
+  EXPECT_EQ(layer.learn_path_mtu(kFar, 0, now), 552);
+}
+
+TEST_F(IpLayer_PathMtu, OfTooManyTheOldestIsForgotten) {
+  const auto host = [](std::size_t i) {
+    return IpAddress::v4(203, 0, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i));
+  };
+  for (std::size_t i = 0; i <= limits::kPathMtuEntries; ++i) layer.learn_path_mtu(host(i), 1400, now);
+  EXPECT_EQ(layer.path_mtus(), limits::kPathMtuEntries);
+  EXPECT_EQ(mtu(host(0)), 1500u);
+  EXPECT_EQ(mtu(host(1)), 1400u);
+  EXPECT_EQ(mtu(host(limits::kPathMtuEntries)), 1400u);
+}
+
+TEST_F(IpLayer_PathMtu, WithoutAPathNothingIsLearned) {
+  EXPECT_EQ(layer.learn_path_mtu(addr("224.0.0.1"), 1400, now), 0);
+  EXPECT_EQ(layer.path_mtus(), 0u);
+}
+
+class IpLayer_Vlan : public IpLayerTest {
+ protected:
+  static InterfaceConfig in_vlan_5() {
+    InterfaceConfig config = interface();
+    config.vlan = 5;
+    return config;
+  }
+  IpLayer_Vlan() : IpLayerTest({in_vlan_5()}) {}
+  static Bytes tagged(const Bytes& frame, std::uint16_t tag) {
+    Bytes out(frame.begin(), frame.begin() + 12);
+    out = out + Bytes{0x81, 0, static_cast<std::uint8_t>(tag >> 8), static_cast<std::uint8_t>(tag)};
+    out.insert(out.end(), frame.begin() + 12, frame.end());
+    return out;
+  }
+};
+
+TEST_F(IpLayer_Vlan, AcceptsItsOwnTagOnly) {
+  EXPECT_TRUE(std::holds_alternative<Datagram>(receive(tagged(kTcp4, 5))));
+  EXPECT_TRUE(std::holds_alternative<Datagram>(receive(tagged(kTcp6, 0xe005)))) << "any priority";
+  expect_dropped(tagged(kTcp4, 6), DropReason::kEthernetVlan);
+  expect_dropped(tagged(kTcp4, 0), DropReason::kEthernetVlan);  // priority-tagged: of no VLAN
+  expect_dropped(kTcp4, DropReason::kEthernetVlan);
+}
+
+TEST_F(IpLayer_Vlan, TagsAllThatItSends) {
+  layer.announce(now);
+  receive(tagged(arp_request(kUs), 5));
+  send(kPeer);
+  receive(tagged(frame4(ipv4(icmp(8, 0, 1, text("ping")), 1)), 5));
+  const auto frames = sent();
+  EXPECT_GE(frames.size(), 7u);
+  for (const Bytes& frame : frames) EXPECT_EQ(wire::EthernetView::parse(frame)->vlan, 5);
+}
+
+TEST_F(IpLayer_Vlan, TheTagIsPartOfTheLinkHeaderThatDevicesHearOf) {
+  receive(tagged(arp_request(kUs), 5));
+  sent();
+  send(kPeer);
+  const nic::Packet& frame = layer.outgoing(0).back();
+  EXPECT_EQ(frame.l2_size(), 18);
+  EXPECT_EQ(frame.l3_size(), 20);
+  EXPECT_EQ(frame.data()[18], 0x45);
+  EXPECT_EQ(layer.path_to(kPeer)->mtu, 1500) << "the MTU counts IP bytes";
 }
 
 class IpLayer_Offload : public IpLayerTest {

@@ -288,6 +288,39 @@ TEST_F(NeighbourTable_Eviction, ForgetsTheLeastRecentlyUsed) {
   EXPECT_TRUE(table.mac_of(0, host(8)));
 }
 
+// A flood of ARP requests or solicitations with made-up senders.
+TEST_F(NeighbourTable_Eviction, WhoOnlyAnnouncesItselfPushesOutNobodyInUse) {
+  for (std::size_t i = 0; i < 4; ++i) {
+    table.learn(0, host(i), kPeerMac, now);
+    table.send(0, host(i), pool.allocate(), now);
+  }
+  for (std::size_t i = 100; i < 1000; ++i) table.learn(0, host(i), kOtherMac, now);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(table.mac_of(0, host(i))) << i;
+  EXPECT_EQ(table.size(), 8u);
+}
+
+TEST_F(NeighbourTable_Eviction, AScanAndAFloodTogetherLeaveHalfOfThoseInUse) {
+  for (std::size_t i = 0; i < 4; ++i) {
+    table.learn(0, host(i), kPeerMac, now);
+    table.send(0, host(i), pool.allocate(), now);
+  }
+  for (std::size_t i = 100; i < 1000; ++i) {
+    table.learn(0, host(i), kOtherMac, now);
+    table.send(0, host(i + 2000), pool.allocate(), now);
+  }
+  std::size_t left = 0;
+  for (std::size_t i = 0; i < 4; ++i) left += table.mac_of(0, host(i)) ? 1 : 0;
+  EXPECT_GE(left, 3u);
+  EXPECT_LE(table.pending(), 8 * limits::kNeighbourPendingPackets);
+}
+
+TEST_F(NeighbourTable_Eviction, TellsWhoIsLost) {
+  table.learn(0, host(1), kPeerMac, now);
+  table.send(0, host(2), pool.allocate(), now);
+  for (int i = 0; i < 400; ++i) timers.advance(now = now + Duration::milliseconds(10));
+  EXPECT_EQ(events.lost_neighbours, 1);
+}
+
 TEST_F(NeighbourTable_Eviction, AScanCannotPushOutMoreThanHalf) {
   for (std::size_t i = 0; i < 8; ++i) table.learn(0, host(i), kPeerMac, now);
   for (std::size_t i = 100; i < 130; ++i) table.send(0, host(i), pool.allocate(), now);
