@@ -87,6 +87,8 @@ config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std:
   out.hugepages = dataplane.hugepages() == v1::Dataplane::REQUIRED ? config::Dataplane::Hugepages::kRequired
                   : dataplane.hugepages() == v1::Dataplane::NEVER  ? config::Dataplane::Hugepages::kNever
                                                                    : config::Dataplane::Hugepages::kIfFree;
+  out.fragments = dataplane.fragments() == v1::Dataplane::DROP ? config::Dataplane::Fragments::kDrop
+                                                               : config::Dataplane::Fragments::kReassemble;
   std::map<std::string, std::string> names;
   std::map<IpAddress, std::string> owners;
   const std::string list = join_path(path, "ports");
@@ -98,6 +100,7 @@ config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std:
     const auto [owner, first] = names.emplace(port.name(), at);
     if (!first) diagnostics.error(join_path(at, "name"), "\"" + port.name() + "\" is already the name of " + owner->second);
     translate_device(port, config);
+    if (port.has_vlan()) config.vlan = static_cast<std::uint16_t>(port.vlan().value());
     if (port.has_mtu()) config.mtu = static_cast<std::uint16_t>(port.mtu().value());
     translate_port_addresses(port, at, owners, config, diagnostics);
     translate_port_routes(port, at, config, diagnostics);

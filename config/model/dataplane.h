@@ -38,6 +38,7 @@ struct StaticRoute {
 struct PortConfig {
   std::string name;
   std::variant<TapDevice, AfXdpDevice, PciDevice, MemifDevice, VirtualDevice> device;
+  std::uint16_t vlan = 0;  ///< 0: untagged
   std::uint16_t mtu = 1500;
   std::vector<IpPrefix> addresses;
   std::vector<StaticRoute> routes;
@@ -49,6 +50,8 @@ struct Dataplane {
   Idle idle = Idle::kAdaptive;
   enum class Hugepages : std::uint8_t { kIfFree, kRequired, kNever };
   Hugepages hugepages = Hugepages::kIfFree;
+  enum class Fragments : std::uint8_t { kReassemble, kDrop };
+  Fragments fragments = Fragments::kReassemble;
   std::uint32_t packet_buffers = 0;  ///< per worker; 0: the default
   std::vector<PortConfig> ports;
 };

@@ -123,7 +123,7 @@ void Gateway::start_workers() {
     config.worker.index = i;
     for (std::size_t p = 0; p < ports_.size(); ++p) {
       config.worker.ports.push_back({.port = ports_[p].get(), .queue = static_cast<std::uint16_t>(i)});
-      config.worker.interfaces.push_back(interface_config(loaded_.machine.ports[p], ports_[p]->info()));
+      config.worker.interfaces.push_back(interface_config(loaded_.machine, loaded_.machine.ports[p], ports_[p]->info()));
     }
     config.worker.routes = route_configs(loaded_.machine);
     config.worker.seed = random_secret<std::uint64_t>();

@@ -33,10 +33,14 @@ std::vector<std::string> pci_addresses(const config::Dataplane& machine) {
   return addresses;
 }
 
-ip::InterfaceConfig interface_config(const config::PortConfig& port, const nic::PortInfo& info) {
+ip::InterfaceConfig interface_config(const config::Dataplane& machine, const config::PortConfig& port,
+                                     const nic::PortInfo& info) {
   return {.mac = info.mac,
           .mtu = info.mtu,
           .addresses = port.addresses,
+          .vlan = port.vlan,
+          .reassemble = machine.fragments == config::Dataplane::Fragments::kReassemble,
+          .duplicate_probes = 1,  // RFC 4862's default
           .tx_ip_checksum = info.tx_ip_checksum,
           .tx_tcp_checksum = info.tx_tcp_checksum};
 }

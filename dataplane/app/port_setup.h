@@ -14,7 +14,8 @@ namespace millrace::app {
 /// PCI addresses among the ports: EAL must know them before it starts.
 [[nodiscard]] std::vector<std::string> pci_addresses(const config::Dataplane& machine);
 /// What the IP layer needs to know of an open port.
-[[nodiscard]] ip::InterfaceConfig interface_config(const config::PortConfig& port, const nic::PortInfo& info);
+[[nodiscard]] ip::InterfaceConfig interface_config(const config::Dataplane& machine, const config::PortConfig& port,
+                                                   const nic::PortInfo& info);
 /// The routes of all ports.
 [[nodiscard]] std::vector<ip::RouteConfig> route_configs(const config::Dataplane& machine);
 

@@ -35,6 +35,7 @@ TEST(TranslateDataplane, TakesWorkersAndMemory) {
   EXPECT_EQ(out.hugepages, config::Dataplane::Hugepages::kRequired);
   const auto defaults = translate("{ports: []}").machine;
   EXPECT_EQ(defaults.worker_count, 0U);
+  EXPECT_EQ(defaults.fragments, config::Dataplane::Fragments::kReassemble);
   EXPECT_EQ(defaults.idle, config::Dataplane::Idle::kAdaptive);
 }
 
@@ -55,6 +56,18 @@ TEST(TranslateDataplane, TakesEveryKindOfDevice) {
   EXPECT_FALSE(std::get<config::MemifDevice>(ports.at(3).device).server);
   EXPECT_EQ(std::get<config::VirtualDevice>(ports.at(4).device).args, "net_null0");
   EXPECT_EQ(ports.at(4).mtu, 9000);
+}
+
+TEST(TranslateDataplane, TakesFragmentsAndVlans) {
+  const auto out = translate(
+      "fragments: DROP\n"
+      "ports:\n"
+      "- {name: a, tap: {interface: x}, vlan: 4094}\n"
+      "- {name: b, tap: {interface: y}}\n");
+  ASSERT_THAT(out.errors, ElementsAre());
+  EXPECT_EQ(out.machine.fragments, config::Dataplane::Fragments::kDrop);
+  EXPECT_EQ(out.machine.ports.at(0).vlan, 4094);
+  EXPECT_EQ(out.machine.ports.at(1).vlan, 0);
 }
 
 TEST(TranslateDataplane, TakesAddressesAndRoutes) {

@@ -107,6 +107,10 @@ TEST(ValidateRules, GoesIntoMapValues) {
 
 TEST(ValidateRules, ChecksOurOwnMessage) {
   EXPECT_THAT(broken<millrace::v1::Dataplane>("{}"), ElementsAre("m.ports: must hold at least 1 item, holds 0"));
+  for (const char* vlan : {"0", "4095"}) {
+    EXPECT_THAT(broken<millrace::v1::Port>(std::string("{name: a, tap: {interface: x}, vlan: ") + vlan + "}"),
+                ElementsAre(std::string("m.vlan: must be at least 1 and at most 4094, is ") + vlan));
+  }
   EXPECT_THAT(broken<millrace::v1::Port>("{name: a b, tap: {interface: x}, mtu: 100}"),
               ElementsAre("m.name: must match the pattern ^[A-Za-z0-9_-]{1,32}$",
                           "m.mtu: must be at least 1280 and at most 9216, is 100"));
