@@ -1,6 +1,7 @@
 #include "dataplane/ip/fragment.h"
 
 #include <cstring>
+#include <span>
 
 #include "dataplane/wire/checksum.h"
 #include "dataplane/wire/endian.h"
@@ -81,6 +82,29 @@ void make_whole(nic::Packet& datagram, const Fragment& first, bool congested) {
   header = datagram.data();
   if (congested) header[1] |= 0x30;
   wire::store_be16(header + 4, static_cast<std::uint16_t>(datagram.size() - wire::kIpv6HeaderBytes));
+}
+
+void prepend_fragment_header(nic::Packet& packet, const FragmentFields& fields) {
+  const auto payload = static_cast<std::uint16_t>(packet.size());
+  if (fields.source.is_v4()) {
+    const std::span<std::uint8_t> header(packet.prepend(wire::kIpv4HeaderBytes), wire::kIpv4HeaderBytes);
+    wire::write_ipv4_header(header, {fields.source, fields.destination, payload, fields.protocol}, true);
+    wire::store_be16(header.data() + 4, static_cast<std::uint16_t>(fields.identification));
+    wire::store_be16(header.data() + 6, static_cast<std::uint16_t>(fields.offset / 8 | (fields.more ? 0x2000 : 0)));
+    wire::store_be16(header.data() + 10, wire::internet_checksum(header));
+    return;
+  }
+  constexpr std::uint8_t kFragmentHeader = 44;
+  std::uint8_t* header = packet.prepend(wire::kIpv6FragmentHeaderBytes);
+  header[0] = fields.protocol;
+  header[1] = 0;
+  wire::store_be16(header + 2, static_cast<std::uint16_t>(fields.offset | (fields.more ? 1 : 0)));
+  wire::store_be32(header + 4, fields.identification);
+  wire::write_ipv6_header({packet.prepend(wire::kIpv6HeaderBytes), wire::kIpv6HeaderBytes},
+                          {.source = fields.source,
+                           .destination = fields.destination,
+                           .payload_length = static_cast<std::uint16_t>(payload + wire::kIpv6FragmentHeaderBytes),
+                           .protocol = kFragmentHeader});
 }
 
 }  // namespace millrace::ip

@@ -37,4 +37,17 @@ struct Fragment {
 /// `congested`: a fragment was marked on its way (RFC 3168 5.3).
 void make_whole(nic::Packet& datagram, const Fragment& first, bool congested);
 
+/// The header of a fragment to be sent.
+struct FragmentFields {
+  IpAddress source;
+  IpAddress destination;
+  std::uint32_t identification = 0;  ///< IPv4 takes its low 16 bits
+  std::uint16_t offset = 0;          ///< bytes, a multiple of 8
+  std::uint8_t protocol = 0;
+  bool more = false;
+};
+
+/// Puts the IP header, and IPv6's fragment header, before the payload that `packet` is.
+void prepend_fragment_header(nic::Packet& packet, const FragmentFields& fields);
+
 }  // namespace millrace::ip

@@ -25,7 +25,8 @@ IpLayer::IpLayer(std::span<const InterfaceConfig> interfaces, std::span<const Ro
       icmp_(pool),
       path_mtus_(timers, rng),
       reassembly_(timers, pool, rng, *this),
-      label_hash_(rng) {
+      label_hash_(rng),
+      pool_(pool) {
   MR_ASSERT(interfaces.size() <= limits::kMaxPorts);
 }
 

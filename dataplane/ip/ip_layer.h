@@ -116,6 +116,13 @@ class IpLayer final : private ReassemblyEvents {
 
  private:
   struct Arrival;  // one IP packet on its way up
+  struct IcmpReply {
+    std::span<const std::uint8_t> message;
+    IpAddress source;
+    IpAddress destination;
+    RouteTable::Hop hop;
+    std::size_t mtu = 0;
+  };
 
   Received receive_ipv4(nic::Packet packet, Arrival& arrival, Instant now);
   Received receive_ipv6(nic::Packet packet, Arrival& arrival, Instant now);
@@ -126,6 +133,7 @@ class IpLayer final : private ReassemblyEvents {
   Received on_icmpv6(nic::Packet packet, const Arrival& arrival, Instant now);
   Received on_quote(TransportError::Kind kind, std::uint32_t mtu, const wire::QuotedPacket& quote);
   void answer_echo(nic::Packet packet, const Arrival& arrival, Instant now);
+  void send_in_fragments(const IcmpReply& reply, Instant now);
   void refuse(nic::Packet packet, const Arrival& arrival, wire::DropReason reason, Instant now);
   Received on_fault(nic::Packet packet, Arrival& arrival, const wire::Ipv6Fault& fault, Instant now);
   void send_error(const IcmpResponder::ErrorMessage& message, Instant now);
@@ -154,6 +162,8 @@ class IpLayer final : private ReassemblyEvents {
   PathMtuCache path_mtus_;
   Reassembly reassembly_;
   KeyedMix label_hash_;
+  nic::PacketPool& pool_;
+  std::uint32_t fragmented_ = 0;  // datagrams
 };
 
 }  // namespace millrace::ip

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dataplane/ip/arrival.h"
+#include "dataplane/ip/fragment.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/wire/endian.h"
 #include "dataplane/wire/icmp.h"
@@ -92,7 +93,44 @@ void IpLayer::answer_echo(nic::Packet packet, const Arrival& arrival, Instant no
   if (!icmp_.may_reply(now)) return link_.count(DropReason::kIcmpEchoRateLimited);
   IcmpResponder::turn_into_reply(packet.bytes(), arrival.destination, arrival.source);
   packet.set_offload(0);
-  send(std::move(packet), arrival.destination, arrival.source, arrival.protocol, 0, now);
+  const bool v4 = arrival.source.is_v4();
+  const auto hop = hop_to(arrival.source, &arrival.destination);
+  const std::size_t header_size = v4 ? wire::kIpv4HeaderBytes : wire::kIpv6HeaderBytes;
+  const std::size_t mtu = hop ? path_mtus_.lookup(arrival.source, link_mtu(hop->interface, v4)) : packet.size() + header_size;
+  if (packet.size() + header_size <= mtu) {
+    send(std::move(packet), arrival.destination, arrival.source, arrival.protocol, 0, now);
+    return;
+  }
+  const IcmpReply reply{.message = std::as_const(packet).bytes(),
+                        .source = arrival.destination,
+                        .destination = arrival.source,
+                        .hop = *hop,
+                        .mtu = mtu};
+  send_in_fragments(reply, now);
+}
+
+// The only packets of ours that need it: the echo came in fragments, too. RFC 791 3.2, RFC 8200 4.5; the identification cannot be
+// guessed from another (RFC 7739).
+void IpLayer::send_in_fragments(const IcmpReply& reply, Instant now) {
+  const bool v4 = reply.source.is_v4();
+  const std::uint64_t hash = label_hash_(reply.source, reply.destination, std::uint64_t{1} << 40 | fragmented_++);
+  const auto identification = static_cast<std::uint32_t>(hash >> 32);
+  const std::size_t headers = v4 ? wire::kIpv4HeaderBytes : wire::kIpv6HeaderBytes + wire::kIpv6FragmentHeaderBytes;
+  const std::size_t most = (reply.mtu - headers) / 8 * 8;
+  for (std::size_t offset = 0; offset < reply.message.size(); offset += most) {
+    const auto part = reply.message.subspan(offset, std::min(most, reply.message.size() - offset));
+    const FragmentFields fields{.source = reply.source,
+                                .destination = reply.destination,
+                                .identification = identification,
+                                .offset = static_cast<std::uint16_t>(offset),
+                                .protocol = v4 ? wire::kProtocolIcmpv4 : wire::kProtocolIcmpv6,
+                                .more = offset + part.size() < reply.message.size()};
+    nic::Packet packet = pool_.allocate();
+    if (!packet) return link_.count(DropReason::kSendNoBuffer);
+    packet.append(part);
+    prepend_fragment_header(packet, fields);
+    if (!resolver_.send(reply.hop.interface, reply.hop.next, std::move(packet), now)) return;
+  }
 }
 
 // Only for packets whose source and destination wrong_addresses() let pass as unicast, and that are no ICMP.

@@ -22,8 +22,8 @@ Bytes probe_of(const IpAddress& target, std::optional<std::uint64_t> nonce = {})
 }
 Bytes claim_of(const IpAddress& target, const IpAddress& from) {
   const IpAddress all = wire::all_nodes_group();
-  return neighbour_message({.is_advertisement = true, .override_ = true, .target = target, .link_address = kOtherMac}, from,
-                           all, wire::group_mac(all));
+  return neighbour_message({.is_advertisement = true, .override_ = true, .target = target, .link_address = kOtherMac}, from, all,
+                           wire::group_mac(all));
 }
 
 class Ipv6Start_Duplicates : public IpLayerTest {

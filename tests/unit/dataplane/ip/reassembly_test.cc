@@ -279,6 +279,33 @@ TEST_P(Reassembly_Any, FragmentedEchoIsAnswered) {
   EXPECT_EQ(Bytes(frames[0].end() - static_cast<std::ptrdiff_t>(pong.size()), frames[0].end()), pong);
 }
 
+TEST_P(Reassembly_Any, AnEchoReplyThatDoesNotFitTheLinkIsSentInFragments) {
+  const IpAddress& from = version.v6 ? kPeer6 : kPeer;
+  const IpAddress& us = version.v6 ? kUs6 : kUs;
+  const std::uint8_t protocol = version.v6 ? 58 : 1;
+  Bytes body(2'000);
+  std::iota(body.begin(), body.end(), std::uint8_t{0});
+  const Bytes ping = icmp(version.v6 ? 128 : 8, 0, 0x00070001, body, from, us);
+  const Bytes pong = icmp(version.v6 ? 129 : 0, 0, 0x00070001, body, us, from);
+  layer.learn_path_mtu(from, 1'300, now);
+  receive(version.raw(0, true, cut(ping, {0, 1440}), 5, protocol));
+  receive(version.raw(1440, false, cut(ping, {1440, ping.size() - 1440}), 5, protocol));
+  const auto frames = sent();
+  ASSERT_EQ(frames.size(), 2u);
+  // The other side puts them together with the same code.
+  Rng other_rng(9);
+  TimerWheel other_timers(now);
+  IpLayer other({{{.mac = kPeerMac, .addresses = {net("198.18.0.1/24"), net("2001:db8::1/64")}}}}, {}, other_timers, pool,
+                other_rng, now);
+  for (const Bytes& frame : frames) {
+    EXPECT_LE(frame.size(), 1'314u);
+    nic::Packet packet = pool.copy_of(frame);
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(other.receive(std::move(packet), now)));
+  }
+  EXPECT_EQ(wire::counted(other.drops(), DropReason::kIcmpIgnored), 1u) << "the whole reply, its checksum right";
+  EXPECT_EQ(other.reassemblies(), 0u);
+}
+
 TEST_P(Reassembly_Any, AnErrorAboutADatagramQuotesItWhole) {
   const Bytes udp = Bytes{0x30, 0x39, 0, 53, 0, 101, 0, 0} + Bytes(93, 0x62);
   receive(version.raw(80, false, cut(udp, {80, 21}), 5, 17));
