@@ -22,6 +22,7 @@ LocalAddresses::LocalAddresses(std::span<const InterfaceConfig> interfaces) {
   sorted_.reserve(entries_.size());
   for (const Entry& entry : entries_) {
     if (entry.use == Use::kUsable) sorted_.push_back(entry.prefix.address);
+    if (const auto broadcast = entry.prefix.broadcast()) broadcasts_.push_back(*broadcast);
   }
   std::ranges::sort(sorted_);
 }
@@ -51,7 +52,7 @@ bool LocalAddresses::is_local_on(const IpAddress& address, std::uint8_t interfac
 
 bool LocalAddresses::is_broadcast(const IpAddress& address) const {
   if (address.is_v6()) return false;
-  return address.is_broadcast() || std::ranges::any_of(entries_, [&](const Entry& e) { return e.prefix.broadcast() == address; });
+  return address.is_broadcast() || std::ranges::find(broadcasts_, address) != broadcasts_.end();
 }
 
 bool LocalAddresses::on_link(const IpAddress& address, std::uint8_t interface) const {

@@ -49,8 +49,9 @@ class LocalAddresses {
   void set_use(const Entry& entry, Use use);
 
  private:
-  std::vector<Entry> entries_;     // in the order of the configuration
-  std::vector<IpAddress> sorted_;  // the usable ones
+  std::vector<Entry> entries_;         // in the order of the configuration
+  std::vector<IpAddress> sorted_;      // the usable ones
+  std::vector<IpAddress> broadcasts_;  // of our networks
 };
 
 /// Never a source of what we answer: multicast, broadcast, loopback, unspecified, 0.0.0.0/8, 240.0.0.0/4.
