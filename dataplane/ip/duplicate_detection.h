@@ -1,7 +1,7 @@
 // Duplicate address detection (RFC 4862 5.4): asks the link whether another host has our IPv6 addresses before they are used. All
 // addresses are asked for at once, without the random delay of 5.4.2: a gateway comes up alone, and shall serve after a second.
 // Probes carry a nonce, so that a link that sends them back makes no duplicates (RFC 7527). A duplicate is counted and stays
-// unused until the next start; no other address takes its place. Not done: MLD reports, optimistic addresses (RFC 4429).
+// unused until the next start; no other address takes its place. Not done: optimistic addresses (RFC 4429).
 #pragma once
 
 #include <cstdint>

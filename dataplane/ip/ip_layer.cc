@@ -22,6 +22,7 @@ IpLayer::IpLayer(std::span<const InterfaceConfig> interfaces, std::span<const Ro
       link_(interfaces),
       resolver_(addresses_, link_, timers, pool, rng),
       routers_(addresses_, routes_, link_, resolver_, timers, pool, rng),
+      groups_(addresses_, link_, timers, pool, rng),
       icmp_(pool),
       path_mtus_(timers, rng),
       reassembly_(timers, pool, rng, *this),
@@ -31,6 +32,7 @@ IpLayer::IpLayer(std::span<const InterfaceConfig> interfaces, std::span<const Ro
 }
 
 void IpLayer::announce(Instant now) {
+  groups_.start(now);  // before the probes: their answers have to reach us
   resolver_.announce(now);
   routers_.start(now);
 }

@@ -1,7 +1,7 @@
 // The internet layer of one worker: frames of its ports in, transport datagrams out, and back. Answers ARP, neighbour
 // discovery and ICMP echo itself, resolves next hops, holds packets while a neighbour is being resolved, puts fragments together,
 // remembers path MTUs. Sans-I/O: the worker hands in received frames and takes outgoing ones from outgoing(). RFC 791, 792, 826,
-// 1122, 1191, 4443, 4861, 6437, 8200. Not done: forwarding, MLD.
+// 1122, 1191, 3810, 4443, 4861, 6437, 8200. Not done: forwarding.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,7 @@
 #include "dataplane/ip/keyed_mix.h"
 #include "dataplane/ip/link.h"
 #include "dataplane/ip/local_addresses.h"
+#include "dataplane/ip/multicast_listener.h"
 #include "dataplane/ip/neighbour_resolver.h"
 #include "dataplane/ip/path_mtu_cache.h"
 #include "dataplane/ip/reassembly.h"
@@ -96,9 +97,9 @@ class IpLayer final : private ReassemblyEvents {
   bool send(nic::Packet packet, const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
             std::uint8_t traffic_class, Instant now);
 
-  /// Tells the neighbours our addresses (gratuitous ARP, unsolicited advertisements), asks whether the IPv6 ones are free where
-  /// that is configured, and looks for routers. At start: tentative addresses stay unusable until then; or when taking addresses
-  /// over.
+  /// Tells the neighbours our addresses (gratuitous ARP, unsolicited advertisements), reports our groups, asks whether the IPv6
+  /// ones are free where that is configured, and looks for routers. At start: tentative addresses stay unusable until then; or
+  /// when taking addresses over.
   void announce(Instant now);
 
   /// Frames to transmit on an interface, in order; valid until the next call of any member.
@@ -158,6 +159,7 @@ class IpLayer final : private ReassemblyEvents {
   Link link_;
   NeighbourResolver resolver_;
   RouterDiscovery routers_;
+  MulticastListener groups_;
   IcmpResponder icmp_;
   PathMtuCache path_mtus_;
   Reassembly reassembly_;

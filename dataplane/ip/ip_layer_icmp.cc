@@ -62,6 +62,10 @@ IpLayer::Received IpLayer::on_icmpv6(nic::Packet packet, const Arrival& arrival,
     }
     return {};
   }
+  if (view->type == wire::Icmpv6Type::kListenerQuery) {
+    groups_.on_query(arrival.interface, arrival.hop_limit, arrival.source, packet.bytes(), now);
+    return {};
+  }
   if (arrival.destination.is_multicast()) return drop(DropReason::kGroupNotForUs);
   if (view->type == wire::Icmpv6Type::kEchoRequest) {
     answer_echo(std::move(packet), arrival, now);

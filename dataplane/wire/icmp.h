@@ -33,6 +33,7 @@ struct Icmpv6Type {
   static constexpr std::uint8_t kParameterProblem = 4;
   static constexpr std::uint8_t kEchoRequest = 128;
   static constexpr std::uint8_t kEchoReply = 129;
+  static constexpr std::uint8_t kListenerQuery = 130;
   static constexpr std::uint8_t kRouterSolicitation = 133;
   static constexpr std::uint8_t kRouterAdvertisement = 134;
   static constexpr std::uint8_t kNeighbourSolicitation = 135;

@@ -173,7 +173,7 @@ class Machine {
   void check_ipv6(std::span<const std::uint8_t> packet) const {
     const auto view = wire::Ipv6View::parse(packet);
     require(view && view->total_length == packet.size());
-    require(layer_.is_local(view->source) || (view->source.is_unspecified() && view->hop_limit == 255));
+    require(layer_.is_local(view->source) || (view->source.is_unspecified() && view->destination.is_multicast()));
     if (view->protocol != wire::kProtocolIcmpv6) return;
     const auto message = packet.subspan(view->header_size);
     const auto icmp = wire::IcmpView::parse_v6(message, view->source, view->destination);

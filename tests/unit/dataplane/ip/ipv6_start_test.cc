@@ -138,6 +138,69 @@ TEST_F(Ipv6Start_Duplicates, ALateClaimIsAConflictAndChangesNothing) {
   EXPECT_TRUE(layer.is_local(kUs6));
 }
 
+// MLDv2, RFC 3810.
+class Ipv6Start_Groups : public Ipv6Start_Duplicates {
+ protected:
+  static constexpr std::size_t kReportAt = 14 + 40 + 8;
+  /// The reports among the frames sent since the last call.
+  std::vector<Bytes> reports() {
+    std::vector<Bytes> found;
+    for (const Bytes& frame : sent()) {
+      if (frame.size() > kReportAt && frame[13] == 0xdd && frame[20] == 0 && frame[kReportAt] == 143) found.push_back(frame);
+    }
+    return found;
+  }
+  static Bytes query(std::uint16_t most_milliseconds, std::uint8_t hop_limit = 1, const IpAddress& from = addr("fe80::1")) {
+    const IpAddress all = wire::all_nodes_group();
+    const Bytes message = icmp(130, 0, std::uint32_t{most_milliseconds} << 16, Bytes(20), from, all);
+    const Bytes alert{58, 0, 5, 2, 0, 0, 1, 0};
+    return frame6(ipv6(alert + message, 0, from, all, hop_limit), wire::group_mac(all));
+  }
+};
+
+TEST_F(Ipv6Start_Groups, AreReportedBeforeTheProbesAndAgainASecondLater) {
+  layer.announce(now);
+  const auto frames = reports();
+  ASSERT_EQ(frames.size(), 1u);
+  const auto view = wire::Ipv6View::parse(std::span(frames[0]).subspan(14));
+  ASSERT_TRUE(view);
+  EXPECT_TRUE(view->source.is_unspecified()) << "no address is usable yet";
+  EXPECT_EQ(view->destination, addr("ff02::16"));
+  EXPECT_EQ(view->hop_limit, 1);
+  const auto message = std::span(frames[0]).subspan(kReportAt);
+  ASSERT_TRUE(wire::IcmpView::parse_v6(message, view->source, view->destination));
+  ASSERT_EQ(message.size(), 8u + 2 * 20);
+  EXPECT_EQ(message[7], 2);  // records
+  EXPECT_EQ(message[8], 4);  // change to exclude nothing
+  EXPECT_EQ(IpAddress::v6(message.subspan<12, 16>()), wire::solicited_node_group(kUs6));
+  EXPECT_EQ(IpAddress::v6(message.subspan<32, 16>()), wire::solicited_node_group(kLinkLocal));
+  pass(Duration::milliseconds(1020));
+  EXPECT_EQ(reports().size(), 1u);
+  pass(Duration::seconds(10));
+  EXPECT_TRUE(reports().empty());
+}
+
+TEST_F(Ipv6Start_Groups, AreReportedWhenSomebodyAsks) {
+  layer.announce(now);
+  pass(Duration::seconds(3));
+  sent();
+  receive(query(2'000));
+  receive(query(2'000));
+  pass(Duration::milliseconds(2'020));
+  const auto frames = reports();
+  ASSERT_EQ(frames.size(), 1u) << "one answer serves both";
+  EXPECT_EQ(frames[0][kReportAt + 8], 2);  // mode is exclude
+  EXPECT_EQ(wire::Ipv6View::parse(std::span(frames[0]).subspan(14))->source, kLinkLocal);
+  EXPECT_EQ(all_drops(), 0u);
+}
+
+TEST_F(Ipv6Start_Groups, FalseQueriesAreCounted) {
+  expect_dropped(query(2'000, 2), DropReason::kMldInvalid);
+  expect_dropped(query(2'000, 1, kPeer6), DropReason::kMldInvalid);
+  pass(Duration::seconds(3));
+  EXPECT_TRUE(reports().empty());
+}
+
 // A port without a configured IPv6 default route.
 class Ipv6Start_Routers : public IpLayerTest {
  protected:
