@@ -70,6 +70,7 @@ bool Chain::move_prefix(std::size_t count, Chain& to) {
   MR_ASSERT(count <= size_ && pool_ == to.pool_);
   while (count > 0) {
     ChainNode* node = head_;
+    MR_ASSERT(node != nullptr);  // count is at most size_
     if (node->slice.size() > count) {
       if (!to.append(node->slice.subslice(0, count))) return false;
       node->slice.remove_prefix(count);
@@ -106,6 +107,7 @@ void Chain::remove_prefix(std::size_t count) {
   size_ -= count;
   while (count > 0) {
     ChainNode* node = head_;
+    MR_ASSERT(node != nullptr);  // count is at most size_
     if (node->slice.size() > count) {
       node->slice.remove_prefix(count);
       return;

@@ -108,17 +108,17 @@ Connection::Events Connection::take_events() {
   return events;
 }
 
-void Connection::on_unreachable(SeqNum seq) {
-  if (state_ == State::kSynSent && seq == terms_.local.iss) return finish(CloseReason::kUnreachable);
-  shared_.counters.add(Counter::kDropTransportError);
+void Connection::on_unreachable(SeqNum seq, bool final) {
+  if (state_ != State::kSynSent || seq != terms_.local.iss) return shared_.counters.add(Counter::kDropTransportError);
+  if (final) return finish(CloseReason::kUnreachable);
+  unreachable_ = true;
 }
 
-void Connection::on_path_mss(SeqNum seq, std::uint32_t mss, Instant now) {
-  const bool in_flight = sender_.snd_una() <= seq && seq < sender_.snd_nxt();
-  if (state_ < State::kEstablished || state_ == State::kTimeWait || !in_flight) {
-    shared_.counters.add(Counter::kDropTransportError);
-    return;
-  }
+bool Connection::is_in_flight(SeqNum seq) const {
+  return state_ >= State::kEstablished && state_ != State::kTimeWait && sender_.snd_una() <= seq && seq < sender_.snd_nxt();
+}
+
+void Connection::on_path_mss(std::uint32_t mss, Instant now) {
   const std::uint32_t options = terms_.timestamps ? kTimestampBytes : 0;
   sender_.lower_mss(std::max<std::uint32_t>(mss, kMinMss) - options, now);
 }

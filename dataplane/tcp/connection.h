@@ -59,10 +59,13 @@ class Connection {
   }
   void on_timer(Instant now);
 
-  /// The network says that `seq` cannot get there. Only ends a connection that is being opened (RFC 9293 3.9.2.2).
-  void on_unreachable(SeqNum seq);
+  /// The network says that `seq` cannot get there. Ends a connection that is being opened when it is `final` (no such port or
+  /// protocol); else it only becomes the reason given when the attempts are used up (RFC 9293 3.9.2.2, soft errors).
+  void on_unreachable(SeqNum seq, bool final);
+  /// What we sent with this number is outstanding: only then is a message about it to be believed (RFC 5927).
+  [[nodiscard]] bool is_in_flight(SeqNum seq) const;
   /// The path takes segments of at most `mss` bytes of payload and options.
-  void on_path_mss(SeqNum seq, std::uint32_t mss, Instant now);
+  void on_path_mss(std::uint32_t mss, Instant now);
 
   // The user's calls: as in byte_stream.h.
   [[nodiscard]] std::size_t readable() const { return receiver_.readable(); }
@@ -111,6 +114,7 @@ class Connection {
   void on_fin(Instant now);
   void establish();
   void challenge(Instant now);
+  [[nodiscard]] bool may_answer_stray(Instant now);
   void acknowledge_stray(const Segment& segment, Instant now);
   void follow_congestion_marks(const Segment& segment);
   [[nodiscard]] std::optional<Instant> echo_sent_at(const Segment& segment, Instant now) const;
@@ -138,12 +142,13 @@ class Connection {
   bool reset_due_ = false;  // a RST is to be sent: reset_
   bool syn_due_ = false;    // SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED
   bool keep_alive_due_ = false;
+  bool unreachable_ = false;      // a soft error came about our SYN
   bool congestion_echo_ = false;  // ECE goes out until the peer says CWR (RFC 3168 6.1.3)
   std::uint8_t keep_alives_ = 0;  // sent since the peer was last heard
   std::uint8_t syn_retries_ = 0;
   std::optional<stream::CloseReason> end_;
   Instant deadline_ = Instant::never();  // SYN retransmission, or the end of FIN-WAIT-2
-  Instant stray_ack_after_;              // answers to segments outside the window are spaced
+  Instant stray_ack_after_;              // answers to what no honest peer sends are spaced
   Instant ts_recent_at_;
   Instant syn_sent_at_;
   Instant heard_at_;  // when a segment of the peer last passed

@@ -6,7 +6,7 @@ namespace {
 
 using stream::CloseReason;
 
-constexpr Duration kStrayAckSpacing = Duration::milliseconds(100);
+constexpr Duration kStrayAckSpacing = Duration::milliseconds(500);
 constexpr Duration kTimestampLifetime = Duration::seconds(24 * 86'400);  // RFC 7323 5.5
 
 }  // namespace
@@ -170,7 +170,8 @@ void Connection::start_sender(const Segment& segment, std::uint32_t window) {
                  .peer_seq = segment.seq,
                  .window = window,
                  .sack = terms_.sack,
-                 .ecn = terms_.ecn});
+                 .ecn = terms_.ecn,
+                 .syn_lost = terms_.syn_lost || syn_retries_ > 1});
 }
 
 // When, at the earliest, what this segment acknowledges was sent: the start of the tick whose timestamp it echoes.
@@ -225,7 +226,7 @@ void Connection::on_fin(Instant) {
 
 // RFC 5961: a blind attacker does not see the answer, a real peer that lost its state answers it with an exact RST.
 void Connection::challenge(Instant now) {
-  if (!shared_.challenges.take(now)) {
+  if (!may_answer_stray(now) || !shared_.challenges.take(now)) {
     shared_.counters.add(Counter::kDropChallengeLimit);
     return;
   }
@@ -235,11 +236,13 @@ void Connection::challenge(Instant now) {
 
 // Bytes sent again are always answered; empty segments only now and then, so that two confused ends do not talk for ever.
 void Connection::acknowledge_stray(const Segment& segment, Instant now) {
-  if (segment.length().count() == 0) {
-    if (now < stray_ack_after_) return;
-    stray_ack_after_ = now + kStrayAckSpacing;
-  }
-  acks_.request_now();
+  if (segment.length().count() > 0 || may_answer_stray(now)) acks_.request_now();
+}
+
+bool Connection::may_answer_stray(Instant now) {
+  if (now < stray_ack_after_) return false;
+  stray_ack_after_ = now + kStrayAckSpacing;
+  return true;
 }
 
 void Connection::refuse(const Segment& segment) {

@@ -21,7 +21,7 @@ void Connection::on_handshake_timer(Instant now) {
   if (now < deadline_) return;
   if (syn_retries_++ >= shared_.config.syn_retries) {
     shared_.counters.add(Counter::kTimeouts);
-    return finish(CloseReason::kTimeout);
+    return finish(unreachable_ ? CloseReason::kUnreachable : CloseReason::kTimeout);
   }
   shared_.counters.add(Counter::kRetransmissionTimeouts);
   syn_due_ = true;

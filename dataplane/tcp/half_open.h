@@ -30,7 +30,10 @@ class HalfOpen {
   /// How long to wait for the last answer() to be acknowledged.
   [[nodiscard]] Duration timeout() const;
   /// The time is over: true to send answer() again, false to give up.
-  [[nodiscard]] bool retry(std::uint32_t limit) { return retries_++ < limit; }
+  [[nodiscard]] bool retry(std::uint32_t limit) {
+    terms_.syn_lost = retries_ > 0;
+    return retries_++ < limit;
+  }
 
   [[nodiscard]] const Terms& terms() const { return terms_; }
 

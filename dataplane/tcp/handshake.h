@@ -11,7 +11,7 @@
 namespace millrace::tcp {
 
 inline constexpr std::uint16_t kDefaultMss = 536;  // when the peer names none (RFC 9293 3.7.1)
-inline constexpr std::uint16_t kMinMss = 88;       // less is an attack: 40 bytes of header for each few bytes
+inline constexpr std::uint16_t kMinMss = 48;       // as Linux; less is an attack: 40 bytes of header for each few bytes
 inline constexpr std::uint32_t kTimestampBytes = 12;
 
 /// What our side brings in.
@@ -42,6 +42,7 @@ struct Terms {
   bool timestamps = false;
   bool sack = false;
   bool ecn = false;
+  bool syn_lost = false;  ///< our SYN had to be sent more than twice
   std::uint32_t ts_recent = 0;
 
   /// Takes over the peer's SYN or SYN-ACK.

@@ -45,7 +45,8 @@ void Rack::on_duplicate_sack(SeqNum una, SeqNum nxt) {
 }
 
 void Rack::on_recovery_end() {
-  if (window_persist_ > 0 && --window_persist_ == 0) window_multiplier_ = 1;
+  if (window_persist_ > 0) --window_persist_;
+  if (window_persist_ == 0) window_multiplier_ = 1;
 }
 
 Duration Rack::reordering_window(const Context& context) const {

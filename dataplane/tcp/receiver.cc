@@ -46,14 +46,13 @@ Receiver::Outcome Receiver::receive(const Segment& segment) {
   if (fin && !fin_seen_ && rcv_nxt_ <= seq + SeqLen(bytes.size())) {
     fin_seen_ = true;
     fin_at_ = seq + SeqLen(bytes.size());
+    outcome.out_of_order = rcv_nxt_ < seq;
   }
   if (!bytes.empty()) {
     const SeqLen size(bytes.size());
-    if (seq == rcv_nxt_ && deliver(std::move(bytes))) {
-      rcv_nxt_ += size;
-      outcome.advanced = true;
-    } else if (seq == rcv_nxt_) {
-      outcome.dropped = true;
+    if (seq == rcv_nxt_) {
+      (deliver(std::move(bytes)) ? outcome.advanced : outcome.dropped) = true;
+      if (outcome.advanced) rcv_nxt_ += size;
     } else {
       outcome.out_of_order = true;
       if (reassembly_.holds(seq, seq + size)) note_duplicate(seq, seq + size);

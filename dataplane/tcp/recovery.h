@@ -32,6 +32,7 @@ class Recovery {
 
   /// `sack`: both sides permitted it.
   void start(SeqNum first, std::uint32_t mss, bool sack, CongestionKind congestion);
+  void begin_with_one_segment() { cwnd_ = mss_; }
   void set_mss(std::uint32_t mss);
   /// The path did not take what is outstanding: all of it goes again, which says nothing about congestion.
   void resend_all(Instant now);

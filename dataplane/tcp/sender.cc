@@ -11,6 +11,7 @@ constexpr std::size_t kChargePerByte = 4;  // what is queued may pin so many tim
 
 void Sender::start(const Start& start) {
   recovery_.start(start.first, start.mss, start.sack, config_.congestion);
+  if (start.syn_lost) recovery_.begin_with_one_segment();
   wl1_ = start.peer_seq;
   wl2_ = start.first;
   mss_ = start.mss;

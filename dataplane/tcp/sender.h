@@ -33,6 +33,7 @@ class Sender {
     std::uint32_t window = 0;       ///< the peer's, bytes
     bool sack = false;              ///< both sides permit it
     bool ecn = false;               ///< both sides speak it
+    bool syn_lost = false;          ///< the handshake met losses: begin with one segment (RFC 6928 2)
   };
   void start(const Start& start);
   /// The path says that it takes less than we thought: everything outstanding goes again in smaller pieces.

@@ -125,12 +125,11 @@ void Stack::on_transport_error(const ip::TransportError& error, Instant now) {
   Endpoint& endpoint = static_cast<Endpoint&>(*entry);
   const SeqNum seq(wire::load_be32(error.quoted + 4));
   if (error.kind == ip::TransportError::Kind::kPacketTooBig) {
-    const bool v4 = flow.local_ip.is_v4();
-    // Nobody makes us send tiny segments: 576 and 1280 bytes are what every path takes (RFC 1122, RFC 8200).
-    const std::size_t mtu = std::max<std::size_t>(error.mtu, v4 ? 576 : 1280);
-    endpoint.connection_.on_path_mss(seq, mss_for(mtu, v4), now);
+    if (!endpoint.connection_.is_in_flight(seq)) return counters_.add(Counter::kDropTransportError);  // forged (RFC 5927 7.2)
+    const std::size_t mtu = ip_.learn_path_mtu(error.destination, error.mtu, now);
+    if (mtu > 0) endpoint.connection_.on_path_mss(mss_for(mtu, flow.local_ip.is_v4()), now);
   } else {
-    endpoint.connection_.on_unreachable(seq);
+    endpoint.connection_.on_unreachable(seq, error.kind == ip::TransportError::Kind::kPortUnreachable);
   }
   schedule_events(endpoint);
   mark_dirty(endpoint);

@@ -106,7 +106,11 @@ void Stack::on_time_wait_segment(TimeWait& entry, const Segment& segment, Instan
 void Stack::on_unknown_segment(const FlowKey& flow, const Segment& segment, SeqNum least_isn, bool reopen, Instant now) {
   const std::uint8_t flags = segment.flags & (TcpFlags::kSyn | TcpFlags::kAck | TcpFlags::kRst | TcpFlags::kFin);
   if (flags == TcpFlags::kAck && complete_cookie(flow, segment, now)) return;
-  Listener* listener = flags == TcpFlags::kSyn ? find_listener(flow) : nullptr;
+  Listener* listener = (flags & (TcpFlags::kAck | TcpFlags::kRst)) == 0 ? find_listener(flow) : nullptr;
+  if (listener != nullptr && flags != TcpFlags::kSyn) {  // RFC 9293 3.10.7.2, fourth: LISTEN drops it
+    counters_.add(Counter::kDropBadFlags);
+    return;
+  }
   if (listener == nullptr) {
     counters_.add(Counter::kDropNoConnection);
     return refuse(flow, segment, now);

@@ -81,6 +81,9 @@ void Worker::register_counters() {
   published_.add_gauge<&tcp::Stack::half_open>("tcp.half_open", tcp_);
   published_.add_gauge<&tcp::Stack::time_wait>("tcp.time_wait", tcp_);
   published_.add_gauge<&ip::IpLayer::neighbours>("ip.neighbours", ip_);
+  published_.add_gauge<&ip::IpLayer::reassemblies>("ip.reassemblies", ip_);
+  published_.add_gauge<&ip::IpLayer::path_mtus>("ip.path_mtus", ip_);
+  published_.add_gauge<&ip::IpLayer::default_routers>("ip.default_routers", ip_);
   published_.add_counter("listener.open_failed", listeners_.failed());
   published_.add_gauge<&nic::PacketPool::in_use>("packets_in_use", packets_);
   published_.add_gauge<&nic::PacketPool::exhausted>("packets_exhausted", packets_);

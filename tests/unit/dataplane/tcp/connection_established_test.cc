@@ -335,15 +335,35 @@ TEST_F(TcpConnection_Established, ResetInsideTheWindowIsChallenged) {
   EXPECT_THAT(sent(), IsEmpty()) << "outside the window: silence";
 }
 
-TEST_F(TcpConnection_Established, SynIsChallengedWithinTheLimit) {
+TEST_F(TcpConnection_Established, SynIsChallengedNowAndThen) {
   in_established();
   for (int i = 0; i < 150; ++i) {
     receive({.seq = kIrs + SeqLen(5), .flags = kSyn, .window = 1'000});
     (void)sent();
+    pass(Duration::milliseconds(10));
   }
   EXPECT_EQ(connection.state(), State::kEstablished);
-  EXPECT_EQ(counters[Counter::kChallengeAcks], 100u);
-  EXPECT_EQ(counters[Counter::kDropChallengeLimit], 50u);
+  EXPECT_EQ(counters[Counter::kChallengeAcks], 3u) << "twice a second";
+  EXPECT_EQ(counters[Counter::kDropChallengeLimit], 147u);
+}
+
+TEST_F(TcpConnection_Established, ChallengesOfAllConnectionsTogetherAreLimited) {
+  in_established();
+  while (challenges.take(now)) {
+  }
+  receive(rst(kIrs + SeqLen(100)));
+  EXPECT_THAT(sent(), IsEmpty());
+  pass(Duration::seconds(1));
+  receive(rst(kIrs + SeqLen(100)));
+  EXPECT_THAT(sent(), ElementsAre(flags_are(kAck)));
+}
+
+TEST_F(TcpConnection_Established, AFinAheadOfItsTurnIsAnsweredAtOnce) {
+  in_established();
+  receive(fin(5));
+  const auto out = sent();
+  ASSERT_THAT(out, SizeIs(1));
+  EXPECT_EQ(out[0].ack, kIrs + SeqLen(1));
 }
 
 TEST_F(TcpConnection_Established, AckOfTheFutureIsChallengedAndItsDataDropped) {
@@ -379,9 +399,10 @@ TEST_F(TcpConnection_Established, SmallerPathSendsOutstandingDataInSmallerPieces
   in_established();
   write(text(2'000));
   (void)sent();
-  connection.on_path_mss(SeqNum(3), 500, now);
-  EXPECT_THAT(sent(), IsEmpty()) << "a number that is not in flight: forged";
-  connection.on_path_mss(kIss + SeqLen(1), 500, now);
+  EXPECT_FALSE(connection.is_in_flight(SeqNum(3))) << "forged";
+  EXPECT_FALSE(connection.is_in_flight(kIss + SeqLen(2'001)));
+  EXPECT_TRUE(connection.is_in_flight(kIss + SeqLen(1)));
+  connection.on_path_mss(500, now);
   auto out = sent();
   ASSERT_THAT(out, SizeIs(4));
   EXPECT_EQ(out[0].data.size(), 500u);

@@ -83,12 +83,29 @@ TEST_F(TcpConnection_SynSent, OtherResetsAreIgnored) {
   EXPECT_EQ(counters[Counter::kDropBadAck], 2u);
 }
 
-TEST_F(TcpConnection_SynSent, UnreachableEndsItOnlyForOurSyn) {
+TEST_F(TcpConnection_SynSent, UnreachableEndsItOnlyForOurSynAndWhenItIsFinal) {
   in_syn_sent();
-  connection.on_unreachable(SeqNum(4));
+  connection.on_unreachable(SeqNum(4), true);
   EXPECT_EQ(connection.state(), State::kSynSent);
-  connection.on_unreachable(kIss);
+  connection.on_unreachable(kIss, false);
+  EXPECT_EQ(connection.state(), State::kSynSent) << "no route now: there may be one soon";
+  connection.on_unreachable(kIss, true);
   EXPECT_EQ(connection.end(), CloseReason::kUnreachable);
+}
+
+TEST_F(TcpConnection_SynSent, ASoftErrorIsTheReasonWhenAttemptsAreUsedUp) {
+  in_syn_sent();
+  connection.on_unreachable(kIss, false);
+  while (connection.state() == State::kSynSent) (void)sent_after_timeout();
+  EXPECT_EQ(connection.end(), CloseReason::kUnreachable);
+}
+
+TEST_F(TcpConnection_SynSent, AHandshakeThatMetLossesBeginsWithOneSegment) {
+  in_syn_sent();
+  (void)sent_after_timeout();
+  (void)sent_after_timeout();
+  receive({.seq = kIrs, .ack = kIss + SeqLen(1), .flags = kSyn | kAck, .window = 9'000, .options = {.mss = 700}});
+  EXPECT_EQ(connection.sender().cwnd(), 700u);
 }
 
 TEST_F(TcpConnection_SynSent, ShutdownBeforeTheAnswerSendsFinAfterIt) {
