@@ -39,7 +39,11 @@ Fate Link::fate_of(std::size_t size, Instant now) {
   if (std::ranges::any_of(config_.partitions, partitioned)) return Fate::kPartitioned;
   if (size > config_.mtu + kEthernetBytes) return Fate::kTooBig;
   if (config_.queue_bytes != 0 && busy_until_ > now && busy_until_ - now > time_of(config_.queue_bytes)) return Fate::kQueueFull;
-  if (chance(bad_state_ ? config_.burst_leave_ppm : config_.burst_enter_ppm)) bad_state_ = !bad_state_;
+  if (bad_state_ && now - bad_since_ > config_.burst_longest) bad_state_ = false;
+  if (chance(bad_state_ ? config_.burst_leave_ppm : config_.burst_enter_ppm)) {
+    bad_state_ = !bad_state_;
+    bad_since_ = now;
+  }
   if (bad_state_ && chance(config_.burst_loss_ppm)) return Fate::kBurstLost;
   if (chance(config_.loss_ppm)) return Fate::kLost;
   return chance(config_.duplicate_ppm) ? Fate::kDuplicated : Fate::kDelivered;

@@ -21,10 +21,11 @@ struct LinkConfig {
   std::uint16_t mtu = 2'000;          ///< larger IP packets vanish
 
   std::uint32_t loss_ppm = 0;
-  std::uint32_t burst_enter_ppm = 0;  ///< per frame: the good state ends (Gilbert-Elliott)
-  std::uint32_t burst_leave_ppm = 0;  ///< per frame: the bad state ends
-  std::uint32_t burst_loss_ppm = 0;   ///< loss in the bad state
-  std::uint32_t reorder_ppm = 0;      ///< frames that come late by up to reorder_delay, others pass them
+  std::uint32_t burst_enter_ppm = 0;                     ///< per frame: the good state ends (Gilbert-Elliott)
+  std::uint32_t burst_leave_ppm = 0;                     ///< per frame: the bad state ends
+  std::uint32_t burst_loss_ppm = 0;                      ///< loss in the bad state
+  Duration burst_longest = Duration::milliseconds(500);  ///< else retransmissions, which are rare, would meet one bad state
+  std::uint32_t reorder_ppm = 0;                         ///< frames that come late by up to reorder_delay, others pass them
   Duration reorder_delay = {};
   std::uint32_t duplicate_ppm = 0;
   std::uint32_t corrupt_ppm = 0;
@@ -70,6 +71,7 @@ class Link {
   LinkConfig config_;
   Rng rng_;
   bool bad_state_ = false;
+  Instant bad_since_;
   Instant busy_until_;  // when the last frame that was taken has left the queue
   std::array<std::uint64_t, kFates> counts_{};
   std::uint64_t corrupted_ = 0;

@@ -130,6 +130,10 @@ void Network::pause(const Node& node, Instant until) {
   }
 }
 
+bool Network::paused(const Node& node) const {
+  return std::ranges::any_of(members_, [&](const Member& member) { return member.node == &node && member.paused_until > now_; });
+}
+
 Instant Network::due(const Member& member) const {
   return std::max({std::min(member.due, member.node->next_due()), member.last + spacing_, member.paused_until});
 }

@@ -91,6 +91,7 @@ class Network {
 
   /// The node has no turn until then: its thread is not scheduled, and its clock seems to jump. Frames wait in its rings.
   void pause(const Node& node, Instant until);
+  [[nodiscard]] bool paused(const Node& node) const;
   /// The least time between two turns of a node: 10 us unless set.
   void set_turn_spacing(Duration spacing) { spacing_ = spacing; }
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "tests/simulation/stream_scenario.h"
+#include "tests/simulation/seeds.h"
 
 namespace {
 
@@ -56,30 +56,30 @@ int main(int argc, char** argv) {
   std::uint64_t runs = 0;
   std::uint64_t failed = 0;
   std::uint64_t frames = 0;
-  std::uint64_t graceful = 0;
-  std::uint64_t broken = 0;
+  std::uint64_t good = 0;
+  std::uint64_t bad = 0;
   for (std::uint64_t seed = options.first; seed <= options.last; ++seed) {
     if (options.hours > 0 && std::chrono::duration<double, std::ratio<3600>>(Clock::now() - start).count() >= options.hours)
       break;
-    const auto scenario = millrace::sim::StreamScenario::draw(seed);
     const Clock::time_point began = Clock::now();
-    const millrace::sim::StreamOutcome outcome = millrace::sim::run(scenario, options.trace);
+    const millrace::sim::SeedResult result = millrace::sim::run_seed(seed, options.trace);
     const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
     ++runs;
-    frames += outcome.frames;
-    graceful += outcome.graceful;
-    broken += outcome.broken;
+    frames += result.frames;
+    good += result.good;
+    bad += result.bad;
     if (seconds > 2)
-      std::printf("slow: %.1f s, %llu frames: %s\n", seconds, static_cast<unsigned long long>(outcome.frames),
-                  scenario.describe().c_str());
-    if (outcome.findings.empty()) continue;
+      std::printf("slow: %.1f s, %llu frames: %s\n", seconds, static_cast<unsigned long long>(result.frames),
+                  result.scenario.c_str());
+    if (result.findings.empty()) continue;
     ++failed;
-    std::printf("FAILED MR_SEED=%llu\n%s\n%s", static_cast<unsigned long long>(seed), scenario.describe().c_str(),
-                outcome.findings.render().c_str());
+    std::printf("FAILED MR_SEED=%llu\n%s\n%s", static_cast<unsigned long long>(seed), result.scenario.c_str(),
+                result.findings.render().c_str());
     std::fflush(stdout);
   }
-  std::printf("%llu runs, %llu failed; %llu frames, %llu ends graceful, %llu broken\n", static_cast<unsigned long long>(runs),
-              static_cast<unsigned long long>(failed), static_cast<unsigned long long>(frames),
-              static_cast<unsigned long long>(graceful), static_cast<unsigned long long>(broken));
+  std::printf("%llu runs, %llu failed; %llu frames, %llu ends or requests good, %llu broken\n",
+              static_cast<unsigned long long>(runs), static_cast<unsigned long long>(failed),
+              static_cast<unsigned long long>(frames), static_cast<unsigned long long>(good),
+              static_cast<unsigned long long>(bad));
   return failed == 0 ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/simulation/audit.h"
+#include "tests/simulation/draw.h"
 
 namespace millrace::sim {
 namespace {
@@ -12,46 +13,6 @@ constexpr Duration kLongestRun = Duration::seconds(4 * 3'600);
 // After the last user is gone: TIME-WAIT, FIN-WAIT-2, and retransmissions to a peer that has crashed.
 constexpr Duration kLongestDrain = Duration::seconds(3'600);
 constexpr std::uint16_t kPort = 80;
-
-class Draw {
- public:
-  explicit Draw(std::uint64_t seed) : rng_(seed) {}
-
-  [[nodiscard]] bool one_in(std::uint32_t n) { return rng_.below(n) == 0; }
-  [[nodiscard]] std::uint32_t between(std::uint32_t least, std::uint32_t most) { return least + rng_.below(most - least + 1); }
-  /// Spread over the orders of magnitude, as sizes and delays are.
-  [[nodiscard]] std::uint64_t sized(std::uint32_t least_bits, std::uint32_t most_bits) {
-    const std::uint32_t bits = between(least_bits, most_bits);
-    return (std::uint64_t{1} << bits) + (rng_.next() & ((std::uint64_t{1} << bits) - 1));
-  }
-  [[nodiscard]] Duration milliseconds(std::uint32_t least, std::uint32_t most) {
-    return Duration::milliseconds(between(least, most));
-  }
-
- private:
-  Rng rng_;
-};
-
-LinkConfig draw_link(Draw& draw) {
-  LinkConfig link;
-  constexpr std::uint64_t kRates[] = {0, 1'000'000, 10'000'000, 100'000'000, 1'000'000'000};
-  link.bits_per_second = kRates[draw.between(0, 4)];
-  link.delay = Duration::microseconds(static_cast<std::int64_t>(draw.sized(4, 16)));  // 16 us to 131 ms
-  if (!draw.one_in(3)) link.queue_bytes = static_cast<std::uint32_t>(draw.sized(14, 19));
-  if (draw.one_in(2)) link.loss_ppm = static_cast<std::uint32_t>(draw.sized(9, 15));  // 0.05 to 6.5 %
-  if (draw.one_in(4)) {
-    link.burst_enter_ppm = draw.between(100, 5'000);
-    link.burst_leave_ppm = draw.between(50'000, 500'000);
-    link.burst_loss_ppm = draw.between(300'000, 1'000'000);
-  }
-  if (draw.one_in(3)) {
-    link.reorder_ppm = draw.between(1'000, 300'000);
-    link.reorder_delay = draw.milliseconds(1, 50);
-  }
-  if (draw.one_in(3)) link.duplicate_ppm = draw.between(1'000, 200'000);
-  if (draw.one_in(3)) link.corrupt_ppm = draw.between(1'000, 50'000);
-  return link;
-}
 
 EndPlan draw_end(Draw& draw, std::uint32_t most_bits) {
   EndPlan end;
@@ -150,7 +111,7 @@ class StreamRun {
         server_(network_, host_config(scenario, 1)),
         start_(network_.now()) {
     network_.set_trace(trace);
-    network_.join(client_.port(), server_.port(), absolute(scenario.forward), absolute(scenario.backward));
+    network_.join(client_.port(), server_.port(), starting_at(start_, scenario.forward), starting_at(start_, scenario.backward));
     for (Host* host : {&client_, &server_}) host->port().set_transmit_limit(scenario.transmit_limit);
     table_.may_break = scenario.may_break();
     if (table_.may_break) table_.patience = Duration::seconds(400);
@@ -177,12 +138,6 @@ class StreamRun {
   }
 
  private:
-  [[nodiscard]] LinkConfig absolute(LinkConfig link) const {
-    for (LinkConfig::Window& window : link.partitions) {
-      window = {start_ + (window.from - Instant()), start_ + (window.to - Instant())};
-    }
-    return link;
-  }
   Host& host(std::size_t index) { return index == 0 ? client_ : server_; }
   StreamProgram& program(std::size_t index) { return index == 0 ? clients_ : servers_; }
 
@@ -210,8 +165,9 @@ class StreamRun {
   }
 
   void audit() {
-    audit_timers(client_, clients_, table_.findings);
-    audit_timers(server_, servers_, table_.findings);
+    // What was asked of a host that is paused is planned in its next turn.
+    if (!network_.paused(client_)) audit_timers(client_, clients_, table_.findings);
+    if (!network_.paused(server_)) audit_timers(server_, servers_, table_.findings);
   }
 
   [[nodiscard]] bool clean() {
@@ -255,25 +211,6 @@ class StreamRun {
   std::vector<std::pair<Instant, std::function<void()>>> actions_;
 };
 
-std::string describe(const LinkConfig& link) {
-  std::string text = link.bits_per_second == 0 ? "no rate limit" : std::to_string(link.bits_per_second / 1'000'000) + " Mbit/s";
-  text += ", " + std::to_string(link.delay.to_microseconds()) + " us";
-  const auto note = [&](const char* what, std::uint64_t value) {
-    if (value != 0) text += std::string(", ") + what + " " + std::to_string(value);
-  };
-  note("queue", link.queue_bytes);
-  note("loss ppm", link.loss_ppm);
-  note("burst loss ppm", link.burst_loss_ppm);
-  note("reorder ppm", link.reorder_ppm);
-  note("duplicate ppm", link.duplicate_ppm);
-  note("corrupt ppm", link.corrupt_ppm);
-  for (const LinkConfig::Window& window : link.partitions) {
-    text += ", partition " + std::to_string((window.from - Instant()).to_milliseconds()) + "-" +
-            std::to_string((window.to - Instant()).to_milliseconds()) + " ms";
-  }
-  return text;
-}
-
 }  // namespace
 
 StreamScenario StreamScenario::draw(std::uint64_t seed) {
@@ -281,8 +218,8 @@ StreamScenario StreamScenario::draw(std::uint64_t seed) {
   StreamScenario scenario;
   scenario.seed = seed;
   scenario.v6 = draw.one_in(2);
-  scenario.forward = draw_link(draw);
-  scenario.backward = draw.one_in(3) ? draw_link(draw) : scenario.forward;
+  scenario.forward = draw.link();
+  scenario.backward = draw.one_in(3) ? draw.link() : scenario.forward;
   if (draw.one_in(4))
     scenario.host_mtu = {static_cast<std::uint16_t>(draw.between(1'280, 1'900)),
                          static_cast<std::uint16_t>(draw.between(1'280, 1'900))};

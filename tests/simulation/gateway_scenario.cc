@@ -1,0 +1,235 @@
+#include "tests/simulation/gateway_scenario.h"
+
+#include <algorithm>
+
+#include "tests/simulation/audit.h"
+#include "tests/simulation/draw.h"
+#include "tests/simulation/gateway.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr Duration kSlice = Duration::milliseconds(500);
+constexpr Duration kLongestRun = Duration::seconds(4 * 3'600);
+constexpr Duration kLongestDrain = Duration::seconds(3'600);
+constexpr std::uint16_t kOriginPort = 8'000;
+
+RequestPlan draw_request(Draw& draw, std::uint32_t most_bits) {
+  RequestPlan plan;
+  if (!draw.one_in(3)) plan.request_bytes = draw.sized(1, most_bits);
+  if (!draw.one_in(6)) plan.response_bytes = draw.sized(1, most_bits);
+  plan.chunked_request = draw.one_in(4);
+  plan.chunked_response = draw.one_in(4);
+  plan.origin_closes = draw.one_in(10);
+  if (draw.one_in(4)) plan.origin_delay = draw.milliseconds(0, 3'000);
+  if (draw.one_in(3)) plan.think = draw.milliseconds(0, 2'000);
+  if (draw.one_in(20) && plan.response_bytes > 0) plan.abandon_at = plan.response_bytes / 2;
+  return plan;
+}
+
+void draw_events(Draw& draw, GatewayScenario& scenario) {
+  using Fault = GatewayScenario::Fault;
+  const auto any_node = [&] { return draw.between(0, static_cast<std::uint32_t>(scenario.origins) + 1); };
+  const auto any_host = [&] { return draw.between(1, static_cast<std::uint32_t>(scenario.origins) + 1); };
+  if (draw.one_in(3)) {
+    for (std::uint32_t i = draw.between(1, 8); i > 0; --i) {
+      scenario.events.push_back({.at = draw.milliseconds(0, 5'000), .node = any_node(), .time = draw.milliseconds(1, 1'000)});
+    }
+  }
+  if (draw.one_in(6)) scenario.events.push_back({.at = draw.milliseconds(10, 4'000), .fault = Fault::kCrash, .node = any_host()});
+  if (draw.one_in(8)) {
+    scenario.events.push_back({.at = draw.milliseconds(0, 3'000),
+                               .fault = Fault::kHog,
+                               .node = 0,
+                               .time = draw.milliseconds(10, 5'000),
+                               .left = draw.between(0, 64)});
+  }
+  if (draw.one_in(8)) {
+    const Duration from = draw.milliseconds(0, 3'000);
+    const Duration to = from + draw.milliseconds(100, 60'000);
+    scenario.links[any_host() - 1].partitions.push_back({Instant() + from, Instant() + to});
+  }
+}
+
+// Network k lies between the gateway (.2) and one host (.1); 0 is the clients'.
+IpPrefix address(const GatewayScenario& scenario, std::size_t network, int host) {
+  if (scenario.v6) return *IpPrefix::parse("2001:db8:" + std::to_string(network + 1) + "::" + std::to_string(host) + "/64");
+  return *IpPrefix::parse("198.18." + std::to_string(network) + "." + std::to_string(host) + "/24");
+}
+
+GatewayConfig gateway_config(const GatewayScenario& scenario) {
+  GatewayConfig config;
+  for (std::size_t network = 0; network <= scenario.origins; ++network) config.addresses.push_back(address(scenario, network, 2));
+  for (std::size_t i = 1; i <= scenario.origins; ++i) config.endpoints.push_back({address(scenario, i, 1).address, kOriginPort});
+  if (scenario.may_break()) {
+    config.route_timeout = Duration::seconds(60);
+    config.connect_timeout = Duration::seconds(5);
+  }
+  config.packets = scenario.packets;
+  config.seed = scenario.seed;
+  return config;
+}
+
+HostConfig host_config(const GatewayScenario& scenario, std::size_t network) {
+  HostConfig config;
+  config.name = network == 0 ? "clients" : "origin" + std::to_string(network);
+  config.mac = {{2, 0, 0, 0, 2, static_cast<std::uint8_t>(network)}};
+  config.addresses = {address(scenario, network, 1)};
+  config.stack = small_stack();
+  config.packets = scenario.packets;
+  config.seed = scenario.seed * 16 + network;
+  return config;
+}
+
+class GatewayRun {
+ public:
+  GatewayRun(const GatewayScenario& scenario, bool trace)
+      : scenario_(scenario), network_(scenario.seed), start_(network_.now()), gateway_(network_, gateway_config(scenario)) {
+    network_.set_trace(trace);
+    table_.may_break = scenario.may_break();
+    if (table_.may_break) table_.patience = Duration::seconds(400);
+    for (const RequestPlan& plan : scenario.requests) table_.rows.push_back({.plan = plan});
+    for (std::size_t network = 0; network <= scenario.origins; ++network) {
+      hosts_.push_back(std::make_unique<Host>(network_, host_config(scenario, network)));
+      const LinkConfig link = starting_at(start_, scenario.links[network]);
+      network_.join(gateway_.port(network), hosts_.back()->port(), link, link);
+      if (network == 0) continue;
+      origins_.push_back(std::make_unique<HttpOrigin>(*hosts_.back(), table_, kOriginPort));
+      if (scenario.mix_up_answers) origins_.back()->mix_up_answers();
+    }
+    const SocketAddress edge{address(scenario, 0, 2).address, 80};
+    for (const GatewayScenario::Client& client : scenario.clients) {
+      clients_.push_back(
+          std::make_unique<HttpClient>(*hosts_[0], table_, edge, client.requests, client.read_pause, start_ + client.start));
+    }
+  }
+
+  GatewayOutcome finish() {
+    plan_actions();
+    const Instant end = start_ + kLongestRun;
+    std::size_t next = 0;
+    while ((next < actions_.size() || !table_.over()) && network_.now() < end) {
+      if (next < actions_.size() && actions_[next].first <= network_.now()) {
+        actions_[next++].second();
+        continue;
+      }
+      Instant until = std::min(end, network_.now() + kSlice);
+      if (next < actions_.size()) until = std::min(until, actions_[next].first);
+      network_.run_until(until, [&] { return next == actions_.size() && table_.over(); });
+    }
+    return conclude();
+  }
+
+ private:
+  Node& node(std::size_t index) { return index == 0 ? static_cast<Node&>(gateway_) : *hosts_[index - 1]; }
+
+  void crash(std::size_t node) {
+    if (node >= 2) return origins_[node - 2]->crash(network_.now());
+    for (const auto& client : clients_) client->vanish();
+    clients_.clear();
+    hosts_[0]->crash(network_.now());
+  }
+
+  void plan_actions() {
+    using Fault = GatewayScenario::Fault;
+    for (const GatewayScenario::Event& event : scenario_.events) {
+      const Instant at = start_ + event.at;
+      switch (event.fault) {
+        case Fault::kPause:
+          actions_.emplace_back(at, [this, &event] { network_.pause(node(event.node), network_.now() + event.time); });
+          break;
+        case Fault::kCrash: actions_.emplace_back(at, [this, &event] { crash(event.node); }); break;
+        case Fault::kHog:
+          actions_.emplace_back(at, [this, &event] { gateway_.hog(event.left); });
+          actions_.emplace_back(at + event.time, [this] { gateway_.hog(gateway_.packets().capacity()); });
+          break;
+      }
+    }
+    std::ranges::stable_sort(actions_, {}, [](const auto& action) { return action.first; });
+  }
+
+  [[nodiscard]] bool clean() {
+    Findings leaks;
+    for (const auto& host : hosts_) audit_leaks(*host, leaks);
+    return leaks.empty() && gateway_.clean();
+  }
+
+  GatewayOutcome conclude() {
+    GatewayOutcome outcome;
+    outcome.time = network_.now() - start_;
+    table_.judge();
+    const Instant end = network_.now() + kLongestDrain;
+    while (network_.now() < end && (network_.run_for(Duration::seconds(5)), !clean())) {
+    }
+    for (const auto& host : hosts_) audit_leaks(*host, table_.findings);
+    gateway_.audit_leaks(table_.findings);
+    outcome.answered = table_.count(RequestTable::Result::kAnswered);
+    outcome.errors = table_.rows.size() - outcome.answered;
+    outcome.frames = network_.frames();
+    outcome.findings = table_.findings;
+    return outcome;
+  }
+
+  const GatewayScenario& scenario_;
+  Network network_;
+  const Instant start_;
+  Gateway gateway_;
+  RequestTable table_;
+  std::vector<std::unique_ptr<Host>> hosts_;  // the clients', then the origins'
+  std::vector<std::unique_ptr<HttpOrigin>> origins_;
+  std::vector<std::unique_ptr<HttpClient>> clients_;
+  std::vector<std::pair<Instant, std::function<void()>>> actions_;
+};
+
+}  // namespace
+
+GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
+  Draw draw(seed ^ 0x6761746577617900);  // not the stream scenario's
+  GatewayScenario scenario;
+  scenario.seed = seed;
+  scenario.v6 = draw.one_in(2);
+  scenario.origins = draw.between(1, 3);
+  for (std::size_t i = 0; i <= scenario.origins; ++i) scenario.links.push_back(draw.one_in(3) ? LinkConfig{} : draw.link());
+  const bool crowd = draw.one_in(6);
+  const std::uint32_t clients = crowd ? draw.between(50, 300) : draw.between(1, 12);
+  const std::uint32_t most_bits = crowd ? 12 : draw.between(8, 19);
+  for (std::uint32_t i = 0; i < clients; ++i) {
+    GatewayScenario::Client client;
+    client.start = draw.milliseconds(0, 1'000);
+    if (draw.one_in(8) && most_bits < 17) client.read_pause = draw.milliseconds(1, 200);
+    for (std::uint32_t k = draw.between(1, 6); k > 0; --k) {
+      client.requests.push_back(scenario.requests.size());
+      scenario.requests.push_back(draw_request(draw, most_bits));
+    }
+    scenario.clients.push_back(std::move(client));
+  }
+  draw_events(draw, scenario);
+  return scenario;
+}
+
+bool GatewayScenario::may_break() const {
+  return std::ranges::any_of(links, [](const LinkConfig& link) { return !link.partitions.empty(); }) ||
+         std::ranges::any_of(events, [](const Event& event) { return event.fault != Fault::kPause; });
+}
+
+std::string GatewayScenario::describe() const {
+  std::string text = "gateway, seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(clients.size()) +
+                     " clients, " + std::to_string(requests.size()) + " requests, " + std::to_string(origins) + " origins";
+  for (std::size_t i = 0; i < links.size(); ++i) {
+    text += (i == 0 ? "\n  clients: " : "\n  origin " + std::to_string(i) + ": ") + sim::describe(links[i]);
+  }
+  for (const Event& event : events) {
+    constexpr const char* kNames[] = {"pause", "crash", "exhaust packets"};
+    text += std::string("\n  at ") + std::to_string(event.at.to_milliseconds()) +
+            " ms: " + kNames[static_cast<int>(event.fault)] + " of " +
+            (event.node == 0   ? "the gateway"
+             : event.node == 1 ? "the clients"
+                               : "origin " + std::to_string(event.node - 1)) +
+            " for " + std::to_string(event.time.to_milliseconds()) + " ms";
+  }
+  return text;
+}
+
+GatewayOutcome run(const GatewayScenario& scenario, bool trace) { return GatewayRun(scenario, trace).finish(); }
+
+}  // namespace millrace::sim

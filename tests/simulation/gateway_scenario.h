@@ -1,0 +1,54 @@
+// A whole gateway between a host of clients and some origins, under faults: everything about a run is drawn from its seed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/simulation/findings.h"
+#include "tests/simulation/http_program.h"
+#include "tests/simulation/link.h"
+
+namespace millrace::sim {
+
+struct GatewayScenario {
+  std::uint64_t seed = 0;
+  bool v6 = false;
+  std::size_t origins = 1;
+  std::vector<LinkConfig> links;  ///< of the clients, then of each origin: the same both ways
+  std::vector<RequestPlan> requests;
+  struct Client {
+    std::vector<std::uint64_t> requests;
+    Duration start = {};
+    Duration read_pause = {};
+  };
+  std::vector<Client> clients;
+  std::size_t packets = 8'192;
+  bool mix_up_answers = false;  ///< a fault for tests of the oracle
+
+  enum class Fault : std::uint8_t { kPause, kCrash, kHog };
+  struct Event {
+    Duration at;
+    Fault fault = Fault::kPause;
+    std::size_t node = 0;  ///< 0: the gateway, 1: the clients' host, 2 and on: origins. The gateway does not crash
+    Duration time = {};
+    std::size_t left = 0;  ///< kHog, of the gateway: packets left
+  };
+  std::vector<Event> events;
+
+  [[nodiscard]] static GatewayScenario draw(std::uint64_t seed);
+  [[nodiscard]] bool may_break() const;
+  [[nodiscard]] std::string describe() const;
+};
+
+struct GatewayOutcome {
+  Findings findings;
+  std::uint64_t frames = 0;
+  std::size_t answered = 0;
+  std::size_t errors = 0;  ///< 5xx, broken or abandoned
+  Duration time;
+};
+
+[[nodiscard]] GatewayOutcome run(const GatewayScenario& scenario, bool trace = false);
+
+}  // namespace millrace::sim

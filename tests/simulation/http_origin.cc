@@ -1,0 +1,145 @@
+#include "dataplane/base/assert.h"
+#include "tests/simulation/http_keys.h"
+#include "tests/simulation/http_program.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr Duration kRetryWithoutBuffers = Duration::milliseconds(20);
+
+}  // namespace
+
+class HttpOrigin::Connection final : public stream::ByteStreamEvents {
+ public:
+  Connection(HttpOrigin& origin, stream::ByteStream& stream, Instant now)
+      : origin_(origin),
+        stream_(&stream),
+        in_(origin.host_.chains()),
+        out_(origin.host_.chains()),
+        timer_(Timer::calling<&Connection::on_timer>(*this)),
+        patience_timer_(Timer::calling<&Connection::on_patience_timer>(*this)) {
+    stream.set_events(*this);
+    progress(now);
+  }
+
+  void on_connected(stream::ByteStream&, Instant) override {}
+  void on_writable(stream::ByteStream&, Instant now) override { fill(now); }
+  void on_closed(stream::ByteStream&, stream::CloseReason, Instant) override { finish(); }
+  void on_readable(stream::ByteStream& stream, Instant now) override {
+    progress(now);
+    stream.read(in_, 1 << 20, now);
+    look(now);
+  }
+
+ private:
+  RequestTable& table() { return origin_.table_; }
+  void progress(Instant now) { origin_.host_.program_timers().arm(patience_timer_, now + table().patience); }
+
+  void finish() {
+    stream_ = nullptr;
+    in_.clear();
+    out_.clear();
+    timer_.disarm();
+    patience_timer_.disarm();
+  }
+  void on_patience_timer(Instant now) {  // kept alive by the gateway, or forgotten by it
+    stream_->close(now);
+    finish();
+  }
+  void on_timer(Instant now) {
+    if (!answering_) start_answer(now);
+    fill(now);
+  }
+
+  // One request after the other: the next is looked at when the answer is written.
+  void look(Instant now) {
+    while (!in_.empty() && !reader_.complete() && !reader_.bad()) {
+      in_.remove_prefix(reader_.feed(in_.front()));
+      if (!reader_.head_complete() || reader_.body_bytes() > 0) continue;
+      number_ = reader_.number_field("x-request").value_or(~std::uint64_t{0});
+      reader_.expect_pattern(request_key(number_));
+    }
+    if (reader_.bad() || (reader_.head_complete() && number_ >= table().rows.size())) {
+      table().findings.add("an origin got what is no request of ours: " + std::string(reader_.start_line()));
+      stream_->reset(now);
+      return finish();
+    }
+    if (reader_.complete() && !waiting_) return on_request(now);
+    if (stream_->read_ended() && !waiting_) {
+      stream_->close(now);
+      finish();
+    }
+  }
+
+  void on_request(Instant now) {
+    RequestTable::Row& row = table().rows[number_];
+    ++row.arrivals;
+    const std::string who = "request " + std::to_string(number_) + ": ";
+    if (reader_.wrong_bytes() > 0)
+      table().findings.add(who + std::to_string(reader_.wrong_bytes()) + " wrong bytes at the origin");
+    if (reader_.body_bytes() != row.plan.request_bytes) {
+      table().findings.add(who + "arrived with " + std::to_string(reader_.body_bytes()) + " bytes, not " +
+                           std::to_string(row.plan.request_bytes));
+    }
+    waiting_ = true;
+    origin_.host_.program_timers().arm(timer_, now + row.plan.origin_delay);
+  }
+
+  void start_answer(Instant now) {
+    const RequestPlan& plan = table().rows[number_].plan;
+    answering_ = true;
+    std::string head = "HTTP/1.1 200 OK\r\nx-request: " + std::to_string(number_) + "\r\n";
+    if (plan.origin_closes) head += "connection: close\r\n";
+    const std::uint64_t whose = origin_.mixed_up_ ? number_ + 1 : number_;
+    writer_.start(std::move(head), response_key(whose), plan.response_bytes, plan.chunked_response);
+    progress(now);
+  }
+
+  void fill(Instant now) {
+    if (stream_ == nullptr || !answering_ || timer_.is_armed()) return;
+    progress(now);
+    while (!out_.empty() || !writer_.complete()) {
+      if (out_.empty() && !writer_.produce(out_)) return origin_.host_.program_timers().arm(timer_, now + kRetryWithoutBuffers);
+      stream_->write(out_, now);
+      if (!out_.empty()) return;
+    }
+    answering_ = false;
+    waiting_ = false;
+    if (table().rows[number_].plan.origin_closes) {
+      stream_->close(now);
+      return finish();
+    }
+    reader_.restart();
+    look(now);
+  }
+
+  HttpOrigin& origin_;
+  stream::ByteStream* stream_;
+  stream::Chain in_;
+  stream::Chain out_;
+  HttpReader reader_;
+  HttpWriter writer_;
+  std::uint64_t number_ = 0;
+  bool waiting_ = false;  // for the time to answer, or answering
+  bool answering_ = false;
+  Timer timer_;
+  Timer patience_timer_;
+};
+
+HttpOrigin::HttpOrigin(Host& host, RequestTable& table, std::uint16_t port) : host_(host), table_(table), port_(port) {
+  MR_ASSERT(host_.tcp().listen({host_.config().addresses[0].address, port_}, *this).has_value());
+}
+
+HttpOrigin::~HttpOrigin() = default;
+
+void HttpOrigin::on_accept(stream::ByteStream& stream, Instant now) {
+  connections_.push_back(std::make_unique<Connection>(*this, stream, now));
+}
+
+void HttpOrigin::crash(Instant now) {
+  connections_.clear();
+  host_.crash(now);
+  MR_ASSERT(host_.tcp().listen({host_.config().addresses[0].address, port_}, *this).has_value());
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,107 @@
+// HTTP clients and origins on simulated hosts, and the oracle over them: every request gets exactly one answer, and the right
+// one, or a reported error: a 5xx of the gateway, or a connection that breaks. Errors are findings too unless the run may break.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "tests/simulation/findings.h"
+#include "tests/simulation/host.h"
+#include "tests/simulation/http_message.h"
+
+namespace millrace::sim {
+
+struct RequestPlan {
+  std::uint64_t request_bytes = 0;
+  std::uint64_t response_bytes = 0;
+  bool chunked_request = false;
+  bool chunked_response = false;
+  bool origin_closes = false;                    ///< Connection: close, and the origin ends its side
+  Duration origin_delay;                         ///< between the request and its answer
+  Duration think;                                ///< of the client, before it asks
+  std::uint64_t abandon_at = ~std::uint64_t{0};  ///< the client resets the connection having read so much of the answer's body
+};
+
+struct RequestTable {
+  enum class Result : std::uint8_t { kNone, kAnswered, kErrorAnswer, kBroken, kAbandoned };
+  struct Row {
+    RequestPlan plan;
+    Result result = Result::kNone;
+    std::uint32_t arrivals = 0;  ///< complete requests at origins
+  };
+  std::deque<Row> rows;
+  Findings findings;
+  bool may_break = false;
+  Duration patience = Duration::seconds(1'000);  ///< a side that hears nothing for so long gives up
+
+  [[nodiscard]] bool over() const;
+  [[nodiscard]] std::size_t count(Result result) const;
+  void judge();
+};
+
+/// One client: a list of requests, one after the other, on one connection as long as it lives.
+class HttpClient final : public stream::ByteStreamEvents {
+ public:
+  HttpClient(Host& host, RequestTable& table, const SocketAddress& gateway, std::vector<std::uint64_t> requests,
+             Duration read_pause, Instant start);
+
+  void vanish();
+  void on_connected(stream::ByteStream& stream, Instant now) override;
+  void on_readable(stream::ByteStream& stream, Instant now) override;
+  void on_writable(stream::ByteStream& stream, Instant now) override;
+  void on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant now) override;
+
+ private:
+  void on_timer(Instant now);
+  void on_read_timer(Instant now);
+  void on_patience_timer(Instant now);
+  void begin(Instant now);
+  void fill(Instant now);
+  void drain(Instant now);
+  void on_answer(Instant now);
+  void conclude(RequestTable::Result result, Instant now);
+  void drop_connection(Instant now);
+  void complain(const std::string& text);
+  [[nodiscard]] RequestTable::Row& row() { return table_.rows[requests_[next_]]; }
+
+  Host& host_;
+  RequestTable& table_;
+  const SocketAddress gateway_;
+  const std::vector<std::uint64_t> requests_;
+  const Duration read_pause_;
+  std::size_t next_ = 0;
+  bool asking_ = false;  // a request is under way
+  stream::ByteStream* stream_ = nullptr;
+  bool connected_ = false;
+  HttpReader reader_;
+  HttpWriter writer_;
+  stream::Chain out_;
+  Timer timer_;
+  Timer read_timer_;
+  Timer patience_timer_;
+};
+
+/// Answers each request as its plan says.
+class HttpOrigin final : public stream::Acceptor {
+ public:
+  HttpOrigin(Host& host, RequestTable& table, std::uint16_t port);
+  void on_accept(stream::ByteStream& stream, Instant now) override;
+  /// Drops everything, lets the host crash, and listens again.
+  void crash(Instant now);
+  /// A fault for tests of the oracle: answers carry the body of another request.
+  void mix_up_answers() { mixed_up_ = true; }
+
+ private:
+  class Connection;
+  Host& host_;
+  RequestTable& table_;
+  const std::uint16_t port_;
+  bool mixed_up_ = false;
+  std::deque<std::unique_ptr<Connection>> connections_;
+
+ public:
+  ~HttpOrigin();
+};
+
+}  // namespace millrace::sim
