@@ -158,7 +158,9 @@ void Network::give_turns() {
     if (due(member) > now_) continue;
     member.due = Instant::never();
     member.last = now_;
+    if (turn_hook_) turn_hook_(member.node);
     if (member.node->turn(now_)) member.due = now_;
+    if (turn_hook_) turn_hook_(nullptr);
   }
 }
 

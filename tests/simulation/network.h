@@ -95,6 +95,9 @@ class Network {
   /// The least time between two turns of a node: 10 us unless set.
   void set_turn_spacing(Duration spacing) { spacing_ = spacing; }
 
+  /// Called with the node before each turn and with null after it: for those who count what turns cost.
+  void set_turn_hook(std::function<void(const Node*)> hook) { turn_hook_ = std::move(hook); }
+
   /// One line per frame on stderr.
   void set_trace(bool on) { trace_ = on; }
   [[nodiscard]] std::uint64_t frames() const { return frames_; }
@@ -138,6 +141,7 @@ class Network {
   std::uint64_t frames_ = 0;
   std::uint64_t steps_ = 0;
   bool trace_ = false;
+  std::function<void(const Node*)> turn_hook_;
 };
 
 }  // namespace millrace::sim
