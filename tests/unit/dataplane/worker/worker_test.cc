@@ -6,7 +6,7 @@
 #include "config/compile/format_compiler.h"
 #include "config/compile/route_table.h"
 #include "tests/support/heap_trap.h"
-#include "tests/support/sim_host.h"
+#include "tests/support/scripted_http.h"
 #include "tests/support/slab_pool.h"
 
 namespace millrace::worker {
@@ -56,13 +56,39 @@ std::shared_ptr<config::Snapshot> proxy_snapshot(std::uint64_t version = 1) {
   return snapshot;
 }
 
+// The worker as a node of the simulated network; what its turns take from the heap can be counted.
+class WorkerNode final : public sim::Node {
+ public:
+  bool turn(Instant now) override {
+    bool busy = false;
+    if (trapped) {
+      const test::HeapTrap trap;
+      busy = worker->turn(now);
+    } else {
+      busy = worker->turn(now);
+    }
+    report->log.drain(
+        [this](std::uint32_t, std::string_view first, std::string_view second) { log.append(first).append(second); });
+    return busy;
+  }
+  [[nodiscard]] Instant next_due() const override { return worker->next_due(); }
+
+  Worker* worker = nullptr;
+  report::WorkerReport* report = nullptr;
+  std::string log;
+  bool trapped = false;
+};
+
 class WorkerTest : public ::testing::Test {
  protected:
   WorkerTest() {
-    test::SimPort::join(gateway_port_, host_port_);
+    node_.worker = &worker_;
+    node_.report = &report_;
+    const sim::LinkConfig link{.delay = Duration::microseconds(50)};
+    network_.join(gateway_port_, host_.port(), link, link);
     slot_.publish(snapshot_);
   }
-  ~WorkerTest() override { worker_.stop(now_); }
+  ~WorkerTest() override { worker_.stop(now()); }
 
   WorkerConfig config() {
     WorkerConfig config;
@@ -72,73 +98,73 @@ class WorkerTest : public ::testing::Test {
     config.packet_buffers = gateway_packets_.capacity();
     return config;
   }
-
-  // One step: both sides have a turn, then 50 us pass.
-  void step() {
-    worker_.turn(now_);
-    host_.turn(now_);
-    now_ = now_ + Duration::microseconds(50);
-    report_.log.drain(
-        [this](std::uint32_t, std::string_view first, std::string_view second) { log_.append(first).append(second); });
+  sim::HostConfig host_config() {
+    return {
+        .name = "host", .mac = *MacAddress::parse("02:00:00:00:00:01"), .addresses = {{kHost, 24}}, .stack = sim::small_stack()};
   }
+
+  [[nodiscard]] Instant now() const { return network_.now(); }
+  void step() { network_.run_for(Duration::microseconds(50)); }
   template <typename Condition>
-  bool run_until(Condition condition, int steps = 20'000) {
-    for (int i = 0; i < steps && !condition(); ++i) step();
-    return condition();
+  bool run_until(Condition condition, Duration time = Duration::seconds(2)) {
+    // In slices: each begins with a turn, as a thread that sleeps wakes up now and then.
+    const Instant end = now() + time;
+    while (now() < end) {
+      if (network_.run_for(Duration::milliseconds(10), condition)) return true;
+    }
+    return false;
   }
 
-  Instant now_ = Instant::from_nanoseconds(1'000'000'000);
+  sim::Network network_{1};
   test::SlabPool gateway_packets_{4096};
-  test::SlabPool host_packets_{4096};
-  test::SimPort gateway_port_{gateway_packets_, *MacAddress::parse("02:00:00:00:00:02")};
-  test::SimPort host_port_{host_packets_, *MacAddress::parse("02:00:00:00:00:01")};
+  WorkerNode node_;
+  sim::Port gateway_port_{(network_.add(node_), network_),
+                          node_,
+                          gateway_packets_,
+                          "gateway",
+                          *MacAddress::parse("02:00:00:00:00:02"),
+                          std::uint16_t{1'500},
+                          std::uint8_t{0}};
   std::shared_ptr<config::Snapshot> snapshot_ = proxy_snapshot();
   config::SnapshotSlot slot_;
   Control control_;
   report::WorkerReport report_{0, 1 << 20};
-  std::string log_;
-  Worker worker_{config(), gateway_packets_, slot_, control_, report_, now_};
-  test::SimHost host_{host_port_, host_packets_, {kHost, 24}, now_};
-  test::SimOrigin origin_{host_, {kHost, 8000}, kResponse};
-  test::SimClient client_{host_, "GET /path HTTP/1.1\r\nHost: example.org\r\nUser-Agent: sim\r\n\r\n", 64};
+  Worker worker_{config(), gateway_packets_, slot_, control_, report_, now()};
+  sim::Host host_{network_, host_config()};
+  test::ScriptedOrigin origin_{host_, {kHost, 8000}, kResponse};
+  test::ScriptedClient client_{host_, "GET /path HTTP/1.1\r\nHost: example.org\r\nUser-Agent: sim\r\n\r\n", 64};
 };
 
 TEST_F(WorkerTest, CarriesARequestToTheOriginAndTheAnswerBack) {
-  client_.start({kGateway, 80}, 1, now_);
+  client_.start({kGateway, 80}, 1, now());
   ASSERT_TRUE(run_until([&] { return client_.done(); }));
   EXPECT_TRUE(client_.last_answer().starts_with("HTTP/1.1 200 OK\r\n")) << client_.last_answer();
   EXPECT_TRUE(client_.last_answer().ends_with(std::string(64, 'b')));
-  ASSERT_TRUE(run_until([&] { return !log_.empty(); }));
-  EXPECT_NE(log_.find("\"GET /path HTTP/1.1\" 200 - 0 64"), std::string::npos) << log_;
-  client_.close(now_);
+  ASSERT_TRUE(run_until([&] { return !node_.log.empty(); }));
+  EXPECT_NE(node_.log.find("\"GET /path HTTP/1.1\" 200 - 0 64"), std::string::npos) << node_.log;
+  client_.close(now());
 }
 
 TEST_F(WorkerTest, KeepsTheUpstreamConnectionForTheNextRequest) {
-  client_.start({kGateway, 80}, 500, now_);
-  ASSERT_TRUE(run_until([&] { return client_.done(); }, 200'000));
+  client_.start({kGateway, 80}, 500, now());
+  ASSERT_TRUE(run_until([&] { return client_.done(); }, Duration::seconds(20)));
   EXPECT_EQ(origin_.requests(), 500u);
   EXPECT_EQ(origin_.accepted(), 1u);
-  client_.close(now_);
+  client_.close(now());
 }
 
 TEST_F(WorkerTest, AllocatesNothingPerRequest) {
-  client_.start({kGateway, 80}, 50, now_);  // warm-up: pools, neighbours, the upstream connection
+  client_.start({kGateway, 80}, 50, now());  // warm-up: pools, neighbours, the upstream connection
   ASSERT_TRUE(run_until([&] { return client_.done(); }));
-  client_.more(200, now_);
+  client_.more(200, now());
   test::heap_trap_allocations = 0;
-  for (int i = 0; i < 100'000 && !client_.done(); ++i) {
-    {
-      const test::HeapTrap trap;
-      worker_.turn(now_);
-    }
-    host_.turn(now_);
-    now_ = now_ + Duration::microseconds(50);
-    report_.log.drain([](auto...) {});
-  }
+  node_.trapped = true;
+  run_until([&] { return client_.done(); });
+  node_.trapped = false;
   ASSERT_TRUE(client_.done());
   EXPECT_EQ(client_.answered(), 250u);
   EXPECT_EQ(test::heap_trap_allocations, 0u);
-  client_.close(now_);
+  client_.close(now());
 }
 
 TEST(HeapTrap, SeesAnAllocation) {
@@ -153,19 +179,13 @@ TEST(HeapTrap, SeesAnAllocation) {
 
 TEST_F(WorkerTest, AllocatesNothingPerConnectionOnceItHasServedAFew) {
   const auto one_connection = [&] {
-    test::SimClient client(host_, "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n", 64);
-    client.start({kGateway, 80}, 1, now_);
-    for (int i = 0; i < 1'000 && !client.done(); ++i) {
-      {
-        const test::HeapTrap trap;
-        worker_.turn(now_);
-      }
-      host_.turn(now_);
-      now_ = now_ + Duration::microseconds(50);
-      report_.log.drain([](auto...) {});
-    }
+    test::ScriptedClient client(host_, "GET / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n", 64);
+    client.start({kGateway, 80}, 1, now());
+    node_.trapped = true;
+    run_until([&] { return client.done(); });
+    node_.trapped = false;
     EXPECT_TRUE(client.done());
-    client.close(now_);
+    client.close(now());
     for (int i = 0; i < 20; ++i) step();
   };
   for (int i = 0; i < 20; ++i) one_connection();
@@ -175,26 +195,26 @@ TEST_F(WorkerTest, AllocatesNothingPerConnectionOnceItHasServedAFew) {
 }
 
 TEST_F(WorkerTest, GivesEverythingBackWhenConnectionsEnd) {
-  client_.start({kGateway, 80}, 10, now_);
+  client_.start({kGateway, 80}, 10, now());
   ASSERT_TRUE(run_until([&] { return client_.done(); }));
-  client_.close(now_);
+  client_.close(now());
   const auto& http = snapshot_->listeners[0]->chain.http.cell->per_worker[0];
   ASSERT_TRUE(run_until([&] { return http.downstream_cx_active.value() == 0; }));
   EXPECT_EQ(http.downstream_rq_total.value(), 10u);
   EXPECT_EQ(http.downstream_rq_active.value(), 0);
-  worker_.stop(now_);
-  host_.turn(now_);
+  worker_.stop(now());
+  network_.run_for(Duration::milliseconds(1));
   EXPECT_EQ(gateway_packets_.in_use(), 0u);
 }
 
 TEST_F(WorkerTest, RefusesNewConnectionsWhileDrainingAndFinishesWhatIsInFlight) {
-  client_.start({kGateway, 80}, 1, now_);
+  client_.start({kGateway, 80}, 1, now());
   ASSERT_TRUE(run_until([&] { return client_.done(); }));
   EXPECT_FALSE(control_.drained);
   control_.wanted = Lifecycle::kDraining;
   step();
-  test::SimClient late(host_, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 64);
-  late.start({kGateway, 80}, 1, now_);
+  test::ScriptedClient late(host_, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 64);
+  late.start({kGateway, 80}, 1, now());
   ASSERT_TRUE(run_until([&] { return late.broken(); }));
   ASSERT_TRUE(run_until([&] { return control_.drained.load(); }));
 }
@@ -208,24 +228,24 @@ TEST_F(WorkerTest, FollowsASnapshotThatMovesTheListener) {
   moved->listeners = {listener};
   slot_.publish(moved);
   step();
-  client_.start({kGateway, 81}, 1, now_);
+  client_.start({kGateway, 81}, 1, now());
   ASSERT_TRUE(run_until([&] { return client_.done(); }));
-  test::SimClient old(host_, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 64);
-  old.start({kGateway, 80}, 1, now_);
+  test::ScriptedClient old(host_, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 64);
+  old.start({kGateway, 80}, 1, now());
   EXPECT_TRUE(run_until([&] { return old.broken(); }));
   EXPECT_EQ(report_.snapshot_version.value(), 2);
-  client_.close(now_);
+  client_.close(now());
 }
 
 TEST_F(WorkerTest, PublishesItsCounters) {
-  client_.start({kGateway, 80}, 1, now_);
+  client_.start({kGateway, 80}, 1, now());
   ASSERT_TRUE(run_until([&] { return client_.done(); }));
   ASSERT_TRUE(run_until([&] {
     return std::ranges::any_of(report_.values,
                                [](const auto& v) { return v.name == "tcp.segments_received" && v.value.value() > 3; });
   }));
   EXPECT_TRUE(std::ranges::any_of(report_.values, [](const auto& v) { return v.name == "tcp.connections.established"; }));
-  client_.close(now_);
+  client_.close(now());
 }
 
 }  // namespace

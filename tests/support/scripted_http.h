@@ -1,62 +1,21 @@
-// A host on a simulated link: our own IP and TCP without the proxy, with a scripted HTTP client and origin on top.
+// A client and an origin that exchange fixed texts, on hosts of the simulated network: for tests that look at single requests.
+// The simulator's own programs (tests/simulation/http_program.h) check every byte of thousands.
 #pragma once
 
-#include <array>
 #include <deque>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "dataplane/ip/ip_layer.h"
-#include "dataplane/tcp/stack.h"
-#include "tests/support/sim_port.h"
+#include "dataplane/base/assert.h"
+#include "tests/simulation/host.h"
 
 namespace millrace::test {
 
-class SimHost {
- public:
-  SimHost(SimPort& port, nic::PacketPool& pool, IpPrefix address, Instant now)
-      : port_(port),
-        timers_(now),
-        chains_(pool, 1024, 65'536),
-        interface_{.mac = port.info().mac, .mtu = 1500, .addresses = {address}},
-        ip_(std::span(&interface_, 1), {}, timers_, pool, rng_, now),
-        tcp_(ip_, timers_, chains_, rng_, {}) {}
-
-  [[nodiscard]] tcp::Stack& tcp() { return tcp_; }
-  [[nodiscard]] stream::ChainPool& chains() { return chains_; }
-
-  bool turn(Instant now) {
-    const std::size_t count = port_.receive(0, burst_);
-    for (std::size_t i = 0; i < count; ++i) {
-      auto received = ip_.receive(std::move(burst_[i]), now);
-      if (auto* datagram = std::get_if<ip::Datagram>(&received)) tcp_.on_datagram(std::move(*datagram), now);
-    }
-    const bool fired = timers_.advance(now) > 0;
-    tcp_.flush(now);
-    const auto frames = ip_.outgoing(0);
-    const std::size_t taken = port_.transmit(0, frames);
-    ip_.outgoing_taken(0, taken);
-    return count > 0 || fired || taken > 0;
-  }
-
- private:
-  SimPort& port_;
-  TimerWheel timers_;
-  Rng rng_{7};
-  stream::ChainPool chains_;
-  ip::InterfaceConfig interface_;
-  ip::IpLayer ip_;
-  tcp::Stack tcp_;
-  std::array<nic::Packet, 64> burst_;
-};
-
 /// A connection that sends one request text after another and notes the bytes of each answer.
-class SimClient final : public stream::ByteStreamEvents {
+class ScriptedClient final : public stream::ByteStreamEvents {
  public:
   /// `answer_size` is how long each answer is: what ends it.
-  SimClient(SimHost& host, std::string request, std::size_t answer_size)
+  ScriptedClient(sim::Host& host, std::string request, std::size_t answer_size)
       : host_(host), request_(std::move(request)), answer_size_(answer_size), in_(host.chains()) {}
 
   void start(const SocketAddress& gateway, std::size_t requests, Instant now) {
@@ -103,7 +62,7 @@ class SimClient final : public stream::ByteStreamEvents {
     MR_ASSERT(out.empty());
   }
 
-  SimHost& host_;
+  sim::Host& host_;
   const std::string request_;
   const std::size_t answer_size_;
   stream::Chain in_;
@@ -115,9 +74,10 @@ class SimClient final : public stream::ByteStreamEvents {
 };
 
 /// Answers every request head with the same response.
-class SimOrigin final : public stream::Acceptor {
+class ScriptedOrigin final : public stream::Acceptor {
  public:
-  SimOrigin(SimHost& host, const SocketAddress& address, std::string response) : host_(host), response_(std::move(response)) {
+  ScriptedOrigin(sim::Host& host, const SocketAddress& address, std::string response)
+      : host_(host), response_(std::move(response)) {
     MR_ASSERT(host.tcp().listen(address, *this).has_value());
   }
 
@@ -130,7 +90,7 @@ class SimOrigin final : public stream::Acceptor {
 
  private:
   struct Connection final : stream::ByteStreamEvents {
-    explicit Connection(SimOrigin& o) : origin(o), in(o.host_.chains()) {}
+    explicit Connection(ScriptedOrigin& o) : origin(o), in(o.host_.chains()) {}
     void on_connected(stream::ByteStream&, Instant) override {}
     void on_readable(stream::ByteStream& stream, Instant now) override {
       stream.read(in, 1 << 20, now);
@@ -151,11 +111,11 @@ class SimOrigin final : public stream::Acceptor {
     }
     void on_writable(stream::ByteStream&, Instant) override {}
     void on_closed(stream::ByteStream&, stream::CloseReason, Instant) override {}
-    SimOrigin& origin;
+    ScriptedOrigin& origin;
     stream::Chain in;
   };
 
-  SimHost& host_;
+  sim::Host& host_;
   const std::string response_;
   std::deque<std::unique_ptr<Connection>> connections_;
   std::size_t requests_ = 0;
