@@ -30,6 +30,7 @@ std::string describe(const LinkConfig& link) {
     if (value != 0) text += std::string(", ") + what + " " + std::to_string(value);
   };
   note("queue", link.queue_bytes);
+  if (link.tells_mtu) note("path MTU", link.mtu);
   note("loss ppm", link.loss_ppm);
   note("burst loss ppm", link.burst_loss_ppm);
   note("reorder ppm", link.reorder_ppm);

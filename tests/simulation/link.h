@@ -18,7 +18,8 @@ struct LinkConfig {
   std::uint64_t bits_per_second = 0;  ///< 0: frames take no time
   Duration delay = {};                ///< propagation, one way
   std::uint32_t queue_bytes = 0;      ///< what may wait behind the rate; 0: no bound
-  std::uint16_t mtu = 2'000;          ///< larger IP packets vanish
+  std::uint16_t mtu = 2'000;          ///< larger IP packets vanish ...
+  bool tells_mtu = false;             ///< ... or a router before the link says so (ICMP)
 
   std::uint32_t loss_ppm = 0;
   std::uint32_t burst_enter_ppm = 0;                     ///< per frame: the good state ends (Gilbert-Elliott)

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dataplane/base/assert.h"
+#include "tests/simulation/router.h"
 #include "tests/simulation/trace.h"
 
 namespace millrace::sim {
@@ -110,6 +111,7 @@ void Network::put(Port& from, nic::Packet& packet) {
   if (from.tamper_ && !from.tamper_(packet.bytes(), now_)) return;
   const Link::Outcome outcome = from.link_->put(packet.size(), now_);
   if (trace_) trace_frame(from.info_.name, now_, packet.bytes(), outcome);
+  if (outcome.fate == Fate::kTooBig && from.link_->config().tells_mtu) return answer_too_big(from, packet.bytes());
   if (outcome.fate != Fate::kDelivered && outcome.fate != Fate::kDuplicated) return;
   const std::uint32_t index = take_frame();
   Frame& frame = *frames_memory_[index];
@@ -122,6 +124,14 @@ void Network::put(Port& from, nic::Packet& packet) {
   }
   if (outcome.corrupted) from.link_->corrupt(std::span(frames_memory_[index]->bytes).first(packet.size()));
   fly(*from.peer_, outcome.arrival, index);
+}
+
+void Network::answer_too_big(Port& from, std::span<const std::uint8_t> frame) {
+  const std::optional<Frame> answer = packet_too_big(frame, from.link_->config().mtu);
+  if (!answer) return;
+  const std::uint32_t index = take_frame();
+  *frames_memory_[index] = *answer;
+  fly(from, now_ + from.link_->config().delay, index);
 }
 
 void Network::pause(const Node& node, Instant until) {

@@ -123,6 +123,7 @@ class Network {
 
   void wake(std::uint32_t member, Instant at);
   void put(Port& from, nic::Packet& packet);
+  void answer_too_big(Port& from, std::span<const std::uint8_t> frame);
   void fly(Port& to, Instant arrival, std::uint32_t frame);
   [[nodiscard]] std::uint32_t take_frame();
   void deliver_frames();

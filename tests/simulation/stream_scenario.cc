@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "dataplane/tcp/isn.h"
 #include "tests/simulation/audit.h"
 #include "tests/simulation/draw.h"
+#include "tests/simulation/pattern.h"
 
 namespace millrace::sim {
 namespace {
@@ -13,6 +15,7 @@ constexpr Duration kLongestRun = Duration::seconds(4 * 3'600);
 // After the last user is gone: TIME-WAIT, FIN-WAIT-2, and retransmissions to a peer that has crashed.
 constexpr Duration kLongestDrain = Duration::seconds(3'600);
 constexpr std::uint16_t kPort = 80;
+constexpr std::uint16_t kWrapPort = 40'000;
 
 EndPlan draw_end(Draw& draw, std::uint32_t most_bits) {
   EndPlan end;
@@ -96,9 +99,29 @@ HostConfig host_config(const StreamScenario& scenario, std::size_t index) {
     config.addresses = {{IpAddress::v4(10, 0, 0, number), 24}};
   }
   config.stack = small_stack();
+  for (std::size_t i = 0; i < config.stack.secret.size(); ++i)
+    config.stack.secret[i] = pattern_byte(scenario.seed * 2 + index, i);
+  config.stack.tcp.receive_buffer_bytes = scenario.receive_buffer[index];
+  config.stack.tcp.send_buffer_bytes = scenario.send_buffer[index];
+  if (scenario.wrap != StreamScenario::Wrap::kNone) config.stack.first_port = config.stack.last_port = kWrapPort;
   config.packets = scenario.packets;
   config.seed = scenario.seed * 2 + index;
   return config;
+}
+
+// Initial sequence numbers follow the clock (RFC 6528): this start lets the one connection's wrap after about half its bytes.
+Instant start_of(const StreamScenario& scenario) {
+  const Instant usual = Instant::from_nanoseconds(1'000'000'000);
+  if (scenario.wrap == StreamScenario::Wrap::kNone) return usual;
+  const std::size_t side = scenario.wrap == StreamScenario::Wrap::kClient ? 0 : 1;
+  const HostConfig own = host_config(scenario, side);
+  const HostConfig peer = host_config(scenario, 1 - side);
+  tcp::FlowKey flow{own.addresses[0].address, peer.addresses[0].address, kWrapPort, kPort};
+  if (side == 1) std::swap(flow.local_port, flow.peer_port);
+  const StreamPlan& plan = scenario.plans[0];
+  const std::uint32_t isn = tcp::initial_sequence_number(tcp::KeyedHash(own.stack.secret), flow, usual + plan.start).raw();
+  const std::uint32_t missing = 0u - isn - static_cast<std::uint32_t>(plan.end[side].bytes / 2);
+  return usual + Duration::microseconds(std::int64_t{4} * missing);
 }
 
 // A run in the making: what has to be alive together.
@@ -106,7 +129,7 @@ class StreamRun {
  public:
   StreamRun(const StreamScenario& scenario, bool trace)
       : scenario_(scenario),
-        network_(scenario.seed),
+        network_(scenario.seed, start_of(scenario)),
         client_(network_, host_config(scenario, 0)),
         server_(network_, host_config(scenario, 1)),
         start_(network_.now()) {
@@ -224,9 +247,28 @@ StreamScenario StreamScenario::draw(std::uint64_t seed) {
     scenario.host_mtu = {static_cast<std::uint16_t>(draw.between(1'280, 1'900)),
                          static_cast<std::uint16_t>(draw.between(1'280, 1'900))};
   if (draw.one_in(6)) scenario.transmit_limit = draw.between(1, 8);
+  if (draw.one_in(3)) {
+    for (std::size_t& bytes : scenario.receive_buffer) bytes = draw.sized(12, 20);
+    for (std::size_t& bytes : scenario.send_buffer) bytes = draw.sized(12, 20);
+  }
+  if (draw.one_in(8)) {
+    for (LinkConfig* link : {&scenario.forward, &scenario.backward}) {
+      link->mtu = static_cast<std::uint16_t>(draw.between(1'280, 1'480));
+      link->tells_mtu = true;
+    }
+  }
   draw_plans(draw, scenario);
   draw_events(draw, scenario);
+  if (draw.one_in(6)) {
+    scenario.plans.resize(1);
+    scenario.wrap = draw.one_in(2) ? StreamScenario::Wrap::kClient : StreamScenario::Wrap::kServer;
+  }
   scenario.packets = 2'048 + 64 * scenario.plans.size();
+  // Small writes pin up to four times the send buffer: two large ones must not take all packets, or nothing can be sent any more.
+  const std::size_t most = 4 * (std::max(scenario.send_buffer[0], scenario.send_buffer[1]) +
+                                std::max(scenario.receive_buffer[0], scenario.receive_buffer[1]));
+  scenario.packets =
+      std::max(scenario.packets, std::min<std::size_t>(scenario.plans.size(), 12) * most / limits::kPacketBufferBytes);
   return scenario;
 }
 
@@ -238,9 +280,11 @@ bool StreamScenario::may_break() const {
 std::string StreamScenario::describe() const {
   std::uint64_t bytes = 0;
   for (const StreamPlan& plan : plans) bytes += plan.end[0].bytes + plan.end[1].bytes;
-  std::string text = "seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(plans.size()) +
-                     " connections, " + std::to_string(bytes) + " bytes\n  there: " + sim::describe(forward) +
-                     "\n  back: " + sim::describe(backward);
+  std::string text =
+      "seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(plans.size()) + " connections, " +
+      std::to_string(bytes) + " bytes" + (wrap == Wrap::kNone ? "" : ", sequence numbers wrap") + "\n  buffers " +
+      std::to_string(send_buffer[0]) + "/" + std::to_string(receive_buffer[0]) + " and " + std::to_string(send_buffer[1]) + "/" +
+      std::to_string(receive_buffer[1]) + "\n  there: " + sim::describe(forward) + "\n  back: " + sim::describe(backward);
   for (const Event& event : events) {
     constexpr const char* kNames[] = {"pause", "crash", "exhaust packets"};
     text += std::string("\n  at ") + std::to_string(event.at.to_milliseconds()) +

@@ -19,6 +19,10 @@ struct StreamScenario {
   std::array<std::uint16_t, 2> host_mtu{1'500, 1'500};
   std::size_t packets = 4'096;
   std::size_t transmit_limit = 0;
+  std::array<std::size_t, 2> receive_buffer{limits::kTcpReceiveBufferBytes, limits::kTcpReceiveBufferBytes};
+  std::array<std::size_t, 2> send_buffer{limits::kTcpSendBufferBytes, limits::kTcpSendBufferBytes};
+  /// The one connection's sequence numbers, of the client or the server, wrap around in the middle.
+  enum class Wrap : std::uint8_t { kNone, kClient, kServer } wrap = Wrap::kNone;
   std::vector<StreamPlan> plans;
 
   enum class Fault : std::uint8_t { kPause, kCrash, kHog };
