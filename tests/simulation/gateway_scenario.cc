@@ -9,6 +9,7 @@
 namespace millrace::sim {
 namespace {
 
+constexpr std::size_t kUnplannedSlices = 3;
 constexpr Duration kSlice = Duration::milliseconds(500);
 constexpr Duration kLongestRun = Duration::seconds(4 * 3'600);
 constexpr Duration kLongestDrain = Duration::seconds(3'600);
@@ -116,6 +117,7 @@ class GatewayRun {
       Instant until = std::min(end, network_.now() + kSlice);
       if (next < actions_.size()) until = std::min(until, actions_[next].first);
       network_.run_until(until, [&] { return next == actions_.size() && table_.over(); });
+      audit_timers();
     }
     return conclude();
   }
@@ -148,6 +150,14 @@ class GatewayRun {
     std::ranges::stable_sort(actions_, {}, [](const auto& action) { return action.first; });
   }
 
+  // Whoever has requests or bytes under way must have planned a turn. What the worker publishes is some turns old: it counts when
+  // it stays so.
+  void audit_timers() {
+    const bool waits = gateway_.published("proxy.requests") > 0 || gateway_.published("tcp.bytes_queued") > 0;
+    unplanned_slices_ = waits && gateway_.next_due().is_never() ? unplanned_slices_ + 1 : 0;
+    if (unplanned_slices_ == kUnplannedSlices) table_.findings.add("gateway: lost a timer: requests wait, nothing is planned");
+  }
+
   [[nodiscard]] bool clean() {
     Findings leaks;
     for (const auto& host : hosts_) audit_leaks(*host, leaks);
@@ -171,6 +181,7 @@ class GatewayRun {
   }
 
   const GatewayScenario& scenario_;
+  std::size_t unplanned_slices_ = 0;
   Network network_;
   const Instant start_;
   Gateway gateway_;

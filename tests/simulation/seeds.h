@@ -16,6 +16,7 @@ struct SeedResult {
   std::uint64_t bad = 0;   ///< those that broke, as they may
 };
 
+/// A run that takes more than a minute of processor time goes round in circles: the program says which seed it was and aborts.
 [[nodiscard]] SeedResult run_seed(std::uint64_t seed, bool trace = false);
 
 }  // namespace millrace::sim

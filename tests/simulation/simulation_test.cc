@@ -11,9 +11,9 @@ namespace millrace::sim {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kSeeds = 60;
+constexpr std::uint64_t kSeeds = 120;
 #else
-constexpr std::uint64_t kSeeds = 400;
+constexpr std::uint64_t kSeeds = 600;
 #endif
 
 std::uint64_t number_of(const char* variable, std::uint64_t fallback) {
@@ -34,6 +34,30 @@ TEST(Simulation, EveryByteAndEveryAnswerArrivesOrIsReportedBroken) {
   if (only == 0) {
     EXPECT_GT(good, last) << "the runs have done nothing";
   }
+}
+
+TEST(Simulation, CarriesThousandsOfConnectionsAtOnce) {
+  StreamScenario scenario;
+  scenario.seed = 1;
+  scenario.forward = {.bits_per_second = 1'000'000'000,
+                      .delay = Duration::milliseconds(20),
+                      .loss_ppm = 10'000,
+                      .reorder_ppm = 50'000,
+                      .reorder_delay = Duration::milliseconds(10)};
+  scenario.backward = scenario.forward;
+  scenario.packets = 65'536;
+  for (std::uint64_t i = 0; i < 4'000; ++i) {
+    StreamPlan plan{.number = i, .start = Duration::microseconds(static_cast<std::int64_t>(i) * 250), .end = {}};
+    plan.end[0].bytes = 2'000;
+    plan.end[1].bytes = 5'000;
+    plan.end[0].write_pause = Duration::seconds(2);  // so that all are there at the same time
+    plan.end[0].write_bytes = 1'000;
+    scenario.plans.push_back(plan);
+  }
+  const StreamOutcome outcome = run(scenario);
+  EXPECT_TRUE(outcome.findings.empty()) << outcome.findings.render();
+  EXPECT_EQ(outcome.graceful, 8'000u);
+  EXPECT_EQ(outcome.bytes, 4'000u * 7'000u);
 }
 
 TEST(Simulation, ReplaysExactlyFromItsSeed) {
