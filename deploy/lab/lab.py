@@ -134,7 +134,7 @@ class Gateway:
         self.admin_port = free_port()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="millrace-lab-"))
         self.log_path = log or self.directory / "gateway.log"
-        self.host_addresses = host_addresses or [f"{HOST}/24", f"{HOST6}/64"]
+        self.host_addresses = [f"{HOST}/24", f"{HOST6}/64"] if host_addresses is None else host_addresses
         self.arguments = arguments or []
         self.process: subprocess.Popen | None = None
         self._log = None
