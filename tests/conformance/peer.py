@@ -100,10 +100,11 @@ class Peer:
         self.host.send(packet.TCP, self.build("RA", seq=self.snd_nxt, options=b""))
 
     # -- opening --
-    def open(self, within: float = 5) -> "Peer":
-        """The client's three-way handshake."""
+    def open(self, within: float = 5, delay: float = 0) -> "Peer":
+        """The client's three-way handshake; `delay` before the last ACK is the round trip that the subject measures."""
         self.send_syn()
         self.take_syn_ack(self.expect("SA", within=within, what="a SYN-ACK"))
+        time.sleep(delay)
         self.ack()
         return self
 

@@ -11,13 +11,13 @@ import itertools
 import pathlib
 import queue
 import random
-import re
+import struct
 import threading
 import time
 import traceback
 
 import packet
-from endpoint import Endpoint, Fetch, HttpOrigin, pattern
+from endpoint import Fetch, HttpOrigin, ahead, pattern
 from packet import Packet
 from peer import Failed, Peer
 from subjects import ORIGIN_PORT, RAW_ORIGINS, SUBJECTS, raw_numbers, raw_origin
@@ -72,6 +72,15 @@ def load() -> list[Check]:
     rows = [(one.group, one.rfc, one.text) for one in CHECKS]
     assert len(set(names)) == len(names) and len(set(rows)) == len(rows), "two checks have one name"
     return list(CHECKS)
+
+
+def unique(packets: list[Packet]) -> list[Packet]:
+    """Segments in the order of their sequence numbers, retransmissions left out."""
+    found: dict[int, Packet] = {}
+    for p in packets:
+        found.setdefault(p.seq, p)
+    first = packets[0].seq if packets else 0
+    return sorted(found.values(), key=lambda p: ahead(p.seq, first))
 
 
 class RawOrigin:
@@ -151,6 +160,59 @@ class Context:
     def origin(self, v: int = 4) -> RawOrigin:
         numbers = self.runner.raw_numbers6 if v == 6 else self.runner.raw_numbers
         return RawOrigin(self, numbers.get_nowait())
+
+    def flight(self, size: int = 200_000, delay: float = 0.3, **options) -> tuple[Peer, list[Packet]]:
+        """A client that has asked for `size` bytes and acknowledged none, and the first flight in its order. With a handshake of
+        `delay` the subject's retransmission timeout is far beyond the noise of this machine."""
+        c = self.peer(**options).open(delay=delay)
+        c.send(data=self.request(f"/bytes/{size}"))
+        first = c.expect(where=lambda p: p.data, within=5, what="the answer's first segment")
+        packets = [first] + c.collect(2, quiet=0.15)
+        return c, unique([p for p in packets if p.data])
+
+    def icmp_error(self, about: Packet, kind: int, code: int, rest: bytes = bytes(4), seq: int | None = None, size: int = 28) -> None:
+        """An ICMP error from the router that quotes the subject's own segment, or a forged one with another sequence number."""
+        quoted = about.frame[14:]
+        if about.version == 6:
+            if seq is not None:
+                quoted = quoted[:44] + struct.pack("!I", seq % packet.MOD) + quoted[48:]
+            body = packet.icmp6(ROUTER6, about.src, kind, code, rest + quoted[:1200])
+            self.host6.send_ip(packet.ip6(ROUTER6, about.src, packet.ICMP6, body))
+            return
+        if seq is not None:
+            quoted = quoted[:24] + struct.pack("!I", seq % packet.MOD) + quoted[28:]
+        self.host.send_ip(packet.ip4(ROUTER, about.src, packet.ICMP, packet.icmp(kind, code, rest, quoted[:size]), df=False))
+
+    def echo(self, data: bytes = b"0123456789abcdef", *, raw: bytes | None = None, host: Host | None = None, **fields) -> Packet | None:
+        """Sends an echo request, its IPv4 header changed by `fields`, and returns the reply if one comes within half a second
+        of patience (2 s when the request is right, since then only noise delays it)."""
+        host = host or self.host
+        ident = random.getrandbits(32).to_bytes(4, "big")
+        if host.version == 6:
+            body = packet.icmp6(host.address, fields.get("target", host.gateway), 128, 0, ident + data)
+            host.send(packet.ICMP6, body, **fields)
+        else:
+            host.send(packet.ICMP, packet.icmp(8, 0, ident, data), **fields)
+        return self.echo_reply(ident, host)
+
+    def echo_reply(self, ident: bytes, host: Host | None = None, within: float = 1.5) -> Packet | None:
+        kinds = (("icmp", 0), ("icmp6", 129))
+        try:
+            return self.expect_packet(host or self.host, lambda p: (p.kind, getattr(p, "type", None)) in kinds and p.rest == ident, within)
+        except Failed:
+            return None
+
+    def silent(self, address: str, send, seconds: float = 1.0, what: str = "an answer") -> None:
+        """Nothing is sent to `address`, which need not be a host here, within `seconds` of calling `send`."""
+        came: list[Packet] = []
+        watch = lambda p: came.append(p) if p.dst == address and p.kind != "arp" else None
+        self.wire.monitors.append(watch)
+        try:
+            send()
+            time.sleep(seconds)
+        finally:
+            self.wire.monitors.remove(watch)
+        self.require(not came, f"expected no {what}; came: {came and came[0]}")
 
     def proxied(self, v: int = 4, client_options: dict | None = None, **options) -> tuple[Peer, Peer]:
         """(client, origin side): a client whose request the subject has carried to a raw origin that this check plays."""
