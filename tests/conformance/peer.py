@@ -190,11 +190,11 @@ class Peer:
             if where(p):
                 raise Failed(f"expected no {what} for {seconds:g} s; came: {p}")
 
-    def collect(self, seconds: float, quiet: float | None = None) -> list[Packet]:
-        """All segments of a time, or until `quiet` seconds without one."""
+    def collect(self, seconds: float, quiet: float | None = None, started: bool = False) -> list[Packet]:
+        """All segments of a time, or until `quiet` seconds without one (after the first, unless `started`)."""
         deadline, found = time.monotonic() + seconds, []
         while (left := deadline - time.monotonic()) > 0:
-            p = self.next(min(left, quiet) if quiet and found else left)
+            p = self.next(min(left, quiet) if quiet and (found or started) else left)
             if p is None:
                 break
             found.append(p)

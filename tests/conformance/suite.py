@@ -167,7 +167,7 @@ class Context:
         c = self.peer(**options).open(delay=delay)
         c.send(data=self.request(f"/bytes/{size}"))
         first = c.expect(where=lambda p: p.data, within=5, what="the answer's first segment")
-        packets = [first] + c.collect(2, quiet=0.15)
+        packets = [first] + c.collect(2, quiet=0.15, started=True)
         return c, unique([p for p in packets if p.data])
 
     def icmp_error(self, about: Packet, kind: int, code: int, rest: bytes = bytes(4), seq: int | None = None, size: int = 28) -> None:

@@ -7,11 +7,13 @@ from endpoint import ahead
 from suite import check, pattern
 
 
-def blocked(t, win=3000, size=60_000):
-    """A client that has read `win` bytes' worth and closed its window, with data waiting at the subject."""
+def blocked(t, win=2920, size=60_000):
+    """A client that has taken what its window allowed and closed it, with data waiting at the subject."""
     c = t.connect(win=win)
     c.send(data=t.request(f"/bytes/{size}"))
-    c.read(win, within=5, acknowledge=False)
+    c.expect(where=lambda p: p.data, within=5, what="the answer's first segment")
+    c.collect(2, quiet=0.15, started=True)
+    c.rcv_nxt = (c.rcv_nxt + c.in_flight(c.got)) % packet.MOD
     c.win = 0
     c.ack()
     t.sleep(0.05)
@@ -24,7 +26,7 @@ def window_honoured(t):
     c = t.connect(win=3000)
     c.send(data=t.request("/bytes/60000"))
     flight = c.in_flight(c.collect(1.5, quiet=0.4))
-    t.require(2900 <= flight <= 3000, f"{flight} bytes were sent into a window of 3000")
+    t.require(1460 <= flight <= 3000, f"{flight} bytes were sent into a window of 3000")
 
 
 @check("RFC 9293 3.8.6", "a window below the segment size is used in the end")
@@ -50,7 +52,7 @@ def zero_window_backoff(t):
         times.append(c.expect(within=16, what="a zero-window probe").time)
         c.ack()
     gaps = [b - a for a, b in zip(times, times[1:])]
-    t.require(all(1.4 <= b / a <= 2.8 for a, b in zip(gaps, gaps[1:])), f"the times between are {[round(g, 2) for g in gaps]}")
+    t.require(all(1.4 <= b / a <= 3.2 for a, b in zip(gaps, gaps[1:])), f"the times between are {[round(g, 2) for g in gaps]}")
 
 
 @check("RFC 9293 3.8.6.1", "a connection whose closed window is answered for stays open, and its data arrive in the end")
@@ -63,7 +65,7 @@ def zero_window_lasts(t):
             c.ack()
     c.win = 65535
     c.ack()
-    c.read(57_000, within=10)
+    c.read(57_000, within=10)  # of 60,000 and the head
 
 
 @check("RFC 9293 3.8.6.1", "a probe's byte that the peer takes is counted once")
@@ -76,8 +78,8 @@ def zero_window_byte_taken(t):
         c.rcv_nxt += len(data)
     c.win = 65535
     c.ack()
-    data += c.read(7000 - len(data))
-    t.require(data in b"\r\n\r\n" + pattern(10_000), "bytes are missing or doubled")
+    data += c.read(6000)
+    t.require(bytes(data) in pattern(10_000), "bytes are missing or doubled")
 
 
 @check("RFC 9293 3.8.6", "when the window opens again data follow at once")
