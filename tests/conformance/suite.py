@@ -161,10 +161,10 @@ class Context:
         numbers = self.runner.raw_numbers6 if v == 6 else self.runner.raw_numbers
         return RawOrigin(self, numbers.get_nowait())
 
-    def flight(self, size: int = 200_000, delay: float = 0.3, **options) -> tuple[Peer, list[Packet]]:
+    def flight(self, size: int = 200_000, delay: float = 0.3, v: int = 4, **options) -> tuple[Peer, list[Packet]]:
         """A client that has asked for `size` bytes and acknowledged none, and the first flight in its order. With a handshake of
         `delay` the subject's retransmission timeout is far beyond the noise of this machine."""
-        c = self.peer(**options).open(delay=delay)
+        c = self.peer(v, **options).open(delay=delay)
         c.send(data=self.request(f"/bytes/{size}"))
         first = c.expect(where=lambda p: p.data, within=5, what="the answer's first segment")
         packets = [first] + c.collect(2, quiet=0.15, started=True)
