@@ -322,7 +322,7 @@ def backpressure_up(t):
     size = 3_500_000
     fetch = t.fetch(origin.path, body=pattern(size))
     o = origin.accept(win=5000)
-    head = o.read(5000, acknowledge=False)
+    head = o.read(2000)
     o.win = 0
     o.ack()
     last, stood = -1, time.monotonic()
@@ -331,12 +331,15 @@ def backpressure_up(t):
         if sent != last:
             last, stood = sent, time.monotonic()
         t.sleep(0.1)
-        while o.next(0) is not None:
+        while (p := o.next(0)) is not None:
+            if p.data and ahead(p.seq, o.rcv_nxt) == 0:  # sent before the window closed
+                head += p.data
+                o.rcv_nxt = (o.rcv_nxt + len(p.data)) % packet.MOD
             o.ack()
     t.require(last < size - 100_000, f"{last} of {size} bytes were taken although the origin reads nothing")
     o.win = 65535
     o.ack()
-    data = head + o.read(size - 5000, within=25)
+    data = head + o.read(size - len(head), within=25)
     t.require(pattern(size)[:size - 5000] in data, "the body is not what the client sent")
 
 
@@ -349,7 +352,6 @@ def backpressure_down(t):
     o.read(20)
     size = 3_000_000
     answer = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode() + pattern(size)
-    client.expect_none(0.05)
     client.win = 0
     client.ack()
     sent, acked, window, start = 0, 0, o.syn.win, o.snd_nxt

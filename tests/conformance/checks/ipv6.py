@@ -197,7 +197,7 @@ def hop_by_hop(t):
 
 @check("RFC 8200 4.6", "destination options headers with padding are passed over, also several")
 def destination_options(t):
-    t.require(echo_behind(t, 60, bytes((60, 0)) + b"\1\4\0\0\0\0" + bytes((packet.ICMP6, 1)) + b"\1\x0c" + bytes(12)), "no echo reply")
+    t.require(echo_behind(t, 60, bytes((60, 0)) + b"\1\4\0\0\0\0" + bytes((packet.ICMP6, 0)) + b"\1\4\0\0\0\0"), "no echo reply")
 
 
 @check("RFC 8200 4.2", "an unknown option that says skip is skipped")
@@ -297,7 +297,7 @@ def fragment_atomic(t):
 
 @check("RFC 8200 4.5", "a fragment whose length is no multiple of eight, and is not the last, draws parameter problem")
 def fragment_odd(t):
-    send_fragments(t, [(0, b"x" * 401, True)])
+    send_fragments(t, [(0, fragments(t, size=401)[0][1], True)])
     p = t.expect_packet(t.host6, is_error(4, 0), what="parameter problem")
     t.require(p.rest == (4).to_bytes(4, "big"), f"the pointer is {p.rest.hex()}, not the payload length's place")
 
@@ -408,9 +408,18 @@ def tcp_behind_headers(t):
     c.expect("SA", ack=c.iss + 1)
 
 
-@check("RFC 4291 2.5", "a SYN from a multicast, unspecified, loopback or IPv4-mapped address is dropped silently")
+@check("RFC 4291 2.5.2", "a SYN from the unspecified address is dropped silently")
+def source_unspecified(t):
+    from_nowhere(t, "::")
+
+
+@check("RFC 4291 2.5", "a SYN from a multicast, loopback or IPv4-mapped address is dropped silently")
 def source_martian(t):
-    for source in ("ff02::5", "::", "::1", "::ffff:198.18.0.1"):
+    from_nowhere(t, "ff02::5", "::1", "::ffff:198.18.0.1")
+
+
+def from_nowhere(t, *sources):
+    for source in sources:
         segment = packet.tcp(source, GATEWAY6, 4242, 80, 1000, 0, "S", 65535, packet.opt_mss(1440))
         t.silent(source, lambda: t.host6.send_ip(packet.ip6(source, GATEWAY6, packet.TCP, segment)), 0.4)
 
