@@ -28,23 +28,40 @@ def syn_flood(t):
 def syn_flood_during(t):
     fetches = []
     for _ in range(10):
-        spoofed_syns(t, 1500)
         fetches.append(t.fetch("/bytes/1000"))
+        spoofed_syns(t, 3000)
     for number, fetch in enumerate(fetches):
         t.require(fetch.wait(6) == pattern(1000), f"good client {number + 1} of 10 was not served")
+
+
+@check("RFC 4987 3", "a good client whose ACK comes after 3000 more spoofed SYNs is served", alone=True)
+def syn_flood_slow_client(t):
+    spoofed_syns(t, 3000)
+    c = t.peer()
+    c.take_syn_ack(insist(t, c))
+    spoofed_syns(t, 3000)
+    t.sleep(0.3)
+    c.drain()
+    c.ack()
+    t.exchange(c)
+
+
+def insist(t, c):
+    """The SYN-ACK for one of four SYNs: the flood may have cost a SYN its place in a queue."""
+    for _ in range(4):
+        c.send_syn()
+        p = c.next(1)
+        if p is not None:
+            t.require("S" in p.flags and "A" in p.flags, f"a SYN drew {p}")
+            return p
+    return c.expect("SA", within=0.1, what="a SYN-ACK for one of four SYNs")
 
 
 @check("RFC 4987 3.6", "under a SYN flood a connection keeps segment size and timestamps (cookies carry them)", alone=True)
 def syn_cookie_options(t):
     spoofed_syns(t, 6000)
     c = t.peer(mss=900, ts=True, wscale=7, sack=True)
-    for _ in range(4):  # the flood may have cost a SYN its place in a queue
-        c.send_syn()
-        p = c.next(1)
-        if p is not None:
-            break
-    t.require(p is not None and "S" in p.flags, f"four SYNs drew no SYN-ACK but {p}")
-    c.take_syn_ack(p)
+    c.take_syn_ack(insist(t, c))
     c.ack()
     c.send(data=t.request("/bytes/20000"))
     t.require(c.read_response() == pattern(20_000), "the body is not what the origin sent")
@@ -248,3 +265,9 @@ def ping_flood(t):
         t.wire.send(packet.ethernet(t.host.mac, t.wire.gateway_mac, packet.ETH_IP4,
                                     packet.ip4(t.host.address, GATEWAY, packet.ICMP, packet.icmp(8, 0, bytes(4), b"x" * 500))))
     t.served("after 8000 echo requests")
+
+
+@check("RFC 1122 3.2.1", "every packet that the subject sent in the whole run had right lengths and checksums", alone=True)
+def sent_valid(t):
+    t.served()
+    t.require(not t.wire.invalid, f"wrong: {t.wire.invalid and t.wire.invalid[0]}")
