@@ -410,7 +410,7 @@ def tcp_behind_headers(t):
 
 @check("RFC 4291 2.5.2", "a SYN from the unspecified address is dropped silently")
 def source_unspecified(t):
-    from_nowhere(t, "::")
+    from_nowhere(t, "::", "::", "::")
 
 
 @check("RFC 4291 2.5", "a SYN from a multicast, loopback or IPv4-mapped address is dropped silently")
