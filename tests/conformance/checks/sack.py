@@ -224,8 +224,55 @@ def random_loss(t):
 
 @check("RFC 8985 7.3", "a lost tail is found by a probe: the last segment is sent again before the timeout")
 def tail_loss_probe(t):
-    c, packets = t.flight(size=6_000, delay=0.3, sack=True)
+    c = t.connect(sack=True)
+    for _ in range(2):  # a round trip of 200 ms
+        c.send(data=t.request("/bytes/500"))
+        p = c.expect(where=lambda p: p.data, within=5)
+        t.sleep(0.2)
+        for p in [p] + c.collect(0.05, quiet=0.03, started=True):
+            if p.data and p.seq == c.rcv_nxt:
+                c.rcv_nxt = (p.seq + len(p.data)) % packet.MOD
+        c.ack()
+    c.send(data=t.request("/bytes/6000"))
+    first = c.expect(where=lambda p: p.data and ahead(p.seq, c.rcv_nxt) >= 0, within=5)
+    packets = [first] + [p for p in c.collect(1, quiet=0.1, started=True) if p.data]
     again = c.expect(where=lambda p: p.data, within=4, what="a probe or retransmission")
     t.require(again.seq + len(again.data) == packets[-1].seq + len(packets[-1].data),
-              f"the first segment sent again is number {[p.seq for p in packets].index(again.seq) + 1 if again.seq in [p.seq for p in packets] else '?'}"
-              f" of {len(packets)}, not the last")
+              f"segment +{ahead(again.seq, first.seq)} was sent again first, not the last of {len(packets)}, +{ahead(packets[-1].seq, first.seq)}")
+
+
+@check("RFC 8985 6.2", "a retransmission that got lost too is sent again before the timeout (RACK)")
+def lost_retransmission(t):
+    c, packets = t.flight(sack=True)
+    t.require(len(packets) >= 10, f"a flight of {len(packets)} segments")
+    una, arrived = packets[0].seq, packets[1]
+    c.rcv_nxt = una
+    for p in packets[1:6]:
+        c.ack(extra=packet.opt_sack((arrived.seq, p.seq + len(p.data))))
+    first = c.expect(where=lambda p: p.data and p.seq == una, within=0.5, what="the lost segment")
+    t.sleep(0.15)
+    c.drain()
+    for p in packets[6:]:
+        c.ack(extra=packet.opt_sack((arrived.seq, p.seq + len(p.data))))
+    end = max(ahead(p.seq + len(p.data), una) for p in c.got if p.data)
+    new = c.expect(where=lambda p: p.data and ahead(p.seq, packets[-1].seq) > 0 and p.time > first.time + 0.1, within=0.3, what="a new segment")
+    t.sleep(0.02)
+    for p in [new] + c.collect(0.1, quiet=0.03, started=True):
+        end = max(end, ahead(p.seq + len(p.data), una))
+        t.require(p.seq != una, "sent again without a reason")
+    c.ack(extra=packet.opt_sack((arrived.seq, una + end)))
+    c.expect(where=lambda p: p.data and p.seq == una, within=0.35, what="the lost segment once more")
+
+
+@check("RFC 6937 3", "during recovery no more is sent than arrives (proportional rate reduction)")
+def rate_reduction(t):
+    c, packets = t.flight(sack=True)
+    t.require(len(packets) >= 8, f"a flight of {len(packets)} segments")
+    c.rcv_nxt = packets[0].seq
+    delivered = sent = 0
+    for p in packets[1:]:
+        c.ack(extra=packet.opt_sack((packets[1].seq, p.seq + len(p.data))))
+        delivered += len(p.data)
+        sent += sum(len(q.data) for q in c.collect(0.03))
+        t.require(sent <= delivered + 1460, f"{sent} bytes were sent for {delivered} that arrived")
+    t.require(sent >= 1460, "nothing was sent again")
