@@ -224,12 +224,12 @@ def random_loss(t):
 
 @check("RFC 8985 7.3", "a lost tail is found by a probe: the last segment is sent again before the timeout")
 def tail_loss_probe(t):
-    c = t.connect(sack=True)
-    for _ in range(2):  # a round trip of 200 ms
+    c = t.peer(sack=True).open(delay=0.15)
+    for _ in range(2):  # a round trip of 150 ms
         c.send(data=t.request("/bytes/500"))
         p = c.expect(where=lambda p: p.data, within=5)
-        t.sleep(0.2)
-        for p in [p] + c.collect(0.05, quiet=0.03, started=True):
+        t.sleep(0.12)
+        for p in [p] + c.collect(0.03, quiet=0.03, started=True):
             if p.data and p.seq == c.rcv_nxt:
                 c.rcv_nxt = (p.seq + len(p.data)) % packet.MOD
         c.ack()
