@@ -270,11 +270,13 @@ class Packet:
                     f" win={self.win} len={len(self.data)}{f' urg={self.urg}' if self.urg else ''}"
                     f"{f' tos={self.tos:#x}' if self.tos else ''} {options or ''}{wrong}")
         if self.kind in ("icmp", "icmp6"):
-            return f"{self.src} > {self.dst} {self.kind} type={self.type} code={self.code} rest={self.rest.hex()} len={len(self.data)}{wrong}"
+            return (f"{self.src} > {self.dst} {self.kind} type={self.type} code={self.code} rest={self.rest.hex()}"
+                    f" len={len(self.data)}{wrong}")
         if self.kind == "udp":
             return f"{self.src}:{self.sport} > {self.dst}:{self.dport} udp len={len(self.data)}{wrong}"
         if self.kind == "arp":
             return f"arp {self.operation} {self.src} ({mac_text(self.sender_mac)}) > {self.dst}"
         if self.src:
-            return f"{self.src} > {self.dst} protocol {self.protocol} fragment {self.frag} more={self.mf} len={len(self.payload)}{wrong}"
+            return (f"{self.src} > {self.dst} protocol {self.protocol} fragment {self.frag} more={self.mf}"
+                    f" len={len(self.payload)}{wrong}")
         return f"frame of {len(self.frame)} bytes, type {self.ethertype:#x}"

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "deploy" / "lab"))
 
@@ -126,7 +125,8 @@ class LinuxSubject:
     name = "Linux"
     # Every value that is not the kernel's default; the README says why.
     SYSCTLS = {
-        "net.ipv4.conf.all.rp_filter": 1, "net.ipv4.ip_forward": 0, "net.ipv4.tcp_ecn": 1, "net.ipv4.tcp_rfc1337": 1, "net.ipv4.tcp_mtu_probing": 1,
+        "net.ipv4.conf.all.rp_filter": 1, "net.ipv4.ip_forward": 0, "net.ipv4.tcp_ecn": 1, "net.ipv4.tcp_rfc1337": 1,
+        "net.ipv4.tcp_mtu_probing": 1,
         "net.ipv4.tcp_rmem": "4096 131072 262144", "net.ipv4.tcp_wmem": "4096 65536 262144",
         "net.ipv4.tcp_max_syn_backlog": 256, "net.core.somaxconn": 256,
     }

@@ -183,9 +183,8 @@ class Context:
             quoted = quoted[:24] + struct.pack("!I", seq % packet.MOD) + quoted[28:]
         self.host.send_ip(packet.ip4(ROUTER, about.src, packet.ICMP, packet.icmp(kind, code, rest, quoted[:size]), df=False))
 
-    def echo(self, data: bytes = b"0123456789abcdef", *, raw: bytes | None = None, host: Host | None = None, **fields) -> Packet | None:
-        """Sends an echo request, its IPv4 header changed by `fields`, and returns the reply if one comes within half a second
-        of patience (2 s when the request is right, since then only noise delays it)."""
+    def echo(self, data: bytes = b"0123456789abcdef", *, host: Host | None = None, **fields) -> Packet | None:
+        """Sends an echo request, its IP header changed by `fields`, and returns the reply if one comes within 1.5 s."""
         host = host or self.host
         ident = random.getrandbits(32).to_bytes(4, "big")
         if host.version == 6:
@@ -198,7 +197,8 @@ class Context:
     def echo_reply(self, ident: bytes, host: Host | None = None, within: float = 1.5) -> Packet | None:
         kinds = (("icmp", 0), ("icmp6", 129))
         try:
-            return self.expect_packet(host or self.host, lambda p: (p.kind, getattr(p, "type", None)) in kinds and p.rest == ident, within)
+            is_reply = lambda p: (p.kind, getattr(p, "type", None)) in kinds and p.rest == ident
+            return self.expect_packet(host or self.host, is_reply, within)
         except Failed:
             return None
 

@@ -218,6 +218,17 @@ def wscale_unconfirmed(t):
     t.require(p.win >= min(o.syn.win, 4096), f"the window fell from {o.syn.win} to {p.win}: it is shifted without agreement")
 
 
+@check("RFC 7323 2.2", "the window of a SYN-ACK is not scaled")
+def syn_ack_window(t):
+    origin = t.origin()
+    t.fetch(origin.path, body=pattern(100_000))
+    o = origin.expect_syn(wscale=7, win=2000)
+    t.require("wscale" in o.syn.options, "the SYN does not offer scaling")
+    o.answer_syn()
+    flight = o.in_flight(o.collect(1.5, quiet=0.4))
+    t.require(500 <= flight <= 2000, f"{flight} bytes were sent into a window of 2000")
+
+
 @check("RFC 6056 3", "source ports of active opens cannot be guessed from each other")
 def ports_unpredictable(t):
     ports = []

@@ -14,7 +14,8 @@ def spoofed_syns(t, count, sources=None):
     """SYNs from addresses behind the router at which nobody is."""
     for number in range(count):
         source = sources or f"198.19.{random.randrange(1, 90)}.{random.randrange(1, 255)}"
-        segment = packet.tcp(source, GATEWAY, random.randrange(1024, 65536), 80, random.getrandbits(32), 0, "S", 65535, packet.opt_mss(1460))
+        segment = packet.tcp(source, GATEWAY, random.randrange(1024, 65536), 80, random.getrandbits(32), 0, "S", 65535,
+                             packet.opt_mss(1460))
         t.wire.send(packet.ethernet(t.wire.router.mac, t.wire.gateway_mac, packet.ETH_IP4,
                                     packet.ip4(source, GATEWAY, packet.TCP, segment, ident=number & 0xFFFF)))
 
@@ -219,8 +220,9 @@ def ip_garbage(t):
 @check("RFC 8200 4", "random IPv6 datagrams with random extension headers do no harm", alone=True)
 def ip6_garbage(t):
     for _ in range(8000):
-        raw = bytearray(packet.ip6(t.host6.address, GATEWAY6, random.choice((0, 6, 17, 43, 44, 50, 51, 58, 59, 60, random.randrange(256))),
-                                   bytes((random.choice((0, 6, 17, 43, 44, 58, 60)), random.randrange(3))) + os.urandom(random.randrange(0, 90))))
+        first = random.choice((0, 6, 17, 43, 44, 50, 51, 58, 59, 60, random.randrange(256)))
+        chain = bytes((random.choice((0, 6, 17, 43, 44, 58, 60)), random.randrange(3)))
+        raw = bytearray(packet.ip6(t.host6.address, GATEWAY6, first, chain + os.urandom(random.randrange(0, 90))))
         if random.random() < 0.5:
             raw[random.randrange(8)] ^= 1 << random.randrange(8)
         t.wire.send(packet.ethernet(t.host6.mac, t.wire.gateway_mac, packet.ETH_IP6, bytes(raw)))

@@ -2,7 +2,7 @@
 
 import packet
 from endpoint import ahead
-from suite import check, pattern, unique
+from suite import check, unique
 
 MSS = 1460
 

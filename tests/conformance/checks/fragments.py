@@ -2,7 +2,6 @@
 
 import packet
 from suite import check
-from wire import GATEWAY
 
 IDENT = b"\xf0\x0d\x00\x01"
 DATA = bytes(i * 7 & 0xFF for i in range(1200))

@@ -2,7 +2,7 @@
 
 import packet
 from suite import check, pattern
-from wire import GATEWAY6, ROUTER6
+from wire import GATEWAY6
 
 ALL_NODES = "ff02::1"
 

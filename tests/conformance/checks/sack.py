@@ -47,7 +47,8 @@ def five_islands(t, c):
     start, sent = c.snd_nxt, []
     for at in range(1000, 6000, 1000):
         sent.insert(0, island(c, start, at))
-        p = c.expect("A", ack=start, where=lambda p: p.options.get("sack", [None])[0] == sent[0], what=f"an ACK that reports {sent[0]} first")
+        p = c.expect("A", ack=start, where=lambda p: p.options.get("sack", [None])[0] == sent[0],
+                     what=f"an ACK that reports {sent[0]} first")
     return sent, p.options["sack"]
 
 
@@ -238,7 +239,8 @@ def tail_loss_probe(t):
     packets = [first] + [p for p in c.collect(1, quiet=0.1, started=True) if p.data]
     again = c.expect(where=lambda p: p.data, within=4, what="a probe or retransmission")
     t.require(again.seq + len(again.data) == packets[-1].seq + len(packets[-1].data),
-              f"segment +{ahead(again.seq, first.seq)} was sent again first, not the last of {len(packets)}, +{ahead(packets[-1].seq, first.seq)}")
+              f"segment +{ahead(again.seq, first.seq)} was sent again first, not the last of {len(packets)},"
+              f" +{ahead(packets[-1].seq, first.seq)}")
 
 
 @check("RFC 8985 6.2", "a retransmission that got lost too is sent again before the timeout (RACK)")
@@ -255,7 +257,8 @@ def lost_retransmission(t):
     for p in packets[6:]:
         c.ack(extra=packet.opt_sack((arrived.seq, p.seq + len(p.data))))
     end = max(ahead(p.seq + len(p.data), una) for p in c.got if p.data)
-    new = c.expect(where=lambda p: p.data and ahead(p.seq, packets[-1].seq) > 0 and p.time > first.time + 0.1, within=0.3, what="a new segment")
+    new = c.expect(where=lambda p: p.data and ahead(p.seq, packets[-1].seq) > 0 and p.time > first.time + 0.1, within=0.3,
+                   what="a new segment")
     t.sleep(0.02)
     for p in [new] + c.collect(0.1, quiet=0.03, started=True):
         end = max(end, ahead(p.seq + len(p.data), una))
