@@ -202,7 +202,7 @@ class Context:
         except Failed:
             return None
 
-    def silent(self, address: str, send, seconds: float = 1.0, what: str = "an answer") -> None:
+    def silent(self, address: str, send, seconds: float = 1.0, what: str = "answer") -> None:
         """Nothing is sent to `address`, which need not be a host here, within `seconds` of calling `send`."""
         came: list[Packet] = []
         watch = lambda p: came.append(p) if p.dst == address and p.kind != "arp" else None
