@@ -302,15 +302,15 @@ class Runner:
         HttpOrigin(wire.router, ORIGIN_PORT)
 
     def run(self, checks: list[Check], report=lambda _: None, retry=lambda _: True) -> list[Outcome]:
-        outcomes = self._batch([one for one in checks if not one.alone], AT_ONCE, report)
-        outcomes += self._batch([one for one in checks if one.alone], 1, report)
-        again = [one for one in outcomes if not one.passed and retry(one.check) and self.subject.alive()]
-        second = self._batch([one.check for one in again if not one.check.alone], RETRIED_AT_ONCE, report)
-        second += self._batch([one.check for one in again if one.check.alone], 1, report)
-        by_name = {one.check.name: one for one in outcomes}
-        for one in second:
-            one.retried = True
-            by_name[one.check.name] = one
+        by_name: dict[str, Outcome] = {}
+        # Failed checks run again before the floods, whose traces would disturb them.
+        for chosen, at_once, again_at_once in (([one for one in checks if not one.alone], AT_ONCE, RETRIED_AT_ONCE),
+                                               ([one for one in checks if one.alone], 1, 1)):
+            outcomes = self._batch(chosen, at_once, report)
+            by_name.update((one.check.name, one) for one in outcomes)
+            failed = [one.check for one in outcomes if not one.passed and retry(one.check) and self.subject.alive()]
+            for one in self._batch(failed, again_at_once, lambda one: report(dataclasses.replace(one, retried=True))):
+                by_name[one.check.name] = dataclasses.replace(one, retried=True)
         return [by_name[one.name] for one in checks]
 
     def _batch(self, checks: list[Check], at_once: int, report) -> list[Outcome]:
