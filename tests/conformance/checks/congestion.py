@@ -100,7 +100,8 @@ def fast_retransmit(t):
     c, packets = lossy(t)
     duplicates(c, 3)
     p = first_again(c, packets, 0.4)
-    t.require(p.data and p.data == packets[0].data[:len(p.data)], f"the content has changed: {len(p.data)} bytes")
+    size = min(len(p.data), len(packets[0].data))  # it may be cut anew
+    t.require(p.data[:size] == packets[0].data[:size], "the content has changed")
 
 
 @check("RFC 5681 3.2", "two duplicate ACKs do not draw a retransmission")
