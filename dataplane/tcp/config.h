@@ -18,6 +18,7 @@ struct TcpConfig {
   std::size_t initial_send_buffer_bytes = limits::kTcpInitialSendBufferBytes;
   CongestionKind congestion = CongestionKind::kCubic;
   bool nagle = false;                 ///< wait with a partial segment while others are outstanding (RFC 9293 3.7.4)
+  bool pacing = true;                 ///< spread new data over the round trip, on paths of some milliseconds
   bool ask_for_ecn = false;           ///< connections that we open ask for ECN; a peer that asks always gets it (RFC 3168)
   std::uint32_t syn_retries = 6;      ///< with back-off: 127 s, as Linux
   std::uint32_t syn_ack_retries = 5;  ///< 63 s

@@ -61,11 +61,11 @@ Instant Rack::detect(SackScoreboard& board, const Context& context, Instant now)
   const Duration patience = rtt_ + reordering_window(context);
   Instant again = Instant::never();
   board.mark_lost_if([&](const SentRange& range) {
-    if (!sent_after(sent_at_, end_, range.sent_at, range.end)) return false;
+    if (!sent_after(sent_at_, end_, range.sent_at, range.end)) return SackScoreboard::Verdict::kYounger;
     const Instant lost_at = range.sent_at + patience;
-    if (lost_at <= now) return true;
+    if (lost_at <= now) return SackScoreboard::Verdict::kLost;
     again = std::min(again, lost_at);
-    return false;
+    return SackScoreboard::Verdict::kUndecided;
   });
   return again;
 }

@@ -8,7 +8,8 @@ namespace millrace::tcp {
 
 bool Reassembly::insert(SeqNum seq, nic::Slice bytes, std::size_t charge_limit) {
   ++arrivals_;
-  HeldBlock** link = &head_;
+  HeldBlock* last = tail_;
+  HeldBlock** link = last != nullptr && last->begin <= seq ? &last : &head_;
   while (!bytes.empty()) {
     while (*link != nullptr && (*link)->end < seq) link = &(*link)->next;
     HeldBlock* block = *link;
@@ -79,6 +80,7 @@ bool Reassembly::put_before(HeldBlock*& link, SeqNum seq, nic::Slice bytes, std:
     return false;
   }
   *block = {.begin = seq, .end = end, .first = slice, .last = slice, .next = link, .touched = arrivals_};
+  if (link == nullptr) tail_ = block;
   link = block;
   ++blocks_;
   return true;
@@ -90,6 +92,7 @@ void Reassembly::join_next(HeldBlock& block) {
   block.last = next->last;
   block.end = next->end;
   block.next = next->next;
+  if (tail_ == next) tail_ = &block;
   --blocks_;
   pool_.blocks.destroy(next);
 }
@@ -108,6 +111,7 @@ std::optional<nic::Slice> Reassembly::take(SeqNum rcv_nxt) {
   pool_.slices.destroy(slice);
   if (block->first == nullptr) {
     head_ = block->next;
+    if (head_ == nullptr) tail_ = nullptr;
     --blocks_;
     pool_.blocks.destroy(block);
   }
@@ -147,6 +151,7 @@ void Reassembly::clear() {
     }
     pool_.blocks.destroy(block);
   }
+  tail_ = nullptr;
   size_ = charge_ = 0;
   slices_ = blocks_ = 0;
 }

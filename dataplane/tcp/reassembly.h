@@ -37,7 +37,7 @@ struct ReassemblyPool {
 class Reassembly {
  public:
   static constexpr std::size_t kMaxSlices = 4'096;
-  static constexpr std::size_t kMaxBlocks = 256;
+  static constexpr std::size_t kMaxBlocks = 1'024;
 
   explicit Reassembly(ReassemblyPool& pool) : pool_(pool) {}
   ~Reassembly() { clear(); }
@@ -71,6 +71,7 @@ class Reassembly {
 
   ReassemblyPool& pool_;
   HeldBlock* head_ = nullptr;
+  HeldBlock* tail_ = nullptr;  // most of what comes belongs there
   std::size_t size_ = 0;
   std::size_t charge_ = 0;
   std::uint32_t slices_ = 0;

@@ -8,6 +8,7 @@ namespace {
 
 constexpr Duration kMaxAckDelay = Duration::milliseconds(200);  // of the peer (RFC 8985 7.2)
 constexpr Duration kMinProbeTimeout = Duration::milliseconds(2);
+constexpr Duration kShortestPacedRtt = Duration::milliseconds(2);
 
 }  // namespace
 
@@ -67,6 +68,13 @@ std::optional<Recovery::Piece> Recovery::next_lost() const {
 std::uint32_t Recovery::room() const {
   const std::uint32_t pipe = in_network();
   return pipe < cwnd_ ? cwnd_ - pipe : 0;
+}
+
+Duration Recovery::pace(std::size_t bytes) const {
+  const std::int64_t round_trip = rtt_.srtt().to_nanoseconds();
+  if (rtt_.srtt() < kShortestPacedRtt || state_ == State::kTimeout) return {};
+  const std::int64_t whole = static_cast<std::int64_t>(bytes) * round_trip / cwnd_;
+  return Duration::nanoseconds(cwnd_ < ssthresh_ ? whole / 2 : whole * 4 / 5);
 }
 
 bool Recovery::on_sent(SeqNum end, Instant now) {

@@ -67,6 +67,9 @@ class Recovery {
   [[nodiscard]] std::optional<Piece> next_lost() const;
   /// Bytes of new data that the congestion window allows now.
   [[nodiscard]] std::uint32_t room() const;
+  /// How long `bytes` take at the pace that fills the window in half a round trip (slow start) or four fifths of one; zero on
+  /// paths too short for our timers to pace.
+  [[nodiscard]] Duration pace(std::size_t bytes) const;
   /// New data up to `end` goes out. False: no memory to remember it by, it must not be sent.
   [[nodiscard]] bool on_sent(SeqNum end, Instant now);
   void on_retransmitted(const Piece& piece, Instant now);

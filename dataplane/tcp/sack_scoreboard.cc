@@ -28,6 +28,7 @@ bool SackScoreboard::on_sent(SeqNum end, Instant now) {
 }
 
 void SackScoreboard::on_retransmitted(SeqNum begin, SeqNum end, Instant now) {
+  retransmitted_end_ = later(retransmitted_end_, end);
   for (SentRange *range = head_, *before = nullptr; range != nullptr && range->begin < end;) {
     if (begin < range->end && range->fate != Fate::kSacked) {
       // When it cannot be told apart from its neighbours, all of them count as sent again; a timeout would find them.
@@ -52,7 +53,7 @@ void SackScoreboard::mark_head_lost(std::uint32_t size) {
 }
 
 void SackScoreboard::mark_all_lost() {
-  mark_lost_if([](const SentRange&) { return true; });
+  mark_lost_if([](const SentRange&) { return Verdict::kLost; });
 }
 
 void SackScoreboard::unmark_lost() {
@@ -123,6 +124,7 @@ SentRange* SackScoreboard::merge(SentRange* before, SentRange* range) {
   before->end = range->end;
   before->next = range->next;
   if (tail_ == range) tail_ = before;
+  if (hint_ == range) hint_ = nullptr;
   --count_;
   pool_.destroy(range);
   return before;
@@ -132,6 +134,7 @@ void SackScoreboard::remove_head() {
   SentRange* range = head_;
   head_ = range->next;
   if (head_ == nullptr) tail_ = nullptr;
+  if (hint_ == range) hint_ = nullptr;
   --count_;
   pool_.destroy(range);
 }

@@ -39,7 +39,7 @@ class SackScoreboard {
  public:
   /// A peer that acknowledges every other byte must not make us keep a record of each: beyond so many ranges, blocks that would
   /// split one are ignored.
-  static constexpr std::size_t kMaxRanges = 1'024;
+  static constexpr std::size_t kMaxRanges = 8'192;
 
   explicit SackScoreboard(SentRangePool& pool) : pool_(pool) {}
   ~SackScoreboard() { clear(); }
@@ -47,7 +47,7 @@ class SackScoreboard {
   SackScoreboard& operator=(const SackScoreboard&) = delete;
 
   /// Nothing is outstanding; the next number to be sent is `first`.
-  void start(SeqNum first) { una_ = nxt_ = first; }
+  void start(SeqNum first) { una_ = nxt_ = retransmitted_end_ = first; }
 
   /// New data goes out up to `end`. False, and nothing noted, when no record is left: then it must not be sent.
   [[nodiscard]] bool on_sent(SeqNum end, Instant now);
@@ -66,30 +66,38 @@ class SackScoreboard {
       if (head_->begin == head_->end) remove_head();
     }
     una_ = ack;
+    retransmitted_end_ = later(retransmitted_end_, una_);
   }
   /// The peer holds [begin, end), which lies between una and nxt. visit() as above, for what is news.
   template <typename Visit>
   void sack(SeqNum begin, SeqNum end, Visit&& visit) {
-    for (SentRange *range = head_, *before = nullptr; range != nullptr && range->begin < end;) {
+    // What is new lies near what came last.
+    const bool near = hint_ != nullptr && hint_->end <= begin;
+    SentRange* before = near ? hint_ : nullptr;
+    for (SentRange* range = near ? hint_->next : head_; range != nullptr && range->begin < end;) {
       const bool touches = begin < range->end && range->fate != SentRange::Fate::kSacked;
       if (touches && cut_out(range, before, begin, end)) {
         visit(static_cast<const SentRange&>(*range));
         set_fate(*range, SentRange::Fate::kSacked);
         range = merge(before, range);
         if (range->next != nullptr) (void)merge(range, range->next);
+        hint_ = before != range ? before : nullptr;
       }
       before = range;
       range = range->next;
     }
   }
 
-  /// Declares lost what is in flight and for which is_lost(const SentRange&) holds. Asked in sequence order.
-  template <typename IsLost>
-  void mark_lost_if(IsLost&& is_lost) {
+  /// Declares lost what is in flight and for which judge(const SentRange&) says kLost. Asked in sequence order, until it says
+  /// kYounger: sent later than what it compares with, as is then all that was sent once and lies behind it.
+  enum class Verdict : std::uint8_t { kLost, kUndecided, kYounger };
+  template <typename Judge>
+  void mark_lost_if(Judge&& judge) {
     for (SentRange* range = head_; range != nullptr; range = range->next) {
-      if (range->fate == SentRange::Fate::kInFlight && is_lost(static_cast<const SentRange&>(*range))) {
-        set_fate(*range, SentRange::Fate::kLost);
-      }
+      if (range->fate != SentRange::Fate::kInFlight) continue;
+      const Verdict verdict = judge(static_cast<const SentRange&>(*range));
+      if (verdict == Verdict::kLost) set_fate(*range, SentRange::Fate::kLost);
+      if (verdict == Verdict::kYounger && retransmitted_end_ <= range->begin) return;
     }
   }
   /// Declares the first `size` numbers lost, as far as they are in flight.
@@ -127,8 +135,10 @@ class SackScoreboard {
   SentRangePool& pool_;
   SentRange* head_ = nullptr;
   SentRange* tail_ = nullptr;
+  SentRange* hint_ = nullptr;  // the last SACK's news begin behind it
   SeqNum una_;
   SeqNum nxt_;
+  SeqNum retransmitted_end_;  // behind it everything was sent once
   std::uint32_t sacked_ = 0;
   std::uint32_t lost_ = 0;
   std::uint32_t retransmitted_ = 0;  // bytes outstanding that were sent more than once

@@ -82,6 +82,7 @@ void Sender::clear() {
   sending_.clear();
   unsent_.clear();
   recovery_.clear();
+  paced_ = false;
   probe_at_ = Instant::never();
 }
 
@@ -212,14 +213,30 @@ bool Sender::worth_sending(std::size_t size, std::size_t full, std::uint32_t win
   return !(config_.nagle && partial && recovery_.outstanding());
 }
 
+// Bursts of ten segments are what any path takes; more than that goes out at the pace of the window, so that a window that opens
+// all at once does not overflow the queue of the narrowest link.
+bool Sender::hold_back(Instant now) {
+  constexpr std::size_t kBurstSegments = 10;
+  paced_ = false;
+  if (!config_.pacing) return false;
+  pace_at_ = std::max(pace_at_, now - recovery_.pace(kBurstSegments * mss_));
+  paced_ = now < pace_at_;
+  return paced_;
+}
+
 bool Sender::next_new(OutgoingSegment& out, std::uint32_t room, Instant now) {
   if (!waiting()) {
+    paced_ = false;
     recovery_.set_limited(false);
     return false;
   }
   const bool first = !recovery_.outstanding();
   if (first && rtt().has_sample() && last_sent_ + rtt().rto() < now && last_sent_ > Instant())
     recovery_.on_idle(now - last_sent_);
+  if (hold_back(now)) {
+    recovery_.set_limited(true);  // the window is, only not at this moment
+    return false;
+  }
   const std::uint32_t window = window_left();
   std::size_t full = std::min<std::size_t>(mss_, unsent_.size());
   const std::uint32_t probe = recovery_.state() == Recovery::State::kOpen ? mtu_.candidate(mss_, now) : 0;
@@ -238,6 +255,7 @@ bool Sender::next_new(OutgoingSegment& out, std::uint32_t room, Instant now) {
     unsent_ = std::move(sending_);
     return false;
   }
+  pace_at_ = pace_at_ + recovery_.pace(sending_.size());
   if (probing) mtu_.on_sent(begin, snd_nxt());
   any_size_ = false;
   out.seq = begin;

@@ -9,6 +9,7 @@
 // Retransmission copies from unacked_ anew: buffers are never shared with the device.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -67,7 +68,10 @@ class Sender {
   [[nodiscard]] bool next(OutgoingSegment& out, Instant now);
   /// After the last next() of a turn: arms the probe timer when the peer's window is all that holds us.
   void finish_transmit(Instant now);
-  [[nodiscard]] Instant deadline() const { return recovery_.outstanding() ? recovery_.deadline() : probe_at_; }
+  [[nodiscard]] Instant deadline() const {
+    const Instant waits = recovery_.outstanding() ? recovery_.deadline() : probe_at_;
+    return paced_ ? std::min(waits, pace_at_) : waits;
+  }
 
   /// on_writable() is due: write() left something over and half the buffer is free again. Asked once, told once.
   [[nodiscard]] bool take_writable(std::size_t share);
@@ -100,6 +104,7 @@ class Sender {
   void follow_mtu_probe(Instant now);
   void take_window(const Segment& segment, std::uint32_t window);
   void remove_acked(std::uint32_t acked, AckResult& result);
+  [[nodiscard]] bool hold_back(Instant now);
   [[nodiscard]] bool next_tail_probe(OutgoingSegment& out, Instant now);
   [[nodiscard]] bool next_new(OutgoingSegment& out, std::uint32_t room, Instant now);
   void repeat(OutgoingSegment& out, const Recovery::Piece& piece, Instant now);
@@ -119,6 +124,8 @@ class Sender {
   Instant probe_at_ = Instant::never();
   Instant progress_at_;
   Instant last_sent_;
+  Instant pace_at_;     // new data keeps to it; behind `now` by what may go in one burst
+  bool paced_ = false;  // and waits for it
   bool fin_queued_ = false;
   bool fin_sent_ = false;
   bool probe_ = false;       // one segment that makes the peer tell its window

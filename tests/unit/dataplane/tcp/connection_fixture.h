@@ -39,7 +39,8 @@ class ConnectionFixture : public ::testing::Test {
   TcpConfig config{.receive_buffer_bytes = 20'000,
                    .initial_receive_buffer_bytes = 20'000,
                    .send_buffer_bytes = 40'000,
-                   .initial_send_buffer_bytes = 40'000};
+                   .initial_send_buffer_bytes = 40'000,
+                   .pacing = false};
   Counters counters;
   ChallengeLimit challenges{100};
   Shared shared{chains, held, ranges, config, counters, challenges};

@@ -324,6 +324,30 @@ TEST_F(TcpConnection_Recovery, ADuplicateIsReportedInTheFirstBlock) {
   EXPECT_EQ(out.back().options.sack_blocks[1].left, kIrs.raw() + 11);
 }
 
+TEST_F(TcpConnection_Recovery, AWindowThatOpensAllAtOnceIsSpreadOverTheRoundTrip) {
+  in_established_with_sack();
+  config.send_buffer_bytes = config.initial_send_buffer_bytes = 200'000;
+  config.pacing = true;
+  std::size_t acked = 0;
+  write_segments(100);
+  for (int round = 0; round < 3; ++round) {  // the window grows to 34 segments
+    for (int i = 0; i < 10; ++i) {
+      (void)sent();
+      pass(kRtt / 10);
+    }
+    acked = (connection.sender().snd_nxt() - kIss).count() - 1;
+    receive(sacking(acked, {}));
+  }
+  write_segments(60);
+  pass(kRtt);
+  (void)sent();
+  EXPECT_LE(connection.sender().recovery().board().flight(), 11 * kMss) << "a burst";
+  const Instant start = now;
+  while (connection.sender().recovery().board().flight() < 30 * kMss && now - start < kRtt) (void)sent_after_timeout();
+  EXPECT_GE(now - start, kRtt / 5) << "cwnd " << connection.sender().cwnd();
+  EXPECT_LT(now - start, kRtt);
+}
+
 // A path that drops what is larger than `size` bytes of payload and says nothing.
 class TcpConnection_BlackHole : public TcpConnection_Recovery {
  protected:

@@ -46,8 +46,8 @@ TEST(TcpIsn, RisesForOneFlowAndTellsNothingOfAnother) {
 
 class TcpReassembly : public ::testing::Test {
  protected:
-  nic::HeapPool packets{2'000};
-  ReassemblyPool pool{8, 600};
+  nic::HeapPool packets{4'000};
+  ReassemblyPool pool{8, 2'000};
   Reassembly held{pool};
   static constexpr std::size_t kLimit = 10'000'000;
 
@@ -80,7 +80,7 @@ TEST_F(TcpReassembly, FillsHolesWithoutChangingWhatIsHeld) {
 
 TEST_F(TcpReassembly, IsBounded) {
   std::size_t kept = 0;
-  for (std::uint32_t i = 0; i < 1'000; ++i) kept += held.insert(SeqNum(i * 2), bytes("x"), kLimit) ? 1 : 0;
+  for (std::uint32_t i = 0; i < 1'500; ++i) kept += held.insert(SeqNum(i * 2), bytes("x"), kLimit) ? 1 : 0;
   EXPECT_EQ(kept, Reassembly::kMaxBlocks);
   Reassembly small(pool);
   EXPECT_TRUE(small.insert(SeqNum(0), bytes("x"), 3'000));
