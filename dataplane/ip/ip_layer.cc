@@ -5,6 +5,7 @@
 
 #include "dataplane/base/assert.h"
 #include "dataplane/ip/arrival.h"
+#include "dataplane/wire/checksum.h"
 #include "dataplane/wire/endian.h"
 #include "dataplane/wire/ethernet.h"
 #include "dataplane/wire/icmp.h"
@@ -145,6 +146,21 @@ std::optional<DropReason> IpLayer::wrong_addresses(const Arrival& arrival) const
   return to.is_multicast() || addresses_.is_broadcast(to) ? DropReason::kGroupNotForUs : DropReason::kNotForUs;
 }
 
+// Nobody listens on UDP here; but only what arrived intact is answered (RFC 1122 4.1.3.4, RFC 8200 8.1).
+std::optional<DropReason> IpLayer::wrong_udp(std::span<const std::uint8_t> datagram, const Arrival& arrival) {
+  constexpr std::size_t kHeaderBytes = 8;
+  if (datagram.size() < kHeaderBytes) return DropReason::kUdpTruncated;
+  const std::size_t length = wire::load_be16(datagram.data() + 4);
+  if (length < kHeaderBytes || length > datagram.size()) return DropReason::kUdpTruncated;
+  if (wire::load_be16(datagram.data() + 6) == 0) {
+    return arrival.source.is_v4() ? std::nullopt : std::optional(DropReason::kUdpBadChecksum);
+  }
+  const std::uint32_t pseudo =
+      wire::pseudo_header_sum(arrival.source, arrival.destination, wire::kProtocolUdp, static_cast<std::uint32_t>(length));
+  const bool intact = wire::checksum_finish(wire::checksum_add(pseudo, datagram.first(length))) == 0;
+  return intact ? std::nullopt : std::optional(DropReason::kUdpBadChecksum);
+}
+
 IpLayer::Received IpLayer::deliver(nic::Packet packet, const Arrival& arrival, Instant now) {
   packet.remove_prefix(arrival.header_size);
   const bool v4 = arrival.source.is_v4();
@@ -154,8 +170,7 @@ IpLayer::Received IpLayer::deliver(nic::Packet packet, const Arrival& arrival, I
   if (v4 && arrival.protocol == wire::kProtocolIcmpv4) return on_icmpv4(std::move(packet), arrival, now);
   if (!v4 && arrival.protocol == wire::kProtocolIcmpv6) return on_icmpv6(std::move(packet), arrival, now);
   if (arrival.protocol == wire::kProtocolUdp) {
-    constexpr std::size_t kUdpHeaderBytes = 8;
-    if (packet.size() < kUdpHeaderBytes) return drop(DropReason::kUdpTruncated);
+    if (const auto wrong = wrong_udp(packet.bytes(), arrival)) return drop(*wrong);
     refuse(std::move(packet), arrival, DropReason::kUdpNoPort, now);
     return {};
   }

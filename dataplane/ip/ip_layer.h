@@ -129,6 +129,7 @@ class IpLayer final : private ReassemblyEvents {
   Received receive_ipv6(nic::Packet packet, Arrival& arrival, Instant now);
   Received on_fragment(nic::Packet packet, const wire::Ipv4View& view, Arrival& arrival, Instant now);
   Received on_fragment(nic::Packet packet, const wire::Ipv6View& view, Arrival& arrival, Instant now);
+  [[nodiscard]] static std::optional<wire::DropReason> wrong_udp(std::span<const std::uint8_t> datagram, const Arrival& arrival);
   Received deliver(nic::Packet packet, const Arrival& arrival, Instant now);
   Received on_icmpv4(nic::Packet packet, const Arrival& arrival, Instant now);
   Received on_icmpv6(nic::Packet packet, const Arrival& arrival, Instant now);

@@ -73,8 +73,8 @@ class ByteStream {
   /// Ends both sides at once (TCP: RST); what is queued is lost; no more events, the reference is dead.
   virtual void reset(Instant now) = 0;
 
-  [[nodiscard]] virtual const SocketAddress& local_address() const = 0;
-  [[nodiscard]] virtual const SocketAddress& peer_address() const = 0;
+  [[nodiscard]] virtual SocketAddress local_address() const = 0;
+  [[nodiscard]] virtual SocketAddress peer_address() const = 0;
 
  protected:
   ByteStream() = default;

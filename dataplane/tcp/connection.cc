@@ -11,7 +11,9 @@ const char* to_text(State state) {
 }
 
 Connection::Connection(Shared& shared)
-    : shared_(shared), receiver_(shared.chains, shared.held, shared.config), sender_(shared.chains, shared.sent, shared.config) {}
+    : shared_(shared),
+      receiver_(shared.chains, shared.held, shared.config),
+      sender_(shared.chains, shared.sent, shared.undos, shared.config) {}
 
 void Connection::open(const LocalTerms& local, Instant now) {
   terms_.local = local;
@@ -96,10 +98,16 @@ void Connection::abort(CloseReason reason) {
   if (state_ == State::kClosed) return;
   if (state_ != State::kSynSent && state_ != State::kTimeWait) {
     const SeqNum seq = state_ == State::kSynReceived ? terms_.local.iss + SeqLen(1) : sender_.snd_nxt();
-    reset_ = {.seq = seq, .ack = receiver_.rcv_nxt(), .flags = TcpFlags::kRst | TcpFlags::kAck};
-    reset_due_ = true;
+    plan_reset({.seq = seq, .ack = receiver_.rcv_nxt(), .flags = TcpFlags::kRst | TcpFlags::kAck});
   }
   finish(reason);
+}
+
+void Connection::plan_reset(const OutgoingSegment& reset) {
+  reset_due_ = true;
+  reset_acks_ = reset.has(TcpFlags::kAck);
+  reset_seq_ = reset.seq;
+  reset_ack_ = reset.ack;
 }
 
 Connection::Events Connection::take_events() {

@@ -25,11 +25,13 @@ struct Shared {
   stream::ChainPool& chains;
   ReassemblyPool& held;
   SentRangePool& sent;
+  RecoveryUndoPool& undos;
   const TcpConfig& config;
   Counters& counters;
   ChallengeLimit& challenges;
   /// What one connection may take, in each direction, of what is left of the worker's packet buffers; bytes.
   std::size_t buffer_share = limits::kTcpReceiveBufferBytes;
+  stream::Chain newest{chains};  ///< the segment that is being sent: empty between turns
 };
 
 class Connection {
@@ -49,7 +51,7 @@ class Connection {
     on_timer(now);
     OutgoingSegment out;
     while (next_segment(out, now)) emit(std::as_const(out));
-    sender_.finish_transmit(now);
+    sender_.finish_transmit(shared_.newest, now);
   }
 
   /// When on_timer() and transmit() are due without a segment or a call of the user.
@@ -120,6 +122,7 @@ class Connection {
   [[nodiscard]] std::optional<Instant> echo_sent_at(const Segment& segment, Instant now) const;
   void start_sender(const Segment& segment, std::uint32_t window);
   void refuse(const Segment& segment);
+  void plan_reset(const OutgoingSegment& reset);
 
   // connection_output.cc
   [[nodiscard]] bool next_segment(OutgoingSegment& out, Instant now);
@@ -139,8 +142,9 @@ class Connection {
   bool connected_event_ = false;
   bool readable_event_ = false;
   bool user_gone_ = false;  // close() or reset() was called
-  bool reset_due_ = false;  // a RST is to be sent: reset_
-  bool syn_due_ = false;    // SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED
+  bool reset_due_ = false;  // a RST is to be sent: reset_seq_, reset_ack_
+  bool reset_acks_ = false;
+  bool syn_due_ = false;  // SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED
   bool keep_alive_due_ = false;
   bool unreachable_ = false;      // a soft error came about our SYN
   bool congestion_echo_ = false;  // ECE goes out until the peer says CWR (RFC 3168 6.1.3)
@@ -157,7 +161,8 @@ class Connection {
   AckScheduler acks_;
   Receiver receiver_;
   Sender sender_;
-  OutgoingSegment reset_;
+  SeqNum reset_seq_;
+  SeqNum reset_ack_;
 };
 
 }  // namespace millrace::tcp

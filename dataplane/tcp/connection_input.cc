@@ -245,9 +245,6 @@ bool Connection::may_answer_stray(Instant now) {
   return true;
 }
 
-void Connection::refuse(const Segment& segment) {
-  reset_ = make_reset_for(segment);
-  reset_due_ = true;
-}
+void Connection::refuse(const Segment& segment) { plan_reset(make_reset_for(segment)); }
 
 }  // namespace millrace::tcp

@@ -6,7 +6,8 @@ namespace millrace::tcp {
 bool Connection::next_segment(OutgoingSegment& out, Instant now) {
   if (reset_due_) {
     reset_due_ = false;
-    out = reset_;
+    out = OutgoingSegment{.seq = reset_seq_, .ack = reset_ack_, .flags = TcpFlags::kRst};
+    if (reset_acks_) out.flags |= TcpFlags::kAck;
     shared_.counters.add(Counter::kResetsSent);
     return true;
   }
@@ -23,7 +24,7 @@ bool Connection::next_segment(OutgoingSegment& out, Instant now) {
     default: break;
   }
   out = OutgoingSegment{};
-  if (sender_.next(out, now)) {
+  if (sender_.next(out, shared_.newest, now)) {
     const bool bare = out.size == 0 && !out.has(TcpFlags::kFin);
     // SACK blocks have no room beside a full payload: what is missing is told by an acknowledgement of its own.
     const bool more_to_say = !bare && terms_.sack && receiver_.has_sack();

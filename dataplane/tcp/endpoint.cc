@@ -11,8 +11,6 @@ Endpoint::Endpoint(Stack& stack, Shared& shared, const FlowKey& flow, bool check
       stack_(stack),
       connection_(shared),
       timer_(Timer::calling<&Endpoint::on_timer>(*this)),
-      local_{flow.local_ip, flow.local_port},
-      peer_{flow.peer_ip, flow.peer_port},
       tx_checksum_offload_(checksum_offload) {}
 
 std::size_t Endpoint::read(stream::Chain& to, std::size_t limit, Instant now) {

@@ -33,8 +33,8 @@ class Endpoint final : public FlowEntry,
   void shutdown_write(Instant now) override;
   void close(Instant now) override;
   void reset(Instant now) override;
-  [[nodiscard]] const SocketAddress& local_address() const override { return local_; }
-  [[nodiscard]] const SocketAddress& peer_address() const override { return peer_; }
+  [[nodiscard]] SocketAddress local_address() const override { return {key.local_ip, key.local_port}; }
+  [[nodiscard]] SocketAddress peer_address() const override { return {key.peer_ip, key.peer_port}; }
 
   [[nodiscard]] const Connection& connection() const { return connection_; }
 
@@ -48,8 +48,6 @@ class Endpoint final : public FlowEntry,
   stream::ByteStreamEvents* user_ = nullptr;  // null: closed, reset, or told of the end
   Connection connection_;
   Timer timer_;
-  SocketAddress local_;
-  SocketAddress peer_;
   std::size_t counted_bytes_ = 0;  // what the stack's gauges hold of it
   State counted_state_ = State::kClosed;
   bool tx_checksum_offload_;

@@ -22,10 +22,10 @@ class Prr {
     delivered_ += delivered;
     std::uint64_t quota = 0;
     if (pipe > ssthresh) {
-      const std::uint64_t due = (delivered_ * ssthresh + flight_ - 1) / flight_;
+      const std::uint64_t due = (std::uint64_t{delivered_} * ssthresh + flight_ - 1) / flight_;
       quota = due > sent_ ? due - sent_ : 0;
     } else {
-      std::uint64_t limit = std::max<std::uint64_t>(delivered_ > sent_ ? delivered_ - sent_ : 0, delivered);
+      std::uint64_t limit = std::max<std::uint64_t>(delivered_ > sent_ ? delivered_ - sent_ : 0u, delivered);
       if (progress) limit += mss;
       quota = std::min<std::uint64_t>(ssthresh - pipe, limit);
     }
@@ -34,9 +34,9 @@ class Prr {
   }
 
  private:
-  std::uint32_t flight_ = 1;  // RecoverFS
-  std::uint64_t delivered_ = 0;
-  std::uint64_t sent_ = 0;
+  std::uint32_t flight_ = 1;     // RecoverFS
+  std::uint32_t delivered_ = 0;  // in this recovery, as sent_
+  std::uint32_t sent_ = 0;
 };
 
 }  // namespace millrace::tcp

@@ -14,7 +14,6 @@ void Receiver::start(SeqNum first, std::uint32_t offered, std::uint8_t shift, st
   edge_ = first + SeqLen(offered);
   shift_ = shift;
   mss_ = mss;
-  goal_ = static_cast<std::uint32_t>(std::min<std::size_t>(goal_, config_.receive_buffer_bytes));
 }
 
 bool Receiver::acceptable(const Segment& segment) const {
@@ -107,8 +106,7 @@ void Receiver::follow_reader(std::size_t count, Duration rtt, Instant now) {
   if (now < round_end_) return;
   const std::size_t growth = read_now_ > read_last_ ? read_now_ - read_last_ : 0;
   const std::size_t wanted = 2 * (read_now_ + growth);
-  goal_ = static_cast<std::uint32_t>(
-      std::clamp<std::size_t>(wanted, goal_, std::max<std::size_t>(goal_, config_.receive_buffer_bytes)));
+  goal_ = static_cast<std::uint32_t>(std::clamp<std::size_t>(wanted, goal_, std::max(goal_, most_)));
   read_last_ = read_now_;
   read_now_ = 0;
   round_end_ = now + rtt;

@@ -10,6 +10,7 @@
 // to twice what the user reads in a round trip, up to the configured size and the connection's share of the worker's buffers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -31,7 +32,10 @@ class Receiver {
   };
 
   Receiver(stream::ChainPool& chains, ReassemblyPool& pool, const TcpConfig& config)
-      : in_(chains), reassembly_(pool), config_(config), goal_(static_cast<std::uint32_t>(config.initial_receive_buffer_bytes)) {}
+      : in_(chains),
+        reassembly_(pool),
+        most_(static_cast<std::uint32_t>(config.receive_buffer_bytes)),
+        goal_(static_cast<std::uint32_t>(std::min(config.initial_receive_buffer_bytes, config.receive_buffer_bytes))) {}
 
   /// `first` is the peer's ISN plus one; `offered` the window of our SYN.
   void start(SeqNum first, std::uint32_t offered, std::uint8_t shift, std::uint32_t mss);
@@ -71,13 +75,13 @@ class Receiver {
 
   stream::Chain in_;
   Reassembly reassembly_;
-  const TcpConfig& config_;
   SeqNum rcv_nxt_;
   SeqNum edge_;
   SeqNum fin_at_;
   SeqNum duplicate_begin_;  // what the next D-SACK reports; empty when equal
   SeqNum duplicate_end_;
-  std::uint32_t goal_;
+  std::uint32_t most_;  // what the window may grow to
+  std::uint32_t goal_;  // what it is to be now, memory permitting
   std::uint32_t mss_ = 536;
   std::uint32_t read_now_ = 0;   // by the user in the present round trip
   std::uint32_t read_last_ = 0;  // and in the one before

@@ -34,7 +34,7 @@ void Recovery::set_mss(std::uint32_t mss) {
 void Recovery::resend_all(Instant now) {
   board_.mark_all_lost();
   duplicate_bytes_ = 0;
-  undo_.valid = false;
+  forget_undo();
   if (state_ == State::kOpen) recover_ = nxt();
   if (board_.lost() > 0 && state_ == State::kOpen) {
     // Without a reduction: the window stays, the recovery ends with what is outstanding.
@@ -46,6 +46,7 @@ void Recovery::resend_all(Instant now) {
 
 void Recovery::clear() {
   board_.clear();
+  forget_undo();
   deadline_ = Instant::never();
   armed_ = Armed::kNothing;
   state_ = State::kOpen;
@@ -89,8 +90,10 @@ bool Recovery::on_sent(SeqNum end, Instant now) {
 }
 
 void Recovery::on_retransmitted(const Piece& piece, Instant now) {
-  if (undo_.first_retransmission.is_never()) undo_.first_retransmission = now;
-  ++undo_.repeated;
+  if (undo_ != nullptr) {
+    undo_->first_retransmission = std::min(undo_->first_retransmission, now);
+    ++undo_->repeated;
+  }
   board_.on_retransmitted(piece.begin, piece.end, now);
   prr_.on_sent((piece.end - piece.begin).count());
   forced_ = false;
@@ -133,7 +136,7 @@ void Recovery::expire(Instant now) {
   // A head that the peer has announced but never acknowledges: it has thrown it away (RFC 2018 8).
   if (board_.head() != nullptr && board_.head()->fate == SentRange::Fate::kSacked) board_.forget_sacks();
   if (!again) {
-    undo_ = {.cwnd = cwnd_, .ssthresh = ssthresh_, .congestion = congestion_, .valid = true};
+    remember_undo();
     ssthresh_ = std::visit([&](auto& control) { return control.on_congestion(view(now)); }, congestion_);
   }
   std::visit([](auto& control) { control.on_timeout(); }, congestion_);

@@ -24,11 +24,24 @@
 
 namespace millrace::tcp {
 
+/// What a recovery goes back to when it turns out to be spurious. Exists only while one lasts.
+struct RecoveryUndo {
+  std::uint32_t cwnd = 0;
+  std::uint32_t ssthresh = 0;
+  Congestion congestion;
+  Instant first_retransmission = Instant::never();
+  std::uint32_t repeated = 0;  ///< retransmissions that no D-SACK has shown to be superfluous
+};
+using RecoveryUndoPool = Pool<RecoveryUndo>;
+
 class Recovery {
  public:
   enum class State : std::uint8_t { kOpen, kReduced, kFast, kTimeout };
 
-  explicit Recovery(SentRangePool& pool) : board_(pool) {}
+  Recovery(SentRangePool& ranges, RecoveryUndoPool& undos) : board_(ranges), undos_(undos) {}
+  ~Recovery() { forget_undo(); }
+  Recovery(const Recovery&) = delete;
+  Recovery& operator=(const Recovery&) = delete;
 
   /// `sack`: both sides permitted it.
   void start(SeqNum first, std::uint32_t mss, bool sack, CongestionKind congestion);
@@ -106,15 +119,6 @@ class Recovery {
     Instant newest;                           // and the last, for the path's delay
     bool sampled = false;
   };
-  /// To go back to when a recovery turns out to be spurious.
-  struct Undo {
-    std::uint32_t cwnd = 0;
-    std::uint32_t ssthresh = 0;
-    Congestion congestion;
-    Instant first_retransmission = Instant::never();
-    std::uint32_t repeated = 0;  // retransmissions that no D-SACK has shown to be superfluous
-    bool valid = false;
-  };
 
   void note_delivered(const SentRange& part, const Ack& ack, Delivery& delivery, Instant now);
   [[nodiscard]] bool take_sacks(const Ack& ack, Delivery& delivery, Instant now);
@@ -127,6 +131,8 @@ class Recovery {
   void react(const Ack& ack, const Delivery& delivery, AckResult& result, Instant now);
   void react_after_timeout(const AckResult& result, Instant now);
   void reduce(State to, Instant now);
+  void remember_undo();
+  void forget_undo();
   void undo();
   void leave();
   void grow(std::uint32_t acked, Instant now);
@@ -143,7 +149,8 @@ class Recovery {
   Congestion congestion_;
   HyStart hystart_;
   Prr prr_;
-  Undo undo_;
+  RecoveryUndoPool& undos_;
+  RecoveryUndo* undo_ = nullptr;  // null: none, or no memory for it
 
   std::uint32_t mss_ = 536;
   std::uint32_t cwnd_ = 0;

@@ -90,7 +90,7 @@ bool Recovery::take_sacks(const Ack& ack, Delivery& delivery, Instant now) {
 // The peer got [begin, end) twice: one of our retransmissions was superfluous.
 void Recovery::note_duplicate(const Piece& block) {
   const std::uint32_t segments = ((block.end - block.begin).count() + mss_ - 1) / mss_;
-  undo_.repeated -= std::min(undo_.repeated, segments);
+  if (undo_ != nullptr) undo_->repeated -= std::min(undo_->repeated, segments);
   rack_.on_duplicate_sack(una(), nxt());
 }
 
@@ -134,13 +134,13 @@ void Recovery::detect_losses(Instant now) {
 }
 
 bool Recovery::is_spurious(const Ack& ack, const Delivery& delivery, std::uint32_t acked) const {
-  if (!undo_.valid || (state_ != State::kFast && state_ != State::kTimeout)) return false;
+  if (undo_ == nullptr || (state_ != State::kFast && state_ != State::kTimeout)) return false;
   if (state_ == State::kTimeout && f_rto_ && delivery.first_transmission_of_lost) return true;  // RFC 5682 3.1 step 3
-  const bool repeated = !undo_.first_retransmission.is_never();
+  const bool repeated = !undo_->first_retransmission.is_never();
   if (!repeated) return acked > 0 && recover_ <= una();  // all arrived before anything was sent again
-  if (undo_.repeated == 0) return true;                  // the peer got each of them twice
+  if (undo_->repeated == 0) return true;                 // the peer got each of them twice
   // RFC 3522: what the acknowledgement answers was sent before the first retransmission.
-  return acked > 0 && ack.echo_sent_at && *ack.echo_sent_at + kTimestampTick <= undo_.first_retransmission;
+  return acked > 0 && ack.echo_sent_at && *ack.echo_sent_at + kTimestampTick <= undo_->first_retransmission;
 }
 
 // RFC 8985 7.4.2.
@@ -193,7 +193,8 @@ void Recovery::react_after_timeout(const AckResult& result, Instant now) {
 }
 
 void Recovery::reduce(State to, Instant now) {
-  undo_ = {.cwnd = cwnd_, .ssthresh = ssthresh_, .congestion = congestion_, .valid = to == State::kFast};
+  forget_undo();
+  if (to == State::kFast) remember_undo();
   ssthresh_ = std::visit([&](auto& control) { return control.on_congestion(view(now)); }, congestion_);
   prr_.start(board_.flight());
   recover_ = nxt();
@@ -203,11 +204,22 @@ void Recovery::reduce(State to, Instant now) {
   hystart_.restart();
 }
 
+void Recovery::remember_undo() {
+  forget_undo();
+  undo_ = undos_.make();
+  if (undo_ != nullptr) *undo_ = {.cwnd = cwnd_, .ssthresh = ssthresh_, .congestion = congestion_};
+}
+
+void Recovery::forget_undo() {
+  if (undo_ != nullptr) undos_.destroy(undo_);
+  undo_ = nullptr;
+}
+
 void Recovery::undo() {
-  cwnd_ = std::max(cwnd_, undo_.cwnd);
-  ssthresh_ = std::max(ssthresh_, undo_.ssthresh);
-  congestion_ = undo_.congestion;
-  undo_.valid = false;
+  cwnd_ = std::max(cwnd_, undo_->cwnd);
+  ssthresh_ = std::max(ssthresh_, undo_->ssthresh);
+  congestion_ = undo_->congestion;
+  forget_undo();
   board_.unmark_lost();
   duplicate_bytes_ = deliveries_ = 0;
   f_rto_ = new_data_first_ = forced_ = false;
@@ -217,7 +229,8 @@ void Recovery::undo() {
 void Recovery::leave() {
   if (state_ != State::kTimeout) cwnd_ = ssthresh_;
   state_ = State::kOpen;
-  undo_.valid = f_rto_ = new_data_first_ = forced_ = false;
+  forget_undo();
+  f_rto_ = new_data_first_ = forced_ = false;
   duplicate_bytes_ = 0;
   if (!sack_) deliveries_ = 0;
   rack_.on_recovery_end();

@@ -51,7 +51,7 @@ std::size_t Sender::buffer_limit(std::size_t share) const {
 }
 
 std::size_t Sender::credit(std::size_t share) const {
-  const std::size_t charge = unacked_.charge() + sending_.charge() + unsent_.charge();
+  const std::size_t charge = unacked_.charge() + unsent_.charge();
   const std::size_t used = std::max(queued(), charge / kChargePerByte);
   const std::size_t limit = buffer_limit(share);
   return used < limit ? limit - used : 0;
@@ -79,7 +79,6 @@ bool Sender::take_writable(std::size_t share) {
 
 void Sender::clear() {
   unacked_.clear();
-  sending_.clear();
   unsent_.clear();
   recovery_.clear();
   paced_ = false;
@@ -88,7 +87,6 @@ void Sender::clear() {
 
 Sender::AckResult Sender::on_ack(const Segment& segment, std::uint32_t window, std::optional<Instant> echo_sent_at, Instant now) {
   AckResult result;
-  fold();
   const bool bare = segment.length().count() == 0 && !segment.payload_dropped;
   const bool duplicate = segment.ack == snd_una() && recovery_.outstanding() && bare && window == snd_wnd_;
   take_window(segment, window);
@@ -130,7 +128,6 @@ void Sender::remove_acked(std::uint32_t acked, AckResult& result) {
 
 Sender::Expired Sender::on_timer(Instant now) {
   if (recovery_.outstanding()) {
-    fold();
     switch (recovery_.on_timer(now)) {
       case Recovery::Expired::kNothing: return Expired::kNothing;
       case Recovery::Expired::kReordering: follow_mtu_probe(now); return Expired::kReordering;
@@ -151,8 +148,8 @@ Sender::Expired Sender::on_timer(Instant now) {
   return Expired::kProbe;
 }
 
-bool Sender::next(OutgoingSegment& out, Instant now) {
-  fold();
+bool Sender::next(OutgoingSegment& out, stream::Chain& newest, Instant now) {
+  unacked_.append(std::move(newest));
   out.flags = TcpFlags::kAck;
   out.size = 0;
   if (probe_) {  // an old number, no data: any peer answers with its window
@@ -162,22 +159,22 @@ bool Sender::next(OutgoingSegment& out, Instant now) {
   }
   if (tail_probe_) {
     tail_probe_ = false;
-    if (next_tail_probe(out, now)) return true;
+    if (next_tail_probe(out, newest, now)) return true;
   }
   if (const auto piece = recovery_.next_lost()) {
     repeat(out, *piece, now);
     return true;
   }
-  if (next_new(out, recovery_.room(), now)) return true;
+  if (next_new(out, newest, recovery_.room(), now)) return true;
   if (!recovery_.wants_new_data()) return false;
   recovery_.no_new_data();
-  return next(out, now);
+  return next(out, newest, now);
 }
 
 // RFC 8985 7.3: new data if there is any, else the last segment again.
-bool Sender::next_tail_probe(OutgoingSegment& out, Instant now) {
+bool Sender::next_tail_probe(OutgoingSegment& out, stream::Chain& newest, Instant now) {
   if (!recovery_.outstanding()) return false;
-  if (next_new(out, mss_, now)) {
+  if (next_new(out, newest, mss_, now)) {
     recovery_.on_tail_probe(false);
     return true;
   }
@@ -224,7 +221,7 @@ bool Sender::hold_back(Instant now) {
   return paced_;
 }
 
-bool Sender::next_new(OutgoingSegment& out, std::uint32_t room, Instant now) {
+bool Sender::next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t room, Instant now) {
   if (!waiting()) {
     paced_ = false;
     recovery_.set_limited(false);
@@ -247,21 +244,21 @@ bool Sender::next_new(OutgoingSegment& out, std::uint32_t room, Instant now) {
   if (!unsent_.empty() && (size == 0 || !worth_sending(size, full, window))) return false;
   if (window == 0) return false;  // a FIN needs room too
   // A slice that is cut in two needs a list node, what is sent a record: without them it waits for the next turn.
-  if (size > 0 && !unsent_.move_prefix(size, sending_) && sending_.empty()) return false;
-  const bool fin = fin_queued_ && unsent_.empty() && window > sending_.size();
+  if (size > 0 && !unsent_.move_prefix(size, newest) && newest.empty()) return false;
+  const bool fin = fin_queued_ && unsent_.empty() && window > newest.size();
   const SeqNum begin = snd_nxt();
-  if (!recovery_.on_sent(begin + SeqLen(sending_.size() + (fin ? 1u : 0u)), now)) {
-    sending_.append(std::move(unsent_));
-    unsent_ = std::move(sending_);
+  if (!recovery_.on_sent(begin + SeqLen(newest.size() + (fin ? 1u : 0u)), now)) {
+    newest.append(std::move(unsent_));
+    unsent_ = std::move(newest);
     return false;
   }
-  pace_at_ = pace_at_ + recovery_.pace(sending_.size());
+  pace_at_ = pace_at_ + recovery_.pace(newest.size());
   if (probing) mtu_.on_sent(begin, snd_nxt());
   any_size_ = false;
   out.seq = begin;
-  out.data = &sending_;
+  out.data = &newest;
   out.offset = 0;
-  out.size = sending_.size();
+  out.size = newest.size();
   if (unsent_.empty() && out.size > 0) out.flags |= TcpFlags::kPsh;
   if (fin) {
     out.flags |= TcpFlags::kFin;
@@ -276,7 +273,8 @@ bool Sender::next_new(OutgoingSegment& out, std::uint32_t room, Instant now) {
   return true;
 }
 
-void Sender::finish_transmit(Instant now) {
+void Sender::finish_transmit(stream::Chain& newest, Instant now) {
+  unacked_.append(std::move(newest));
   if (probe_at_.is_never() && !recovery_.outstanding() && waiting()) probe_at_ = now + rtt().rto();
 }
 

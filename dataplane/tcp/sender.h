@@ -2,7 +2,7 @@
 // next. RFC 9293 3.8 (silly window 3.8.6.2.1, probes 3.8.6.1, Nagle 3.7.4). How much may be in the network and what has to be
 // sent again is the Recovery's.
 //
-//        unacked_ + sending_             unsent_ (+ FIN)
+//             unacked_                   unsent_ (+ FIN)
 //   |------------------------------|------------------------|
 //   snd_una                     snd_nxt
 //
@@ -23,8 +23,8 @@ namespace millrace::tcp {
 
 class Sender {
  public:
-  Sender(stream::ChainPool& chains, SentRangePool& ranges, const TcpConfig& config)
-      : unacked_(chains), sending_(chains), unsent_(chains), recovery_(ranges), config_(config) {}
+  Sender(stream::ChainPool& chains, SentRangePool& ranges, RecoveryUndoPool& undos, const TcpConfig& config)
+      : unacked_(chains), unsent_(chains), recovery_(ranges, undos), config_(config) {}
 
   struct Start {
     SeqNum first;                   ///< our ISN plus one
@@ -64,10 +64,11 @@ class Sender {
     kProbe,           ///< of a closed window
   };
   Expired on_timer(Instant now);
-  /// Fills seq, flags and data of the next segment to send now; false when there is none.
-  [[nodiscard]] bool next(OutgoingSegment& out, Instant now);
+  /// Fills seq, flags and data of the next segment to send now; false when there is none. New data lies in `newest` (empty at the
+  /// first call of a turn, any chain of our pool), where the sink finds it at offset 0, until the next call takes it back.
+  [[nodiscard]] bool next(OutgoingSegment& out, stream::Chain& newest, Instant now);
   /// After the last next() of a turn: arms the probe timer when the peer's window is all that holds us.
-  void finish_transmit(Instant now);
+  void finish_transmit(stream::Chain& newest, Instant now);
   [[nodiscard]] Instant deadline() const {
     const Instant waits = recovery_.outstanding() ? recovery_.deadline() : probe_at_;
     return paced_ ? std::min(waits, pace_at_) : waits;
@@ -82,7 +83,7 @@ class Sender {
   [[nodiscard]] std::uint32_t window() const { return snd_wnd_; }                     ///< the peer's, bytes
   [[nodiscard]] std::uint32_t max_window() const { return max_wnd_; }
   [[nodiscard]] std::uint32_t mss() const { return mss_; }
-  [[nodiscard]] std::size_t queued() const { return unacked_.size() + sending_.size() + unsent_.size(); }
+  [[nodiscard]] std::size_t queued() const { return unacked_.size() + unsent_.size(); }
   [[nodiscard]] std::size_t unsent() const { return unsent_.size(); }
   [[nodiscard]] bool fin_queued() const { return fin_queued_; }
   /// Timeouts or probes in a row without an answer.
@@ -99,18 +100,16 @@ class Sender {
   [[nodiscard]] std::size_t buffer_limit(std::size_t share) const;
   [[nodiscard]] std::uint32_t window_left() const;
   [[nodiscard]] bool worth_sending(std::size_t size, std::size_t full, std::uint32_t window) const;
-  void fold() { unacked_.append(std::move(sending_)); }
   void use_mss(std::uint32_t mss, Instant now);
   void follow_mtu_probe(Instant now);
   void take_window(const Segment& segment, std::uint32_t window);
   void remove_acked(std::uint32_t acked, AckResult& result);
   [[nodiscard]] bool hold_back(Instant now);
-  [[nodiscard]] bool next_tail_probe(OutgoingSegment& out, Instant now);
-  [[nodiscard]] bool next_new(OutgoingSegment& out, std::uint32_t room, Instant now);
+  [[nodiscard]] bool next_tail_probe(OutgoingSegment& out, stream::Chain& newest, Instant now);
+  [[nodiscard]] bool next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t room, Instant now);
   void repeat(OutgoingSegment& out, const Recovery::Piece& piece, Instant now);
 
   stream::Chain unacked_;
-  stream::Chain sending_;  // the newest segment: its sink reads it from offset 0
   stream::Chain unsent_;
   Recovery recovery_;
   MtuSearch mtu_;

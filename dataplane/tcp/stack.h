@@ -115,6 +115,7 @@ class Stack final : public stream::Connector {
   FlowTable flows_;
   ReassemblyPool held_;
   SentRangePool sent_;
+  RecoveryUndoPool undos_;
   Counters counters_;
   ChallengeLimit challenges_;
   Shared shared_;

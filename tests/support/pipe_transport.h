@@ -61,8 +61,8 @@ class PipeStream final : public stream::ByteStream {
     out_.clear();
     reset_sent_ = true;
   }
-  [[nodiscard]] const SocketAddress& local_address() const override { return local_; }
-  [[nodiscard]] const SocketAddress& peer_address() const override { return peer_address_; }
+  [[nodiscard]] SocketAddress local_address() const override { return local_; }
+  [[nodiscard]] SocketAddress peer_address() const override { return peer_address_; }
 
   /// Credit of this end from now on: how much write() queues, and how much unread may wait here.
   void set_send_buffer(std::size_t bytes) { send_buffer_ = bytes; }

@@ -253,13 +253,23 @@ TEST_F(IpLayer_Icmp, UdpGetsPortUnreachableThatQuotesIt) {
   auto frames = sent();
   ASSERT_EQ(frames.size(), 1u);
   EXPECT_EQ(frames[0], ethernet(0x0800, ipv4(icmp(3, 3, 0, packet, kUs, kPeer), 1, kUs, kPeer), kPeerMac, kOurMac));
-  const Bytes packet6 = ipv6(datagram, 17);
+  Bytes summed = datagram;
+  wire::store_be16(summed.data() + 6,
+                   wire::checksum_finish(wire::checksum_add(wire::pseudo_header_sum(kPeer6, kUs6, 17, 9), summed)));
+  const Bytes packet6 = ipv6(summed, 17);
   receive(frame6(packet6));
   frames = sent();
   ASSERT_EQ(frames.size(), 1u);
   EXPECT_EQ(without_label(frames.back()),
             ethernet(0x86dd, ipv6(icmp(1, 4, 0, packet6, kUs6, kPeer6), 58, kUs6, kPeer6), kPeerMac, kOurMac));
   EXPECT_EQ(drops(DropReason::kUdpNoPort), 2u);
+}
+
+TEST_F(IpLayer_Icmp, DamagedUdpIsNotAnswered) {
+  resolve();
+  expect_dropped(frame4(ipv4(Bytes{0x30, 0x39, 0, 53, 0, 9, 1, 2, 'x'}, 17)), DropReason::kUdpBadChecksum);
+  expect_dropped(frame6(ipv6(Bytes{0x30, 0x39, 0, 53, 0, 9, 0, 0, 'x'}, 17)), DropReason::kUdpBadChecksum);
+  expect_dropped(frame4(ipv4(Bytes{0x30, 0x39, 0, 53, 0, 10, 0, 0, 'x'}, 17)), DropReason::kUdpTruncated);
 }
 
 TEST_F(IpLayer_Icmp, UnknownProtocolsAreRefused) {

@@ -307,7 +307,10 @@ TEST_P(Reassembly_Any, AnEchoReplyThatDoesNotFitTheLinkIsSentInFragments) {
 }
 
 TEST_P(Reassembly_Any, AnErrorAboutADatagramQuotesItWhole) {
-  const Bytes udp = Bytes{0x30, 0x39, 0, 53, 0, 101, 0, 0} + Bytes(93, 0x62);
+  Bytes udp = Bytes{0x30, 0x39, 0, 53, 0, 101, 0, 0} + Bytes(93, 0x62);
+  const std::uint32_t pseudo =
+      version.v6 ? wire::pseudo_header_sum(kPeer6, kUs6, 17, 101) : wire::pseudo_header_sum(kPeer, kUs, 17, 101);
+  wire::store_be16(udp.data() + 6, wire::checksum_finish(wire::checksum_add(pseudo, udp)));
   receive(version.raw(80, false, cut(udp, {80, 21}), 5, 17));
   receive(version.raw(0, true, cut(udp, {0, 80}), 5, 17));
   const auto frames = sent();

@@ -36,6 +36,7 @@ class ConnectionFixture : public ::testing::Test {
   stream::ChainPool chains{packets, 64, 10'000};
   ReassemblyPool held{16, 1'000};
   SentRangePool ranges{16, 1'000};
+  RecoveryUndoPool undos{4, 100};
   TcpConfig config{.receive_buffer_bytes = 20'000,
                    .initial_receive_buffer_bytes = 20'000,
                    .send_buffer_bytes = 40'000,
@@ -43,7 +44,7 @@ class ConnectionFixture : public ::testing::Test {
                    .pacing = false};
   Counters counters;
   ChallengeLimit challenges{100};
-  Shared shared{chains, held, ranges, config, counters, challenges};
+  Shared shared{chains, held, ranges, undos, config, counters, challenges};
   Connection connection{shared};
   Instant now = Instant::from_nanoseconds(10'000'000'000);
 

@@ -1,5 +1,7 @@
 // ESTABLISHED with SACK: what is found lost, when, and what is sent then. RFC 2018, 2883, 3042, 3168, 3522, 5682, 6675, 6937,
 // 8985.
+#include <memory>
+
 #include "tests/unit/dataplane/tcp/connection_fixture.h"
 
 namespace millrace::tcp {
@@ -445,6 +447,8 @@ TEST_F(TcpConnection_Timers, NagleHoldsAPartialSegmentWhileAnotherIsOutstanding)
 TEST_F(TcpConnection_Timers, TheWindowGrowsWithWhatIsRead) {
   config.receive_buffer_bytes = 60'000;
   config.initial_receive_buffer_bytes = 10'000;
+  std::destroy_at(&connection);
+  std::construct_at(&connection, shared);
   in_established();
   std::size_t at = 0;
   for (int round = 0; round < 8; ++round) {
