@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "control-agent/translate.h"
+#include "control-agent/translate_common.h"
 #include "millrace/v1/dataplane.pb.h"
 
 namespace millrace::agent {
@@ -76,6 +77,28 @@ void translate_port_routes(const v1::Port& port, const std::string& path, config
   }
 }
 
+config::TcpSettings translate_tcp(const v1::Tcp& tcp, const std::string& path, Diagnostics& diagnostics) {
+  config::TcpSettings out;
+  out.new_reno = tcp.congestion_control() == v1::Tcp::NEW_RENO;
+  out.nagle = tcp.nagle();
+  out.pacing = !tcp.disable_pacing();
+  out.request_ecn = tcp.request_ecn();
+  if (tcp.has_user_timeout()) {
+    out.user_timeout = translate_duration(tcp.user_timeout(), join_path(path, "user_timeout"), diagnostics);
+  }
+  if (tcp.has_max_buffer_bytes()) out.max_buffer_bytes = tcp.max_buffer_bytes().value();
+  if (!tcp.has_keep_alive()) return out;
+  const v1::Tcp::KeepAlive& keep_alive = tcp.keep_alive();
+  const std::string at = join_path(path, "keep_alive");
+  out.keep_alive_idle = Duration::seconds(7'200);
+  if (keep_alive.has_idle()) out.keep_alive_idle = translate_duration(keep_alive.idle(), join_path(at, "idle"), diagnostics);
+  if (keep_alive.has_interval()) {
+    out.keep_alive_interval = translate_duration(keep_alive.interval(), join_path(at, "interval"), diagnostics);
+  }
+  if (keep_alive.has_probes()) out.keep_alive_probes = keep_alive.probes().value();
+  return out;
+}
+
 }  // namespace
 
 config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std::string& path, Diagnostics& diagnostics) {
@@ -89,6 +112,7 @@ config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std:
                                                                    : config::Dataplane::Hugepages::kIfFree;
   out.fragments = dataplane.fragments() == v1::Dataplane::DROP ? config::Dataplane::Fragments::kDrop
                                                                : config::Dataplane::Fragments::kReassemble;
+  out.tcp = translate_tcp(dataplane.tcp(), join_path(path, "tcp"), diagnostics);
   std::map<std::string, std::string> names;
   std::map<IpAddress, std::string> owners;
   const std::string list = join_path(path, "ports");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/time.h"
 
 namespace millrace::config {
 
@@ -44,6 +45,19 @@ struct PortConfig {
   std::vector<StaticRoute> routes;
 };
 
+/// What may be chosen about TCP; the defaults are millrace.v1.Tcp's.
+struct TcpSettings {
+  bool new_reno = false;  ///< instead of CUBIC
+  bool nagle = false;
+  bool pacing = true;
+  bool request_ecn = false;
+  Duration user_timeout = Duration::infinite();
+  Duration keep_alive_idle = Duration::infinite();  ///< infinite: no keep-alive
+  Duration keep_alive_interval = Duration::seconds(75);
+  std::uint32_t keep_alive_probes = 9;
+  std::uint32_t max_buffer_bytes = 4 * 1024 * 1024;
+};
+
 struct Dataplane {
   enum class Idle : std::uint8_t { kPoll, kAdaptive };
   std::uint32_t worker_count = 0;  ///< 0: not given
@@ -52,6 +66,7 @@ struct Dataplane {
   Hugepages hugepages = Hugepages::kIfFree;
   enum class Fragments : std::uint8_t { kReassemble, kDrop };
   Fragments fragments = Fragments::kReassemble;
+  TcpSettings tcp;
   std::uint32_t packet_buffers = 0;  ///< per worker; 0: the default
   std::vector<PortConfig> ports;
 };

@@ -126,6 +126,7 @@ void Gateway::start_workers() {
       config.worker.interfaces.push_back(interface_config(loaded_.machine, loaded_.machine.ports[p], ports_[p]->info()));
     }
     config.worker.routes = route_configs(loaded_.machine);
+    config.worker.tcp = tcp_config(loaded_.machine.tcp);
     config.worker.seed = random_secret<std::uint64_t>();
     config.worker.secret = random_secret<std::array<std::uint8_t, 16>>();
     config.worker.hostname = hostname();

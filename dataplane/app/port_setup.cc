@@ -45,6 +45,20 @@ ip::InterfaceConfig interface_config(const config::Dataplane& machine, const con
           .tx_tcp_checksum = info.tx_tcp_checksum};
 }
 
+tcp::TcpConfig tcp_config(const config::TcpSettings& settings) {
+  tcp::TcpConfig out;
+  out.congestion = settings.new_reno ? tcp::CongestionKind::kNewReno : tcp::CongestionKind::kCubic;
+  out.nagle = settings.nagle;
+  out.pacing = settings.pacing;
+  out.ask_for_ecn = settings.request_ecn;
+  out.user_timeout = settings.user_timeout;
+  out.keep_alive_idle = settings.keep_alive_idle;
+  out.keep_alive_interval = settings.keep_alive_interval;
+  out.keep_alive_probes = settings.keep_alive_probes;
+  out.receive_buffer_bytes = out.send_buffer_bytes = settings.max_buffer_bytes;
+  return out;
+}
+
 std::vector<ip::RouteConfig> route_configs(const config::Dataplane& machine) {
   std::vector<ip::RouteConfig> routes;
   for (const config::PortConfig& port : machine.ports) {

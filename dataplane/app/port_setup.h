@@ -5,6 +5,7 @@
 
 #include "config/model/dataplane.h"
 #include "dataplane/ip/ip_layer.h"
+#include "dataplane/tcp/config.h"
 #include "nic/port.h"
 #include "nic/port_config.h"
 
@@ -16,6 +17,8 @@ namespace millrace::app {
 /// What the IP layer needs to know of an open port.
 [[nodiscard]] ip::InterfaceConfig interface_config(const config::Dataplane& machine, const config::PortConfig& port,
                                                    const nic::PortInfo& info);
+/// What may be chosen about TCP, for each connection.
+[[nodiscard]] tcp::TcpConfig tcp_config(const config::TcpSettings& settings);
 /// The routes of all ports.
 [[nodiscard]] std::vector<ip::RouteConfig> route_configs(const config::Dataplane& machine);
 

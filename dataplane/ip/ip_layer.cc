@@ -178,6 +178,10 @@ IpLayer::Received IpLayer::deliver(nic::Packet packet, const Arrival& arrival, I
   return {};
 }
 
+bool IpLayer::has_address(const IpAddress& address) const {
+  return std::ranges::any_of(addresses_.entries(), [&](const auto& entry) { return entry.prefix.address == address; });
+}
+
 std::optional<RouteTable::Hop> IpLayer::hop_to(const IpAddress& destination, const IpAddress* source) const {
   if (is_martian_source(destination) || addresses_.is_broadcast(destination) || addresses_.is_local(destination))
     return std::nullopt;

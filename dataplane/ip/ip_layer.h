@@ -83,7 +83,9 @@ class IpLayer final : private ReassemblyEvents {
   /// One frame from the port packet.port(). May queue answers on outgoing(). Transport checksums are the transport's business.
   [[nodiscard]] Received receive(nic::Packet frame, Instant now);
 
-  /// One of our addresses.
+  /// One of the addresses that were configured, in use or not yet: what may be listened on.
+  [[nodiscard]] bool has_address(const IpAddress& address) const;
+  /// One of our addresses, in use.
   [[nodiscard]] bool is_local(const IpAddress& address) const { return addresses_.is_local(address); }
   /// nullopt: no route; also for our own, loopback, multicast, broadcast and unspecified addresses.
   [[nodiscard]] std::optional<Path> path_to(const IpAddress& destination) const;

@@ -57,7 +57,7 @@ Stack::~Stack() {
 }
 
 Result<Listener*, ListenError> Stack::listen(const SocketAddress& address, stream::Acceptor& acceptor) {
-  if (!address.ip.is_unspecified() && !ip_.is_local(address.ip)) return Error<ListenError>(ListenError::kNotLocal);
+  if (!address.ip.is_unspecified() && !ip_.has_address(address.ip)) return Error<ListenError>(ListenError::kNotLocal);
   const bool taken = std::ranges::any_of(listeners_, [&](const auto& other) { return other->address() == address; });
   if (taken) return Error<ListenError>(ListenError::kAddressInUse);
   listeners_.push_back(std::make_unique<Listener>(address, acceptor));

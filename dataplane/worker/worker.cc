@@ -26,6 +26,7 @@ std::size_t connection_buffer_bytes(std::size_t packet_buffers) {
 
 tcp::StackConfig stack_config(const WorkerConfig& config) {
   tcp::StackConfig stack;
+  stack.tcp = config.tcp;
   stack.secret = config.secret;
   return stack;
 }

@@ -37,6 +37,7 @@ struct WorkerConfig {
   std::vector<PortBinding> ports;  ///< in the order of `interfaces`
   std::vector<ip::InterfaceConfig> interfaces;
   std::vector<ip::RouteConfig> routes;
+  tcp::TcpConfig tcp;
   std::uint64_t seed = 0;                    ///< of the worker's Rng
   std::array<std::uint8_t, 16> secret{};     ///< key of ISNs and hash tables, from the operating system
   std::int64_t wall_offset_nanoseconds = 0;  ///< wall clock minus monotonic clock

@@ -70,6 +70,24 @@ TEST(TranslateDataplane, TakesFragmentsAndVlans) {
   EXPECT_EQ(out.machine.ports.at(1).vlan, 0);
 }
 
+TEST(TranslateDataplane, TakesWhatMayBeChosenAboutTcp) {
+  const auto plain = translate("ports: [{name: a, tap: {interface: x}}]");
+  EXPECT_FALSE(plain.machine.tcp.new_reno);
+  EXPECT_TRUE(plain.machine.tcp.pacing);
+  EXPECT_TRUE(plain.machine.tcp.keep_alive_idle.is_infinite());
+  const auto out = translate(
+      "tcp: {congestion_control: NEW_RENO, nagle: true, disable_pacing: true, request_ecn: true, user_timeout: 30s, "
+      "max_buffer_bytes: 100000, keep_alive: {idle: 60s, probes: 3}}\n"
+      "ports: [{name: a, tap: {interface: x}}]");
+  ASSERT_THAT(out.errors, ElementsAre());
+  EXPECT_TRUE(out.machine.tcp.new_reno && out.machine.tcp.nagle && out.machine.tcp.request_ecn && !out.machine.tcp.pacing);
+  EXPECT_EQ(out.machine.tcp.user_timeout, Duration::seconds(30));
+  EXPECT_EQ(out.machine.tcp.max_buffer_bytes, 100'000U);
+  EXPECT_EQ(out.machine.tcp.keep_alive_idle, Duration::seconds(60));
+  EXPECT_EQ(out.machine.tcp.keep_alive_interval, Duration::seconds(75));
+  EXPECT_EQ(out.machine.tcp.keep_alive_probes, 3U);
+}
+
 TEST(TranslateDataplane, TakesAddressesAndRoutes) {
   const auto out = translate(
       "{ports: [{name: a, tap: {interface: x}, addresses: [198.18.0.2/24, \"2001:db8::2/64\", 10.0.0.0/31, 10.9.9.9/32], "

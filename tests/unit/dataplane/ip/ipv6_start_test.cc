@@ -67,6 +67,7 @@ TEST_F(Ipv6Start_Duplicates, ATentativeAddressIsNotUsedOrAnswered) {
   layer.announce(now);
   sent();
   EXPECT_FALSE(layer.is_local(kUs6));
+  EXPECT_TRUE(layer.has_address(kUs6)) << "a listener may wait for it";
   EXPECT_FALSE(layer.path_to(kPeer6));
   expect_dropped(kTcp6, DropReason::kNotForUs);
   expect_dropped(solicitation(kUs6), DropReason::kNdNotForUs);
