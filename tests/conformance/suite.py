@@ -329,12 +329,17 @@ class Runner:
                 outcomes.append(outcome)
                 report(outcome)
 
-        threads = [threading.Thread(target=loop) for _ in range(min(at_once, len(checks)))]
+        threads = [threading.Thread(target=loop, daemon=True) for _ in range(min(at_once, len(checks)))]
+        deadline = time.monotonic() + BATCH_SECONDS
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
-        return outcomes
+            thread.join(max(0.0, deadline - time.monotonic()))
+        ended = {one.check.name for one in outcomes}
+        hanging = [Outcome(one, False, BATCH_SECONDS, "did not end") for one in checks if one.name not in ended]
+        for outcome in hanging:
+            report(outcome)
+        return list(outcomes) + hanging
 
     def _one(self, one: Check) -> Outcome:
         started = time.monotonic()
