@@ -288,6 +288,9 @@ class Context:
         return "\n".join(host.text(self.started) for host in self._hosts if host.trace)
 
 
+BATCH_SECONDS = 240.0  # a check that hangs must not keep the others
+
+
 class Runner:
     """Runs checks against one subject, many at once, each failed one again with few others."""
 
