@@ -51,7 +51,7 @@ class Connection {
     on_timer(now);
     OutgoingSegment out;
     while (next_segment(out, now)) emit(std::as_const(out));
-    sender_.finish_transmit(shared_.newest, now);
+    if (state_ >= State::kEstablished) sender_.finish_transmit(shared_.newest, now);
   }
 
   /// When on_timer() and transmit() are due without a segment or a call of the user.

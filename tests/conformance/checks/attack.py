@@ -108,6 +108,7 @@ def syn_flood_open_connection(t):
 
 @check("RFC 9293 3.8.6.1", "300 connections with a closed window and data waiting leave good clients served (sockstress)", alone=True)
 def sockstress(t):
+    t.exchange(t.connect())  # so that the gateway knows where its many SYN-ACKs are to go
     peers = []
     for _ in range(300):
         c = t.peer(win=0)

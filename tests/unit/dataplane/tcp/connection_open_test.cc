@@ -108,6 +108,15 @@ TEST_F(TcpConnection_SynSent, AHandshakeThatMetLossesBeginsWithOneSegment) {
   EXPECT_EQ(connection.sender().cwnd(), 700u);
 }
 
+TEST_F(TcpConnection_SynSent, WhatWaitsForTheHandshakeHasNoTimerOfItsOwn) {
+  in_syn_sent();
+  connection.shutdown_write(now);
+  for (int i = 0; i < 5; ++i) {
+    (void)sent_after_timeout();
+    EXPECT_GT(connection.next_timeout(), now) << "a timer in the past would turn for ever";
+  }
+}
+
 TEST_F(TcpConnection_SynSent, ShutdownBeforeTheAnswerSendsFinAfterIt) {
   in_syn_sent();
   connection.shutdown_write(now);
