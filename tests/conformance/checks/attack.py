@@ -126,6 +126,7 @@ def sockstress(t):
 
 @check("RFC 9293 3.8.4", "600 idle connections stay open and leave good clients served", alone=True)
 def idle_connections(t):
+    t.exchange(t.connect())  # as in sockstress
     peers = []
     for _ in range(600):
         c = t.peer()
