@@ -23,14 +23,13 @@
 #include "dataplane/wire/ipv4.h"
 #include "dataplane/wire/ipv6.h"
 #include "nic/heap_pool.h"
+#include "tests/fuzz/fuzz_input.h"
 
 namespace {
 
 using namespace millrace;  // NOLINT(google-build-using-namespace)
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
+using fuzz::Input;
+using fuzz::require;
 
 const MacAddress kOurMac{{2, 0, 0, 0, 0, 1}};
 const IpAddress kUs = IpAddress::v4(198, 18, 0, 2);
@@ -60,26 +59,6 @@ void repair_checksums(std::span<std::uint8_t> frame) {
     if (message.size() >= wire::kIcmpHeaderBytes) wire::write_icmp_checksum(message, view->source, view->destination);
   }
 }
-
-class Input {
- public:
-  explicit Input(std::span<const std::uint8_t> bytes) : rest_(bytes) {}
-  [[nodiscard]] bool empty() const { return rest_.empty(); }
-  std::uint8_t byte() {
-    if (rest_.empty()) return 0;
-    const std::uint8_t value = rest_[0];
-    rest_ = rest_.subspan(1);
-    return value;
-  }
-  std::span<const std::uint8_t> take(std::size_t size) {
-    const auto bytes = rest_.first(std::min(size, rest_.size()));
-    rest_ = rest_.subspan(bytes.size());
-    return bytes;
-  }
-
- private:
-  std::span<const std::uint8_t> rest_;
-};
 
 class Machine {
  public:

@@ -12,37 +12,20 @@
 
 #include "dataplane/tcp/connection.h"
 #include "nic/heap_pool.h"
+#include "tests/fuzz/fuzz_input.h"
 
 namespace {
 
 using namespace millrace;  // NOLINT(google-build-using-namespace)
+using fuzz::Input;
+using fuzz::require;
 using tcp::SeqLen;
 using tcp::SeqNum;
 using tcp::TcpFlags;
 
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
 // Each side's stream, by position.
 std::uint8_t our_byte(std::size_t at) { return static_cast<std::uint8_t>(at * 7 + at / 251); }
 std::uint8_t peer_byte(std::size_t at) { return static_cast<std::uint8_t>(at * 13 + at / 241); }
-
-class Input {
- public:
-  explicit Input(std::span<const std::uint8_t> bytes) : rest_(bytes) {}
-  [[nodiscard]] bool empty() const { return rest_.empty(); }
-  std::uint8_t byte() {
-    if (rest_.empty()) return 0;
-    const std::uint8_t value = rest_[0];
-    rest_ = rest_.subspan(1);
-    return value;
-  }
-  std::uint16_t word() { return static_cast<std::uint16_t>(byte() << 8 | byte()); }
-
- private:
-  std::span<const std::uint8_t> rest_;
-};
 
 class Machine {
  public:
