@@ -30,7 +30,8 @@ class Prr {
       quota = std::min<std::uint64_t>(ssthresh - pipe, limit);
     }
     if (sent_ == 0 && quota < mss) quota = mss;  // the first retransmission always goes
-    return pipe + static_cast<std::uint32_t>(quota);
+    // Never less than a segment: with nothing in the network no acknowledgement would come to open it again.
+    return std::max(pipe + static_cast<std::uint32_t>(quota), mss);
   }
 
  private:

@@ -124,6 +124,13 @@ TEST(TcpPrr, TheFirstRetransmissionAlwaysGoes) {
   EXPECT_EQ(prr.window(0, 18'000, 10'000, kMss, false), 19'000u);
 }
 
+TEST(TcpPrr, TheWindowNeverCloses) {
+  Prr prr;
+  prr.start(1'000);
+  prr.on_sent(5 * kMss);
+  EXPECT_EQ(prr.window(0, 0, 2 * kMss, kMss, false), kMss);
+}
+
 TEST(TcpHyStart, LeavesSlowStartWhenRoundTripsGetLonger) {
   HyStart hystart;
   SeqNum una(0);
