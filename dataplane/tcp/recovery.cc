@@ -119,8 +119,11 @@ Recovery::Expired Recovery::on_timer(Instant now) {
     case Armed::kReordering:
       detect_losses(now);
       if (board_.lost() > 0 && (state_ == State::kOpen || state_ == State::kReduced)) reduce(State::kFast, now);
+      if (board_.lost() > 0) timeout_from_ = now;  // what is lost goes again now: the timeout is for that
       rearm(now);
-      return Expired::kReordering;
+      if (deadline_ > now) return Expired::kReordering;
+      expire(now);  // both are over at once: nobody came to look for a while
+      return Expired::kTimeout;
     case Armed::kTailProbe:
       timeout_from_ = now;  // it now waits for the answer to the probe
       on_tail_probe(true);  // the Sender corrects it if it has new data; either way no second probe is planned
