@@ -1,33 +1,12 @@
 // A keep-alive request through a server codec and on through a client codec, and its response back, take nothing from the heap
-// once the pools are warm: operator new aborts inside the scope below.
+// once the pools are warm.
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
-#include <new>
+#include <optional>
 
 #include "dataplane/http/http1/client_codec.h"
 #include "dataplane/http/http1/server_codec.h"
-
-namespace {
-bool forbidden = false;
-
-void* allocate(std::size_t bytes) {
-  if (forbidden) {
-    std::fputs("operator new where nothing may be allocated\n", stderr);
-    std::abort();
-  }
-  if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
-  std::abort();
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return allocate(bytes); }
-void* operator new[](std::size_t bytes) { return allocate(bytes); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+#include "tests/support/heap_trap.h"
 
 namespace millrace::http::http1 {
 namespace {
@@ -117,7 +96,8 @@ TEST(Http1Memory, AKeepAliveCycleTakesNothingFromTheHeap) {
   stream::Chain input(chains);
 
   for (int i = 0; i < 100; ++i) {
-    forbidden = true;
+    test::heap_trap_allocations = 0;
+    std::optional<test::HeapTrap> trap(std::in_place);
     {
       Arena downstream(chunks);
       Arena upstream(chunks);
@@ -134,7 +114,8 @@ TEST(Http1Memory, AKeepAliveCycleTakesNothingFromTheHeap) {
       server.output_drained(Instant());
       server.output().clear();
       server.output_drained(Instant());
-      forbidden = false;
+      trap.reset();
+      ASSERT_EQ(test::heap_trap_allocations, 0U);
       ASSERT_TRUE(in && out);
     }
     ASSERT_EQ(proxy.completed, 2 * (i + 1)) << "both streams";

@@ -2,23 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
-#include <new>
 #include <set>
 
-namespace {
-bool allocation_forbidden = false;
-}  // namespace
-
-// Not inlined: the compiler must not see malloc behind new and warn of a mismatch.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  if (allocation_forbidden) std::abort();
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  std::abort();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#include "tests/support/heap_trap.h"
 
 namespace millrace::proxy {
 namespace {
@@ -78,9 +65,12 @@ TEST(LoadBalancer, NeverAllocatesWhenChoosing) {
   for (const LoadBalancing policy : kPolicies) {
     LoadBalancer equal(cluster_of(policy, {1, 1, 1}), rng);
     LoadBalancer weighted(cluster_of(policy, {1, 2, 3}), rng);
-    allocation_forbidden = true;
-    for (int i = 0; i < 1'000; ++i) static_cast<void>(equal.choose(rng, kIdle).value() + weighted.choose(rng, kIdle).value());
-    allocation_forbidden = false;
+    test::heap_trap_allocations = 0;
+    {
+      const test::HeapTrap trap;
+      for (int i = 0; i < 1'000; ++i) static_cast<void>(equal.choose(rng, kIdle).value() + weighted.choose(rng, kIdle).value());
+    }
+    EXPECT_EQ(test::heap_trap_allocations, 0u);
   }
 }
 

@@ -2,26 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
-#include <new>
+#include <optional>
 
 #include "dataplane/proxy/policy/request_headers.h"
 #include "dataplane/proxy/policy/response_headers.h"
 #include "dataplane/proxy/policy/route_matcher.h"
+#include "tests/support/heap_trap.h"
 #include "tests/unit/dataplane/proxy/policy/policy_support.h"
-
-namespace {
-bool allocation_forbidden = false;
-}  // namespace
-
-// Not inlined: the compiler must not see malloc behind new and warn of a mismatch.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  if (allocation_forbidden) std::abort();
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  std::abort();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace millrace::proxy {
 namespace {
@@ -61,7 +48,8 @@ TEST(Policies, TakeNothingFromTheHeap) {
     info.request = &request.head;
     info.downstream_direct_remote = SocketAddress{IpAddress::v4(192, 0, 2, 1), 1};
 
-    allocation_forbidden = true;
+    test::heap_trap_allocations = 0;
+    std::optional<test::HeapTrap> trap(std::in_place);
     const bool continues = prepare_request(manager, request.head, info, rng).continues();
     const config::VirtualHost* found_host = find_virtual_host(table, request.head.authority);
     const config::Route* route = found_host == nullptr ? nullptr : find_route(*found_host, request.head, {0, rng});
@@ -73,8 +61,9 @@ TEST(Policies, TakeNothingFromTheHeap) {
     const bool answered = prepare_upstream_response(manager, {}, response.head, info, Duration::seconds(1), {}) &&
                           prepare_response(manager, &request.head, response.head, "Sun, 06 Nov 1994 08:49:37 GMT");
     const std::size_t logged = render_access_log(line, info, {}, log);
-    allocation_forbidden = false;
+    trap.reset();
 
+    EXPECT_EQ(test::heap_trap_allocations, 0u);
     EXPECT_TRUE(continues && forwarded && answered);
     EXPECT_EQ(request.head.path, "/a-prefix-longer-than-any-small-string-optimisation/b?query=something");
     EXPECT_EQ(logged, 25u);
