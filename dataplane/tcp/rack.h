@@ -30,9 +30,6 @@ class Rack {
   /// Declares losses (6.2 step 5). Returns when to look again if nothing is heard until then, never() when there is no need.
   Instant detect(SackScoreboard& board, const Context& context, Instant now) const;
 
-  [[nodiscard]] Duration min_rtt() const { return min_rtt_; }
-  [[nodiscard]] bool reordering_seen() const { return reordering_seen_; }
-
  private:
   static constexpr std::uint32_t kDuplicateThreshold = 3;
   static constexpr std::uint8_t kPersistRecoveries = 16;

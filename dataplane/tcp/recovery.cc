@@ -107,9 +107,10 @@ void Recovery::on_tail_probe(bool repeats) {
   tail_probe_end_ = nxt();
 }
 
-void Recovery::on_idle(Duration idle) {
+void Recovery::on_first(Instant now) {
+  if (!rtt_.has_sample() || last_sent_ == Instant() || now <= last_sent_ + rtt_.rto()) return;
   cwnd_ = std::min(cwnd_, initial_window());
-  std::visit([&](auto& control) { control.on_idle(idle); }, congestion_);
+  std::visit([&](auto& control) { control.on_idle(now - last_sent_); }, congestion_);
   hystart_.restart();
 }
 

@@ -95,8 +95,9 @@ class Recovery {
   void on_answered() { timeouts_ = 0; }
   /// The congestion window (true), not the application or the peer's window, was what ended the last round of sending.
   void set_limited(bool by_window) { limited_ = by_window; }
-  /// Nothing was sent for `idle`, more than a timeout (RFC 5681 4.1).
-  void on_idle(Duration idle);
+  /// The first data after everything was acknowledged is about to go: after more than a timeout of silence the window is that of
+  /// a beginning (RFC 5681 4.1).
+  void on_first(Instant now);
 
   [[nodiscard]] SeqNum una() const { return board_.una(); }
   [[nodiscard]] SeqNum nxt() const { return board_.nxt(); }

@@ -193,7 +193,6 @@ void Sender::repeat(OutgoingSegment& out, const Recovery::Piece& piece, Instant 
   if (offset + out.size == unacked_.size()) out.flags |= TcpFlags::kPsh;
   if (out.size < length) out.flags |= TcpFlags::kFin;  // the number behind the last byte is the FIN's
   recovery_.on_retransmitted(piece, now);
-  last_sent_ = now;
 }
 
 std::uint32_t Sender::window_left() const {
@@ -228,8 +227,7 @@ bool Sender::next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t
     return false;
   }
   const bool first = !recovery_.outstanding();
-  if (first && rtt().has_sample() && last_sent_ + rtt().rto() < now && last_sent_ > Instant())
-    recovery_.on_idle(now - last_sent_);
+  if (first) recovery_.on_first(now);
   if (hold_back(now)) {
     recovery_.set_limited(true);  // the window is, only not at this moment
     return false;
@@ -269,7 +267,6 @@ bool Sender::next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t
     out.flags |= TcpFlags::kCwr;
     cwr_due_ = false;
   }
-  last_sent_ = now;
   return true;
 }
 

@@ -122,7 +122,6 @@ class Sender {
   std::uint32_t probes_ = 0;
   Instant probe_at_ = Instant::never();
   Instant progress_at_;
-  Instant last_sent_;
   Instant pace_at_;     // new data keeps to it; behind `now` by what may go in one burst
   bool paced_ = false;  // and waits for it
   bool fin_queued_ = false;
