@@ -1,9 +1,8 @@
-// Who talks to whom: the four-tuple, and the hash table that finds what we keep for it. Chained, intrusive, sized at start,
-// hashed with a secret key (nobody can aim at one bucket).
+// Who talks to whom: the four-tuple, and what all that we keep for one begins with (flow_table.h finds it).
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <cstring>
 
 #include "dataplane/base/addresses.h"
 #include "dataplane/tcp/keyed_hash.h"
@@ -37,52 +36,10 @@ struct FlowEntry {
   FlowEntry(const FlowEntry&) = delete;
   FlowEntry& operator=(const FlowEntry&) = delete;
 
-  FlowEntry* next = nullptr;
   std::uint32_t hash = 0;
   FlowKey key;
   Kind kind;
   bool in_table = false;
-};
-
-class FlowTable {
- public:
-  /// Room for `expected` entries at an average of one per bucket; more make chains longer, never fail.
-  FlowTable(std::size_t expected, const KeyedHash& hash) : hash_(hash), buckets_(std::bit_ceil(expected < 16 ? 16 : expected)) {}
-
-  [[nodiscard]] std::uint32_t hash(const FlowKey& key) const {
-    return static_cast<std::uint32_t>(hash_flow(hash_, key, HashPurpose::kTable));
-  }
-  [[nodiscard]] FlowEntry* find(const FlowKey& key) const {
-    const std::uint32_t h = hash(key);
-    for (FlowEntry* entry = buckets_[h & (buckets_.size() - 1)]; entry != nullptr; entry = entry->next) {
-      if (entry->hash == h && entry->key == key) return entry;
-    }
-    return nullptr;
-  }
-  /// The key must not be in the table.
-  void insert(FlowEntry& entry) {
-    entry.hash = hash(entry.key);
-    FlowEntry*& bucket = buckets_[entry.hash & (buckets_.size() - 1)];
-    entry.next = bucket;
-    bucket = &entry;
-    entry.in_table = true;
-    ++size_;
-  }
-  /// No effect when it is not in the table.
-  void remove(FlowEntry& entry) {
-    if (!entry.in_table) return;
-    FlowEntry** link = &buckets_[entry.hash & (buckets_.size() - 1)];
-    while (*link != &entry) link = &(*link)->next;
-    *link = entry.next;
-    entry.in_table = false;
-    --size_;
-  }
-  [[nodiscard]] std::size_t size() const { return size_; }
-
- private:
-  KeyedHash hash_;
-  std::vector<FlowEntry*> buckets_;
-  std::size_t size_ = 0;
 };
 
 }  // namespace millrace::tcp

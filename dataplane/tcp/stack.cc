@@ -19,6 +19,8 @@ std::uint16_t mss_for(std::size_t mtu, bool v4) {
   return static_cast<std::uint16_t>(std::min(mtu > headers ? mtu - headers : 0, kBufferRoom));
 }
 
+std::uint16_t port_of(const std::unique_ptr<Listener>& listener) { return listener->address().port; }
+
 }  // namespace
 
 const char* to_text(ListenError error) {
@@ -34,7 +36,7 @@ Stack::Stack(ip::IpLayer& ip, TimerWheel& timers, stream::ChainPool& chains, Rng
       timers_(timers),
       config_(config),
       hash_(config.secret),
-      flows_(config.max_connections + config.max_time_wait, hash_),
+      flows_(config.max_connections + config.max_half_open + config.max_time_wait, hash_),
       held_(std::min<std::size_t>(config.max_held_slices, 1'024), config.max_held_slices),
       sent_(std::min<std::size_t>(config.max_sent_ranges, 1'024), config.max_sent_ranges),
       undos_(std::min<std::size_t>(config.max_connections, 1'024), config.max_connections),
@@ -60,8 +62,8 @@ Result<Listener*, ListenError> Stack::listen(const SocketAddress& address, strea
   if (!address.ip.is_unspecified() && !ip_.has_address(address.ip)) return Error<ListenError>(ListenError::kNotLocal);
   const bool taken = std::ranges::any_of(listeners_, [&](const auto& other) { return other->address() == address; });
   if (taken) return Error<ListenError>(ListenError::kAddressInUse);
-  listeners_.push_back(std::make_unique<Listener>(address, acceptor));
-  return listeners_.back().get();
+  const auto behind = std::ranges::upper_bound(listeners_, address.port, {}, port_of);
+  return listeners_.insert(behind, std::make_unique<Listener>(address, acceptor))->get();
 }
 
 void Stack::close_listener(Listener& listener, Instant) {
@@ -72,7 +74,7 @@ void Stack::close_listener(Listener& listener, Instant) {
 Listener* Stack::find_listener(const FlowKey& flow) {
   Listener* best = nullptr;
   int best_match = 0;
-  for (const auto& listener : listeners_) {
+  for (const auto& listener : std::ranges::equal_range(listeners_, flow.local_port, {}, port_of)) {
     const int match = listener->match(flow);
     if (match <= best_match) continue;
     best = listener.get();

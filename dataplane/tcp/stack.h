@@ -21,7 +21,7 @@
 #include "dataplane/tcp/config.h"
 #include "dataplane/tcp/counters.h"
 #include "dataplane/tcp/endpoint.h"
-#include "dataplane/tcp/flow.h"
+#include "dataplane/tcp/flow_table.h"
 #include "dataplane/tcp/listener.h"
 #include "dataplane/tcp/ports.h"
 #include "dataplane/tcp/syn_cookie.h"
@@ -124,7 +124,7 @@ class Stack final : public stream::Connector {
   TimeWaitTable time_wait_;
   PortChooser ports_;
   SynCookies cookies_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<Listener>> listeners_;  // by port
   IntrusiveList<Endpoint, DirtyTag> dirty_;
   IntrusiveList<Endpoint, EventTag> eventful_;
   IntrusiveList<Endpoint, MemberTag> members_;

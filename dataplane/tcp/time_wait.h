@@ -8,7 +8,7 @@
 #include "dataplane/base/pool.h"
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/tcp/connection.h"
-#include "dataplane/tcp/flow.h"
+#include "dataplane/tcp/flow_table.h"
 
 namespace millrace::tcp {
 
