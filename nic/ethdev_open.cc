@@ -194,18 +194,20 @@ std::string EthdevPort::configure(const PortConfig& config) {
   const std::uint64_t tx = software ? 0 : device.tx_offload_capa;
   info_.rx_ip_checksum = (rx & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0;
   info_.rx_l4_checksum = (rx & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0;
-  info_.tx_ip_checksum = (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
-  info_.tx_tcp_checksum = (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
-  // Told, not enabled: a Packet cannot ask for them, and they cost drivers their fast transmit path.
-  info_.tx_tcp_segmentation = (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0;
-  info_.tx_multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  info_.tx.ip_checksum = (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+  info_.tx.tcp_checksum = (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
+  info_.tx.multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  const std::size_t most_parts = device.tx_desc_lim.nb_seg_max;  // 0: not told
+  info_.tx.tcp_segmentation = (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && info_.tx.tcp_checksum && info_.tx.multi_segment &&
+                              (most_parts == 0 || most_parts > Packet::kMostAttached);
   // A TAP's RSS would need TC rules; the kernel spreads flows over a TAP's queues by its own hash.
   const std::uint64_t hashes = software ? 0 : device.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP);
   info_.rss = info_.queues > 1 && hashes != 0;
 
   rte_eth_conf conf{};
   conf.rxmode.offloads = rx & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
-  conf.txmode.offloads = tx & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+  conf.txmode.offloads = tx & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
+  if (info_.tx.tcp_segmentation) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
   conf.rxmode.mtu = config.mtu.value_or(0);
   if (info_.rss) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;

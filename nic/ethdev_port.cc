@@ -7,6 +7,7 @@
 #include <rte_ethdev.h>
 
 #include "nic/mbuf_packet.h"
+#include "nic/mbuf_pool.h"
 
 namespace millrace::nic {
 namespace {
@@ -55,8 +56,11 @@ std::size_t EthdevPort::receive(std::uint16_t queue, std::span<Packet> out) {
 
 std::size_t EthdevPort::transmit(std::uint16_t queue, std::span<Packet> frames) {
   rte_mbuf* mbufs[limits::kTxBurstPackets];
-  const auto offered = static_cast<std::uint16_t>(std::min(frames.size(), limits::kTxBurstPackets));
-  for (std::uint16_t i = 0; i < offered; ++i) mbufs[i] = &mbuf_for_transmit(frames[i]);
+  std::uint16_t offered = 0;
+  for (Packet& frame : frames.first(std::min(frames.size(), limits::kTxBurstPackets))) {
+    if (!frame.attached().empty() && !MbufPool::chain_attached(frame)) break;  // as if the queue were full: it is, of references
+    mbufs[offered++] = &mbuf_for_transmit(frame);
+  }
   const std::uint16_t taken = rte_eth_tx_burst(ethdev_, queue, mbufs, offered);
   // The device owns these mbufs now and may have freed them: forget them without a look.
   for (std::uint16_t i = 0; i < taken; ++i) static_cast<void>(frames[i].release());

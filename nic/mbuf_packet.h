@@ -38,22 +38,30 @@ inline Packet packet_of(rte_mbuf& mbuf, std::uint8_t port) {
   return packet;
 }
 
-/// Writes the packet's place and wishes into its mbuf. The packet keeps the ownership: the device may not take the frame.
+/// Writes the packet's place and wishes into its mbuf. The packet keeps the ownership: the device may not take the frame, and it
+/// may be offered again.
 inline rte_mbuf& mbuf_for_transmit(Packet& packet) {
   rte_mbuf& mbuf = mbuf_of(const_cast<Buffer&>(*packet.buffer()));
   mbuf.data_off = static_cast<std::uint16_t>(packet.data() - static_cast<std::uint8_t*>(mbuf.buf_addr));
   mbuf.data_len = static_cast<std::uint16_t>(packet.size());
-  mbuf.pkt_len = static_cast<std::uint32_t>(packet.size());
+  if (mbuf.nb_segs == 1) [[likely]]
+    mbuf.pkt_len = static_cast<std::uint32_t>(packet.size());
   mbuf.ol_flags = 0;
   if ((packet.offload() & (Offload::kFillIpChecksum | Offload::kFillTcpChecksum)) != 0) [[unlikely]] {
     const bool v4 = packet.size() > packet.l2_size() && (packet.data()[packet.l2_size()] >> 4) == 4;
     std::uint64_t flags = v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
     if (v4 && (packet.offload() & Offload::kFillIpChecksum) != 0) flags |= RTE_MBUF_F_TX_IP_CKSUM;
     if ((packet.offload() & Offload::kFillTcpChecksum) != 0) flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-    mbuf.ol_flags = flags;
     mbuf.tx_offload = 0;
     mbuf.l2_len = packet.l2_size() & 0x7f;
-    mbuf.l3_len = packet.l3_size() & 0x1ff;
+    mbuf.l3_len = packet.l3_size();
+    if ((packet.offload() & Offload::kSegmentTcp) != 0) {
+      constexpr std::size_t kDataOffset = 12;  // of a TCP header: its length in words, in the upper half of the byte
+      flags |= RTE_MBUF_F_TX_TCP_SEG;
+      mbuf.l4_len = (packet.data()[packet.l2_size() + packet.l3_size() + kDataOffset] >> 4) * 4 & 0xff;
+      mbuf.tso_segsz = packet.segment_size();
+    }
+    mbuf.ol_flags = flags;
   }
   return mbuf;
 }

@@ -15,6 +15,7 @@
 #include "dataplane/base/result.h"
 #include "nic/packet.h"
 
+struct rte_mbuf;
 struct rte_mempool;
 
 namespace millrace::nic {
@@ -39,16 +40,22 @@ class MbufPool final : public PacketPool {
       const override;  ///< buffers in receive rings count as in use; walks caches: not for the fast path
   [[nodiscard]] std::size_t buffer_bytes() const { return buffer_bytes_; }
   [[nodiscard]] rte_mempool* mempool() const { return mempool_; }  ///< for nic/ only
+  /// For nic/ only: turns what is attached to a packet of an MbufPool into mbufs that refer to the parts' buffers, behind the
+  /// packet's own mbuf; if the packet ends before the device takes it, they end with it. False, with nothing changed, when no
+  /// more such mbufs are free now: devices hold them until they have sent.
+  [[nodiscard]] static bool chain_attached(Packet& packet);
 
   /// Bytes of memory that such a pool takes, about.
   [[nodiscard]] static std::size_t memory_bytes(std::size_t buffers, std::size_t buffer_bytes = limits::kPacketBufferBytes);
 
  private:
-  MbufPool(rte_mempool* mempool, std::size_t buffer_bytes) : mempool_(mempool), buffer_bytes_(buffer_bytes) {}
+  MbufPool(rte_mempool* mempool, rte_mempool* references, std::size_t buffer_bytes)
+      : mempool_(mempool), references_(references), buffer_bytes_(buffer_bytes) {}
   Buffer* take() override;
   void give_back(Buffer& buffer) override;
 
   rte_mempool* mempool_;
+  rte_mempool* references_;  // mbufs without a buffer of their own
   std::size_t buffer_bytes_;
 };
 

@@ -5,13 +5,16 @@
 //   storage                data                    data + size        storage + capacity
 //      |<---- headroom ---->|<------- bytes ------->|<---- tailroom ---->|
 //
-// A Packet is the sole owner of its buffer and may write it. A Slice shares a buffer with others and only reads it.
+// A Packet is the sole owner of its buffer and may write it. A Slice shares a buffer with others and only reads it. A packet that
+// is sent may go on with slices that are attached to it (scatter-gather), where the port takes such packets.
 // Buffers, packets and slices belong to one core; reference counts are not atomic.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -40,7 +43,21 @@ struct Offload {
   // On transmit: what the port shall fill in. Only set where PortInfo says that it can.
   static constexpr std::uint16_t kFillIpChecksum = 1 << 8;
   static constexpr std::uint16_t kFillTcpChecksum = 1 << 9;  ///< the pseudo-header sum is already in the field
+  /// Cut the TCP payload into segments of Packet::segment_size(), each with a copy of the headers; sequence numbers and lengths
+  /// advance, PSH and FIN stay with the last, CWR with the first. The sum in the checksum field leaves out the length.
+  static constexpr std::uint16_t kSegmentTcp = 1 << 10;
 };
+
+/// What a port does on transmit; what it does not, the stack does in software.
+struct TxOffloads {
+  bool ip_checksum = false;       ///< Offload::kFillIpChecksum
+  bool tcp_checksum = false;      ///< Offload::kFillTcpChecksum
+  bool multi_segment = false;     ///< packets with attached slices
+  bool tcp_segmentation = false;  ///< Offload::kSegmentTcp; only together with tcp_checksum and multi_segment
+  constexpr bool operator==(const TxOffloads&) const = default;
+};
+
+class Slice;
 
 class Packet {
  public:
@@ -63,7 +80,7 @@ class Packet {
   [[nodiscard]] std::span<std::uint8_t> bytes() { return {data_, size_}; }
   [[nodiscard]] std::span<const std::uint8_t> bytes() const { return {data_, size_}; }
   [[nodiscard]] std::size_t headroom() const { return static_cast<std::size_t>(data_ - buffer_->storage); }
-  [[nodiscard]] std::size_t tailroom() const { return buffer_->capacity - headroom() - size_; }
+  [[nodiscard]] std::size_t tailroom() const { return attached_ > 0 ? 0 : buffer_->capacity - headroom() - size_; }
 
   /// Grows at the front by `count` bytes, which must fit the headroom, and returns them, uninitialised.
   std::uint8_t* prepend(std::size_t count) {
@@ -100,11 +117,27 @@ class Packet {
   void set_port(std::uint8_t port) { port_ = port; }
   /// Lengths of the Ethernet and IP headers of a packet to be sent: devices that fill checksums ask for them.
   [[nodiscard]] std::uint8_t l2_size() const { return l2_size_; }
-  [[nodiscard]] std::uint16_t l3_size() const { return l3_size_; }
-  void set_header_sizes(std::uint8_t l2, std::uint16_t l3) {
+  [[nodiscard]] std::uint8_t l3_size() const { return l3_size_; }
+  void set_header_sizes(std::uint8_t l2, std::uint8_t l3) {
     l2_size_ = l2;
     l3_size_ = l3;
   }
+
+  /// The payload of each segment, for Offload::kSegmentTcp.
+  [[nodiscard]] std::uint16_t segment_size() const { return segment_size_; }
+  void set_segment_size(std::uint16_t bytes) { segment_size_ = bytes; }
+
+  /// What a packet to be sent goes on with after its own bytes, at most this many slices.
+  static constexpr std::size_t kMostAttached = 48;
+  /// The slices are kept at the buffer's end: nothing can be appended to the packet's own bytes afterwards. False when there are
+  /// kMostAttached, or the buffer has no room for them.
+  [[nodiscard]] inline bool attach(Slice slice);
+  [[nodiscard]] inline std::span<const Slice> attached() const;
+  inline void detach_all();
+  /// Bytes of the packet with all that is attached: size() for packets without.
+  [[nodiscard]] std::size_t total_size() const { return size_ + attached_bytes_; }
+  /// Copies the packet with all that is attached, as far as it fits; returns how many bytes.
+  inline std::size_t copy_out(std::span<std::uint8_t> out) const;
 
   /// For pools and ports: wraps a buffer whose one reference passes to the packet.
   [[nodiscard]] static Packet adopt(Buffer& buffer, std::uint8_t* data, std::size_t size) {
@@ -114,8 +147,9 @@ class Packet {
     packet.size_ = static_cast<std::uint32_t>(size);
     return packet;
   }
-  /// The reverse: the caller now owns the reference; null for an empty packet.
+  /// The reverse: the caller now owns the reference; null for an empty packet. Nothing may be attached.
   [[nodiscard]] Buffer* release() {
+    MR_ASSERT(attached_ == 0);
     data_ = nullptr;
     size_ = 0;
     return std::exchange(buffer_, nullptr);
@@ -131,16 +165,24 @@ class Packet {
     std::swap(port_, other.port_);
     std::swap(l2_size_, other.l2_size_);
     std::swap(l3_size_, other.l3_size_);
+    std::swap(segment_size_, other.segment_size_);
+    std::swap(attached_, other.attached_);
+    std::swap(attached_bytes_, other.attached_bytes_);
   }
+  [[nodiscard]] inline Slice* attachments() const;
 
   Buffer* buffer_ = nullptr;
   std::uint8_t* data_ = nullptr;
   std::uint32_t size_ = 0;
+  std::uint32_t attached_bytes_ = 0;
   std::uint16_t offload_ = 0;
-  std::uint16_t l3_size_ = 0;
+  std::uint16_t segment_size_ = 0;
   std::uint8_t l2_size_ = 0;
+  std::uint8_t l3_size_ = 0;
   std::uint8_t port_ = 0;
+  std::uint8_t attached_ = 0;
 };
+static_assert(sizeof(Packet) == 32, "two to a cache line: bursts are arrays of them");
 
 /// Where buffers come from. One core only.
 class PacketPool {
@@ -181,6 +223,8 @@ class PacketPool {
 };
 
 inline Packet::~Packet() {
+  if (attached_ > 0) [[unlikely]]
+    detach_all();
   if (buffer_ != nullptr) PacketPool::drop_reference(*buffer_);
 }
 
@@ -245,11 +289,46 @@ class Slice {
     size_ += static_cast<std::uint32_t>(bytes.size());
   }
   [[nodiscard]] bool same_buffer(const Slice& other) const { return buffer_ == other.buffer_; }
+  [[nodiscard]] const Buffer* buffer() const { return buffer_; }
 
  private:
   const std::uint8_t* data_ = nullptr;
   std::uint32_t size_ = 0;
   Buffer* buffer_ = nullptr;
 };
+
+inline Slice* Packet::attachments() const {
+  const std::size_t offset = (buffer_->capacity - kMostAttached * sizeof(Slice)) / alignof(Slice) * alignof(Slice);
+  return reinterpret_cast<Slice*>(buffer_->storage + offset);
+}
+
+inline bool Packet::attach(Slice slice) {
+  if (attached_ == kMostAttached) return false;
+  if (attached_ == 0 && tailroom() < kMostAttached * sizeof(Slice) + alignof(Slice)) return false;
+  attached_bytes_ += static_cast<std::uint32_t>(slice.size());
+  ::new (static_cast<void*>(attachments() + attached_)) Slice(std::move(slice));
+  ++attached_;
+  return true;
+}
+
+inline std::span<const Slice> Packet::attached() const {
+  return attached_ == 0 ? std::span<const Slice>() : std::span<const Slice>(attachments(), attached_);
+}
+
+inline void Packet::detach_all() {
+  for (; attached_ > 0; --attached_) attachments()[attached_ - 1].~Slice();
+  attached_bytes_ = 0;
+}
+
+inline std::size_t Packet::copy_out(std::span<std::uint8_t> out) const {
+  std::size_t copied = std::min<std::size_t>(size_, out.size());
+  std::copy_n(data_, copied, out.data());
+  for (const Slice& slice : attached()) {
+    const std::size_t part = std::min(slice.size(), out.size() - copied);
+    std::copy_n(slice.data(), part, out.data() + copied);
+    copied += part;
+  }
+  return copied;
+}
 
 }  // namespace millrace::nic

@@ -21,10 +21,7 @@ struct PortInfo {
   int numa_node = -1;        ///< -1: unknown
   bool rx_ip_checksum = false;
   bool rx_l4_checksum = false;
-  bool tx_ip_checksum = false;
-  bool tx_tcp_checksum = false;
-  bool tx_tcp_segmentation = false;
-  bool tx_multi_segment = false;
+  TxOffloads tx;
   bool rss = false;
 };
 

@@ -33,6 +33,20 @@ void log_eal(nic::EalLogLevel level, std::string_view line) {
   }
 }
 
+std::string offloads_text(const nic::PortInfo& info) {
+  std::string text;
+  const auto add = [&](bool used, const char* name) {
+    if (used) text += (text.empty() ? "" : ", ") + std::string(name);
+  };
+  add(info.rx_ip_checksum || info.rx_l4_checksum, "receive checksums");
+  add(info.tx.ip_checksum, "IP checksum");
+  add(info.tx.tcp_checksum, "TCP checksum");
+  add(info.tx.multi_segment, "scatter-gather");
+  add(info.tx.tcp_segmentation, "TCP segmentation");
+  add(info.rss, "RSS");
+  return text.empty() ? "none" : text;
+}
+
 template <typename T>
 T random_secret() {
   T secret{};
@@ -103,10 +117,8 @@ void Gateway::open_ports() {
   for (const config::PortConfig& port : loaded_.machine.ports) {
     ports_.push_back(must(nic::EthdevPort::open(port_config(port), pools, static_cast<std::uint8_t>(ports_.size()))));
     const nic::PortInfo& info = ports_.back()->info();
-    spdlog::info("port {}: {}, {}, mtu {}, offloads in use:{}{}{}{}", info.name, info.driver, info.mac.to_string(), info.mtu,
-                 info.rx_ip_checksum || info.rx_l4_checksum ? " receive checksums" : "",
-                 info.tx_ip_checksum ? " IP checksum" : "", info.tx_tcp_checksum ? " TCP checksum" : "",
-                 info.rx_ip_checksum || info.rx_l4_checksum || info.tx_ip_checksum || info.tx_tcp_checksum ? "" : " none");
+    spdlog::info("port {}: {}, {}, mtu {}, offloads in use: {}", info.name, info.driver, info.mac.to_string(), info.mtu,
+                 offloads_text(info));
   }
 }
 
@@ -237,10 +249,10 @@ nlohmann::ordered_json Gateway::ports() const {
                     {"offloads",
                      {{"rx_ip_checksum", info.rx_ip_checksum},
                       {"rx_l4_checksum", info.rx_l4_checksum},
-                      {"tx_ip_checksum", info.tx_ip_checksum},
-                      {"tx_tcp_checksum", info.tx_tcp_checksum},
-                      {"tx_tcp_segmentation", info.tx_tcp_segmentation},
-                      {"tx_multi_segment", info.tx_multi_segment},
+                      {"tx_ip_checksum", info.tx.ip_checksum},
+                      {"tx_tcp_checksum", info.tx.tcp_checksum},
+                      {"tx_tcp_segmentation", info.tx.tcp_segmentation},
+                      {"tx_multi_segment", info.tx.multi_segment},
                       {"rss", info.rss}}}});
   }
   return {{"huge_pages", eal_->huge_pages()}, {"ports", list}};

@@ -41,8 +41,7 @@ ip::InterfaceConfig interface_config(const config::Dataplane& machine, const con
           .vlan = port.vlan,
           .reassemble = machine.fragments == config::Dataplane::Fragments::kReassemble,
           .duplicate_probes = 1,  // RFC 4862's default
-          .tx_ip_checksum = info.tx_ip_checksum,
-          .tx_tcp_checksum = info.tx_tcp_checksum};
+          .tx = info.tx};
 }
 
 tcp::TcpConfig tcp_config(const config::TcpSettings& settings) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "nic/packet.h"
 
 namespace millrace::ip {
 
@@ -20,8 +21,7 @@ struct InterfaceConfig {
   /// Times that the link is asked, a second apart, whether somebody has our IPv6 addresses, before they are used (RFC 4862 5.4).
   /// 0: they are used at once.
   std::uint8_t duplicate_probes = 0;
-  bool tx_ip_checksum = false;   ///< the port fills the IPv4 header checksum
-  bool tx_tcp_checksum = false;  ///< the port fills TCP checksums
+  nic::TxOffloads tx = {};
 };
 
 /// Longest prefix wins. `via` unspecified: on link.

@@ -203,7 +203,7 @@ std::optional<Path> IpLayer::path_to(const IpAddress& destination) const {
   const auto source = addresses_.source_for(by_destination ? destination : hop->next, hop->interface);
   if (!source) return std::nullopt;
   const std::uint16_t mtu = path_mtus_.lookup(destination, link_mtu(hop->interface, destination.is_v4()));
-  return Path{*source, mtu, hop->interface, link_.config(hop->interface).tx_tcp_checksum};
+  return Path{*source, mtu, hop->interface, link_.config(hop->interface).tx};
 }
 
 std::uint16_t IpLayer::learn_path_mtu(const IpAddress& destination, std::size_t mtu, Instant now) {
@@ -234,14 +234,17 @@ bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress&
   const bool v4 = destination.is_v4();
   const std::size_t header_size = v4 ? wire::kIpv4HeaderBytes : wire::kIpv6HeaderBytes;
   const InterfaceConfig& config = link_.config(hop->interface);
-  if (packet.size() + header_size > link_mtu(hop->interface, v4)) return refused(DropReason::kSendTooBig);
+  const std::size_t size = packet.total_size();
+  const bool segmented = (packet.offload() & nic::Offload::kSegmentTcp) != 0;
+  const std::size_t most = segmented ? 0xffff : link_mtu(hop->interface, v4);
+  if (size + header_size > most) return refused(DropReason::kSendTooBig);
   const std::uint32_t label = v4 ? 0 : flow_label(packet, source, destination, protocol);
-  const auto payload = static_cast<std::uint16_t>(packet.size());
+  const auto payload = static_cast<std::uint16_t>(size);
   const std::span<std::uint8_t> header(packet.prepend(header_size), header_size);
-  auto offload = static_cast<std::uint16_t>(packet.offload() & nic::Offload::kFillTcpChecksum);
+  auto offload = static_cast<std::uint16_t>(packet.offload() & (nic::Offload::kFillTcpChecksum | nic::Offload::kSegmentTcp));
   if (v4) {
-    if (config.tx_ip_checksum) offload |= nic::Offload::kFillIpChecksum;
-    wire::write_ipv4_header(header, {source, destination, payload, protocol, traffic_class}, config.tx_ip_checksum);
+    if (config.tx.ip_checksum) offload |= nic::Offload::kFillIpChecksum;
+    wire::write_ipv4_header(header, {source, destination, payload, protocol, traffic_class}, config.tx.ip_checksum);
   } else {
     wire::write_ipv6_header(header, {.source = source,
                                      .destination = destination,
@@ -251,7 +254,7 @@ bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress&
                                      .flow_label = label});
   }
   packet.set_offload(offload);
-  packet.set_header_sizes(link_.header_size(hop->interface), static_cast<std::uint16_t>(header_size));
+  packet.set_header_sizes(link_.header_size(hop->interface), static_cast<std::uint8_t>(header_size));
   return resolver_.send(hop->interface, hop->next, std::move(packet), now);
 }
 

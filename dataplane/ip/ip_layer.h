@@ -65,7 +65,7 @@ struct Path {
   IpAddress source;       ///< the address of ours to send from
   std::uint16_t mtu = 0;  ///< of the first hop, or of the path where a router on it told us; bytes of IP packet
   std::uint8_t interface = 0;
-  bool tx_tcp_checksum = false;  ///< set Offload::kFillTcpChecksum and put the pseudo-header sum, instead of the checksum
+  nic::TxOffloads tx = {};
 };
 
 /// One per worker, on one core. Keeps references to what it is given; not movable.
@@ -94,7 +94,8 @@ class IpLayer final : private ReassemblyEvents {
   /// tells now: never more than before, never less than 552 (IPv4) or 1,280 (IPv6); 0 when there is no path.
   std::uint16_t learn_path_mtu(const IpAddress& destination, std::size_t mtu, Instant now);
 
-  /// `packet` starts at the transport header, with headroom for Ethernet and IP. Both addresses are of one family. Queues the
+  /// `packet` starts at the transport header, with headroom for Ethernet and IP; it may have attached slices and ask for the
+  /// offloads of TCP, if the path's port takes such (Path::tx). Both addresses are of one family. Queues the
   /// frame, or holds it until the neighbour answers. False when it was dropped at once, which is counted.
   bool send(nic::Packet packet, const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
             std::uint8_t traffic_class, Instant now);

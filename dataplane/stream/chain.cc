@@ -1,6 +1,7 @@
 #include "dataplane/stream/chain.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace millrace::stream {
 
@@ -122,15 +123,37 @@ void Chain::remove_prefix(std::size_t count) {
 
 void Chain::clear() { remove_prefix(size_); }
 
-std::size_t Chain::copy_out(std::size_t offset, std::span<std::uint8_t> out) const {
+Chain::Cursor Chain::cursor(std::size_t offset) const {
+  const ChainNode* node = head_;
+  while (node != nullptr && node->slice.size() <= offset) {
+    offset -= node->slice.size();
+    node = node->next;
+  }
+  return {node, offset};
+}
+
+void Chain::Cursor::skip(std::size_t count) {
+  offset_ += count;
+  MR_ASSERT(node_ != nullptr && offset_ <= node_->slice.size());
+  if (offset_ < node_->slice.size()) return;
+  node_ = node_->next;
+  offset_ = 0;
+}
+
+nic::Slice Chain::Cursor::take(std::size_t count) {
+  nic::Slice part = node_->slice.subslice(offset_, count);
+  skip(count);
+  return part;
+}
+
+std::size_t Chain::Cursor::copy(std::span<std::uint8_t> out) {
   std::size_t copied = 0;
-  for_each([&](std::span<const std::uint8_t> part) {
-    const std::size_t skip = std::min(offset, part.size());
-    offset -= skip;
-    part = part.subspan(skip).first(std::min(part.size() - skip, out.size() - copied));
-    std::copy(part.begin(), part.end(), out.begin() + static_cast<std::ptrdiff_t>(copied));
-    copied += part.size();
-  });
+  while (node_ != nullptr && copied < out.size()) {
+    const std::size_t part = std::min(contiguous(), out.size() - copied);
+    std::memcpy(out.data() + copied, node_->slice.data() + offset_, part);
+    copied += part;
+    skip(part);
+  }
   return copied;
 }
 

@@ -70,7 +70,29 @@ class Chain {
   void clear();
 
   /// Copies up to out.size() bytes starting at `offset`; returns how many there were.
-  std::size_t copy_out(std::size_t offset, std::span<std::uint8_t> out) const;
+  std::size_t copy_out(std::size_t offset, std::span<std::uint8_t> out) const { return cursor(offset).copy(out); }
+
+  /// A place in a chain, for readers that go through it part by part. Valid until the chain changes.
+  class Cursor {
+   public:
+    Cursor() = default;  ///< at an end
+    /// Bytes that lie contiguous from here; 0 at the end.
+    [[nodiscard]] std::size_t contiguous() const { return node_ == nullptr ? 0 : node_->slice.size() - offset_; }
+    /// Moves on by at most contiguous() bytes.
+    void skip(std::size_t count);
+    /// A reference to the next `count` bytes, at most contiguous(). Moves on behind them.
+    [[nodiscard]] nic::Slice take(std::size_t count);
+    /// Copies `out.size()` bytes, as far as there are so many; returns how many. Moves on behind them.
+    std::size_t copy(std::span<std::uint8_t> out);
+
+   private:
+    friend class Chain;
+    Cursor(const ChainNode* node, std::size_t offset) : node_(node), offset_(offset) {}
+    const ChainNode* node_ = nullptr;  // null: the end
+    std::size_t offset_ = 0;           // less than the node's size
+  };
+  /// offset <= size().
+  [[nodiscard]] Cursor cursor(std::size_t offset) const;
 
   /// Calls visit(std::span<const std::uint8_t>) for each contiguous part, in order.
   template <typename Visit>

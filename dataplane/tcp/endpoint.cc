@@ -6,12 +6,12 @@
 
 namespace millrace::tcp {
 
-Endpoint::Endpoint(Stack& stack, Shared& shared, const FlowKey& flow, bool checksum_offload)
+Endpoint::Endpoint(Stack& stack, Shared& shared, const FlowKey& flow, nic::TxOffloads tx_offloads)
     : FlowEntry(Kind::kEndpoint, flow),
       stack_(stack),
       connection_(shared),
       timer_(Timer::calling<&Endpoint::on_timer>(*this)),
-      tx_checksum_offload_(checksum_offload) {}
+      tx_(tx_offloads) {}
 
 std::size_t Endpoint::read(stream::Chain& to, std::size_t limit, Instant now) {
   const std::size_t count = connection_.read(to, limit, now);

@@ -22,7 +22,7 @@ class Endpoint final : public FlowEntry,
                        public ListNode<EventTag>,
                        public ListNode<MemberTag> {
  public:
-  Endpoint(Stack& stack, Shared& shared, const FlowKey& flow, bool checksum_offload);
+  Endpoint(Stack& stack, Shared& shared, const FlowKey& flow, nic::TxOffloads tx_offloads);
 
   void set_events(stream::ByteStreamEvents& events) override { user_ = &events; }
   [[nodiscard]] std::size_t readable() const override { return connection_.readable(); }
@@ -50,7 +50,7 @@ class Endpoint final : public FlowEntry,
   Timer timer_;
   std::size_t counted_bytes_ = 0;  // what the stack's gauges hold of it
   State counted_state_ = State::kClosed;
-  bool tx_checksum_offload_;
+  nic::TxOffloads tx_;
 };
 
 }  // namespace millrace::tcp

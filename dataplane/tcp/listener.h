@@ -18,14 +18,14 @@ class Stack;
 /// A half-open connection in the stack's tables.
 struct HalfOpenEntry : FlowEntry, ListNode<> {
   HalfOpenEntry(Stack& owner, Listener& of, const FlowKey& flow, const LocalTerms& local, const Segment& syn,
-                bool checksum_offload);
+                nic::TxOffloads tx_offloads);
   void on_timeout(Instant now);
 
   HalfOpen state;
   Stack& stack;
   Listener& listener;
   Timer timer;
-  bool tx_checksum_offload;
+  nic::TxOffloads tx;
 };
 
 class Listener {

@@ -34,7 +34,8 @@ struct Segment {
   [[nodiscard]] SeqNum end() const { return seq + length(); }
 };
 
-/// To be sent: the sink copies `size` bytes of `data` from `offset` on. Valid only during the call.
+/// To be sent: the sink takes `size` bytes of `data` from `offset` on. Valid only during the call. More than `segment_size` bytes
+/// are a burst of segments: numbers go on, PSH and FIN belong to the last, CWR to the first, all else to each.
 struct OutgoingSegment {
   SeqNum seq{};
   SeqNum ack{};
@@ -44,9 +45,11 @@ struct OutgoingSegment {
   const stream::Chain* data = nullptr;
   std::size_t offset = 0;
   std::size_t size = 0;
+  std::uint16_t segment_size = 0xffff;
   bool ecn_capable = false;  ///< the packet may be marked instead of dropped (ECT(0))
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
+  [[nodiscard]] std::size_t segments() const { return size <= segment_size ? 1 : (size + segment_size - 1) / segment_size; }
 };
 
 /// Puts segments on the wire. A segment that it cannot send is lost; retransmission takes care.

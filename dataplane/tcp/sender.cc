@@ -220,6 +220,14 @@ bool Sender::hold_back(Instant now) {
   return paced_;
 }
 
+// What may go out at once, to be cut up as late as possible.
+std::size_t Sender::burst_bytes(Instant now) const {
+  constexpr std::size_t kMost = 0xffff - 128;  // headers and payload of a packet that the port cuts up
+  const Duration pace = recovery_.pace(mss_);
+  if (!config_.pacing || pace <= Duration()) return kMost;
+  return static_cast<std::size_t>((now - pace_at_).to_nanoseconds() / pace.to_nanoseconds() + 1) * mss_;
+}
+
 bool Sender::next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t room, Instant now) {
   if (!waiting()) {
     paced_ = false;
@@ -237,7 +245,9 @@ bool Sender::next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t
   const std::uint32_t probe = recovery_.state() == Recovery::State::kOpen ? mtu_.candidate(mss_, now) : 0;
   const bool probing = probe > 0 && probe <= std::min<std::size_t>({unsent_.size(), window, room});
   if (probing) full = probe;
-  const std::size_t size = std::min<std::size_t>({full, window, room});
+  const std::size_t allowed = std::min<std::size_t>(window, room);
+  const std::size_t burst = probing ? 0 : std::min({unsent_.size(), allowed, burst_bytes(now)});
+  const std::size_t size = burst > full ? burst - burst % full : std::min(full, allowed);
   recovery_.set_limited(room < full && room < window);
   if (!unsent_.empty() && (size == 0 || !worth_sending(size, full, window))) return false;
   if (window == 0) return false;  // a FIN needs room too
@@ -257,6 +267,7 @@ bool Sender::next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t
   out.data = &newest;
   out.offset = 0;
   out.size = newest.size();
+  out.segment_size = static_cast<std::uint16_t>(probing ? probe : mss_);
   if (unsent_.empty() && out.size > 0) out.flags |= TcpFlags::kPsh;
   if (fin) {
     out.flags |= TcpFlags::kFin;

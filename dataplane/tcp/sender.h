@@ -105,6 +105,7 @@ class Sender {
   void take_window(const Segment& segment, std::uint32_t window);
   void remove_acked(std::uint32_t acked, AckResult& result);
   [[nodiscard]] bool hold_back(Instant now);
+  [[nodiscard]] std::size_t burst_bytes(Instant now) const;
   [[nodiscard]] bool next_tail_probe(OutgoingSegment& out, stream::Chain& newest, Instant now);
   [[nodiscard]] bool next_new(OutgoingSegment& out, stream::Chain& newest, std::uint32_t room, Instant now);
   void repeat(OutgoingSegment& out, const Recovery::Piece& piece, Instant now);

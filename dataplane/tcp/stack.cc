@@ -107,7 +107,7 @@ stream::ByteStream* Stack::connect(const SocketAddress& peer, stream::ByteStream
   if (!ports_.choose(flow, [&](const FlowKey& candidate) { return flows_.find(candidate) == nullptr; })) {
     return fail(stream::CloseReason::kNoPort);
   }
-  Endpoint* endpoint = endpoints_.make(*this, shared_, flow, path->tx_tcp_checksum);
+  Endpoint* endpoint = endpoints_.make(*this, shared_, flow, path->tx);
   if (endpoint == nullptr) return fail(stream::CloseReason::kNoMemory);
   counters_.add(Counter::kActiveOpens);
   members_.push_back(*endpoint);
@@ -139,13 +139,13 @@ void Stack::on_transport_error(const ip::TransportError& error, Instant now) {
 }
 
 HalfOpenEntry::HalfOpenEntry(Stack& owner, Listener& of, const FlowKey& flow, const LocalTerms& local, const Segment& syn,
-                             bool checksum_offload)
+                             nic::TxOffloads tx_offloads)
     : FlowEntry(Kind::kHalfOpen, flow),
       state(local, syn),
       stack(owner),
       listener(of),
       timer(Timer::calling<&HalfOpenEntry::on_timeout>(*this)),
-      tx_checksum_offload(checksum_offload) {}
+      tx(tx_offloads) {}
 
 void HalfOpenEntry::on_timeout(Instant now) { stack.on_half_open_timeout(*this, now); }
 
@@ -155,7 +155,7 @@ void Stack::on_half_open_timeout(HalfOpenEntry& entry, Instant now) {
     return forget(entry);
   }
   counters_.add(Counter::kRetransmissionTimeouts);
-  emit(entry.key, entry.tx_checksum_offload, entry.state.answer(now), now);
+  emit(entry.key, entry.tx, entry.state.answer(now), now);
   timers_.arm(entry.timer, now + entry.state.timeout());
 }
 
@@ -190,8 +190,7 @@ void Stack::look_at_buffers() {
 }
 
 void Stack::transmit(Endpoint& endpoint, Instant now) {
-  endpoint.connection_.transmit(
-      now, [&](const OutgoingSegment& segment) { emit(endpoint.key, endpoint.tx_checksum_offload_, segment, now); });
+  endpoint.connection_.transmit(now, [&](const OutgoingSegment& segment) { emit(endpoint.key, endpoint.tx_, segment, now); });
   settle(endpoint, now);
 }
 
@@ -202,7 +201,7 @@ void Stack::settle(Endpoint& endpoint, Instant now) {
   if (endpoint.in_table && (state == State::kClosed || state == State::kTimeWait)) {
     flows_.remove(endpoint);
     endpoint.timer_.disarm();
-    if (state == State::kTimeWait && time_wait_.insert(endpoint.key, connection, endpoint.tx_checksum_offload_, now)) {
+    if (state == State::kTimeWait && time_wait_.insert(endpoint.key, connection, endpoint.tx_, now)) {
       counters_.add(Counter::kTimeWaitEvicted);
     }
   }
@@ -243,18 +242,17 @@ void Stack::reset_all(Instant) {
   }
 }
 
-void Stack::emit(const FlowKey& flow, bool checksum_offload, const OutgoingSegment& segment, Instant now) {
-  nic::Packet packet = encode(flow, segment, checksum_offload, shared_.chains.packets());
-  if (!packet) {
-    counters_.add(Counter::kSegmentsWithoutBuffer);
-    return;
-  }
-  counters_.add(Counter::kSegmentsSent);
+void Stack::emit(const FlowKey& flow, nic::TxOffloads tx, const OutgoingSegment& segment, Instant now) {
+  counters_.add(Counter::kSegmentsSent, segment.segments());
   counters_.add(Counter::kBytesSent, segment.size);
   constexpr std::uint8_t kEcnCapable = 2;  // ECT(0)
   const std::uint8_t traffic_class = segment.ecn_capable ? kEcnCapable : 0;
-  if (!ip_.send(std::move(packet), flow.local_ip, flow.peer_ip, ip::kProtocolTcp, traffic_class, now))
-    counters_.add(Counter::kSegmentsRefusedByIp);
+  for (SegmentEncoder encoder(flow, segment, tx, shared_.chains.packets()); !encoder.done();) {
+    nic::Packet packet = encoder.next();
+    if (!packet) return counters_.add(Counter::kSegmentsWithoutBuffer);
+    if (!ip_.send(std::move(packet), flow.local_ip, flow.peer_ip, ip::kProtocolTcp, traffic_class, now))
+      counters_.add(Counter::kSegmentsRefusedByIp);
+  }
 }
 
 }  // namespace millrace::tcp

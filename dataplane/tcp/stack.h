@@ -106,7 +106,7 @@ class Stack final : public stream::Connector {
   void settle(Endpoint& endpoint, Instant now);
   void count(Endpoint& endpoint, bool gone);
   void look_at_buffers();
-  void emit(const FlowKey& flow, bool checksum_offload, const OutgoingSegment& segment, Instant now);
+  void emit(const FlowKey& flow, nic::TxOffloads tx, const OutgoingSegment& segment, Instant now);
 
   ip::IpLayer& ip_;
   TimerWheel& timers_;

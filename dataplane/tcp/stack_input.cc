@@ -37,7 +37,7 @@ void Stack::on_endpoint_segment(Endpoint& endpoint, const Segment& segment, Inst
 void Stack::on_half_open_segment(HalfOpenEntry& entry, const Segment& segment, Instant now) {
   switch (entry.state.on_segment(segment)) {
     case HalfOpen::Verdict::kDrop: counters_.add(Counter::kDropBadFlags); return;
-    case HalfOpen::Verdict::kAnswer: return emit(entry.key, entry.tx_checksum_offload, entry.state.answer(now), now);
+    case HalfOpen::Verdict::kAnswer: return emit(entry.key, entry.tx, entry.state.answer(now), now);
     case HalfOpen::Verdict::kForget: counters_.add(Counter::kResetsReceived); return forget(entry);
     case HalfOpen::Verdict::kRefuse: counters_.add(Counter::kDropBadAck); return refuse(entry.key, segment, now);
     case HalfOpen::Verdict::kComplete: return complete(entry, segment, now);
@@ -45,7 +45,7 @@ void Stack::on_half_open_segment(HalfOpenEntry& entry, const Segment& segment, I
 }
 
 void Stack::complete(HalfOpenEntry& entry, const Segment& ack, Instant now) {
-  Endpoint* endpoint = endpoints_.make(*this, shared_, entry.key, entry.tx_checksum_offload);
+  Endpoint* endpoint = endpoints_.make(*this, shared_, entry.key, entry.tx);
   if (endpoint == nullptr) {  // the entry stays: its SYN-ACK is sent again, the peer's answer may find room
     counters_.add(Counter::kDropNoMemory);
     return;
@@ -67,7 +67,7 @@ bool Stack::complete_cookie(const FlowKey& flow, const Segment& ack, Instant now
     counters_.add(Counter::kCookiesRefused);
     return false;
   }
-  Endpoint* endpoint = endpoints_.make(*this, shared_, flow, path->tx_tcp_checksum);
+  Endpoint* endpoint = endpoints_.make(*this, shared_, flow, path->tx);
   if (endpoint == nullptr) {  // what the peer sends again may find room
     counters_.add(Counter::kDropNoMemory);
     return true;
@@ -89,10 +89,8 @@ void Stack::establish(Listener& listener, Endpoint& endpoint, const Terms& terms
 void Stack::on_time_wait_segment(TimeWait& entry, const Segment& segment, Instant now) {
   switch (entry.on_segment(segment)) {
     case TimeWait::Verdict::kDrop: return;
-    case TimeWait::Verdict::kRestart:
-      time_wait_.restart(entry, now);
-      return emit(entry.key, entry.tx_checksum_offload, entry.answer(now), now);
-    case TimeWait::Verdict::kAnswer: return emit(entry.key, entry.tx_checksum_offload, entry.answer(now), now);
+    case TimeWait::Verdict::kRestart: time_wait_.restart(entry, now); return emit(entry.key, entry.tx, entry.answer(now), now);
+    case TimeWait::Verdict::kAnswer: return emit(entry.key, entry.tx, entry.answer(now), now);
     case TimeWait::Verdict::kReopen: {
       const FlowKey flow = entry.key;
       const SeqNum least_isn = entry.snd_nxt + SeqLen(0x10001);  // beyond what the old connection may have in the network
@@ -128,24 +126,24 @@ void Stack::on_syn(Listener& listener, const FlowKey& flow, const ip::Path& path
   LocalTerms local = local_terms(flow, path, now);
   if (reopen) local.iss = later(local.iss, least_isn);
   const bool room = listener.half_open_ < config_.syn_backlog;
-  HalfOpenEntry* entry = room ? half_open_.make(*this, listener, flow, local, syn, path.tx_tcp_checksum) : nullptr;
+  HalfOpenEntry* entry = room ? half_open_.make(*this, listener, flow, local, syn, path.tx) : nullptr;
   if (entry == nullptr) {
     // A flood of peers that were made up: from now on nothing is remembered, and who answers is let in.
     counters_.add(Counter::kCookiesSent);
     listener.cookies_until_ = now + SynCookies::kLifetime;
-    return emit(flow, path.tx_tcp_checksum, cookies_.answer(flow, local, syn, now), now);
+    return emit(flow, path.tx, cookies_.answer(flow, local, syn, now), now);
   }
   ++listener.half_open_;
   listener.entries_.push_back(*entry);
   flows_.insert(*entry);
-  emit(flow, path.tx_tcp_checksum, entry->state.answer(now), now);
+  emit(flow, path.tx, entry->state.answer(now), now);
   timers_.arm(entry->timer, now + entry->state.timeout());
 }
 
 void Stack::refuse(const FlowKey& flow, const Segment& segment, Instant now) {
   if (segment.has(TcpFlags::kRst)) return;
   counters_.add(Counter::kResetsSent);
-  emit(flow, false, make_reset_for(segment), now);
+  emit(flow, {}, make_reset_for(segment), now);
 }
 
 }  // namespace millrace::tcp

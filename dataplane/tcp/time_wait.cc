@@ -2,7 +2,7 @@
 
 namespace millrace::tcp {
 
-TimeWait::TimeWait(const FlowKey& flow, const Connection& connection, bool checksum_offload)
+TimeWait::TimeWait(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads)
     : FlowEntry(Kind::kTimeWait, flow),
       snd_nxt(connection.sender().snd_nxt()),
       rcv_nxt(connection.receiver().rcv_nxt()),
@@ -11,7 +11,7 @@ TimeWait::TimeWait(const FlowKey& flow, const Connection& connection, bool check
       window(static_cast<std::uint16_t>(
           std::min<std::uint32_t>(connection.terms().local.window >> connection.terms().own_scale(), 0xffff))),
       timestamps(connection.terms().timestamps),
-      tx_checksum_offload(checksum_offload) {}
+      tx(tx_offloads) {}
 
 TimeWait::Verdict TimeWait::on_segment(const Segment& segment) const {
   if (segment.has(TcpFlags::kRst)) return Verdict::kDrop;
@@ -47,10 +47,10 @@ TimeWaitTable::~TimeWaitTable() {
   while (!oldest_first_.empty()) remove(oldest_first_.front());
 }
 
-bool TimeWaitTable::insert(const FlowKey& flow, const Connection& connection, bool checksum_offload, Instant now) {
+bool TimeWaitTable::insert(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads, Instant now) {
   const bool full = pool_.in_use() == pool_.limit();
   if (full) remove(oldest_first_.front());
-  TimeWait* entry = pool_.make(flow, connection, checksum_offload);
+  TimeWait* entry = pool_.make(flow, connection, tx_offloads);
   MR_ASSERT(entry != nullptr);
   entry->expiry = now + wait_;
   oldest_first_.push_back(*entry);

@@ -13,7 +13,7 @@
 namespace millrace::tcp {
 
 struct TimeWait : FlowEntry, ListNode<> {
-  TimeWait(const FlowKey& flow, const Connection& connection, bool checksum_offload);
+  TimeWait(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads);
 
   enum class Verdict : std::uint8_t {
     kDrop,
@@ -30,7 +30,7 @@ struct TimeWait : FlowEntry, ListNode<> {
   std::uint32_t ts_offset;
   std::uint16_t window;  ///< as our last segment's field
   bool timestamps;
-  bool tx_checksum_offload;
+  nic::TxOffloads tx;
   Instant expiry;
 };
 
@@ -41,7 +41,7 @@ class TimeWaitTable {
   ~TimeWaitTable();
 
   /// Puts the connection's entry into the flow table, in which its endpoint no longer is. Returns whether an old one made room.
-  bool insert(const FlowKey& flow, const Connection& connection, bool checksum_offload, Instant now);
+  bool insert(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads, Instant now);
   void restart(TimeWait& entry, Instant now);
   void remove(TimeWait& entry);
   [[nodiscard]] std::size_t size() const { return pool_.in_use(); }

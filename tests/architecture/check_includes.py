@@ -27,6 +27,7 @@ ROOMS = {
     "dataplane/base": (),
     "dataplane/report": BASE,
     "nic": BASE + PACKETS + ("tls/",),
+    "nic/model": BASE + PACKETS + ("dataplane/wire/",),  # as a card does, it knows headers
     "nic/packet.h": BASE,
     "nic/port.h": BASE + PACKETS,
     "nic/heap_pool.h": BASE + PACKETS,

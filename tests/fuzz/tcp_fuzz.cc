@@ -184,11 +184,11 @@ class Machine {
     connection_->transmit(now_, [&](const tcp::OutgoingSegment& out) {
       require(++sent < 20'000);
       if (out.size == 0) return;
-      require(out.size <= 1'500 && (out.flags & TcpFlags::kSyn) == 0);
+      require(out.size <= 0xffff && out.segment_size <= 1'500 && (out.flags & TcpFlags::kSyn) == 0);
       const std::size_t at = (out.seq - (kIss + SeqLen(1))).count();
       require(at + out.size <= written_);
-      std::uint8_t bytes[1'500];
-      require(out.data->copy_out(out.offset, {bytes, out.size}) == out.size);
+      std::vector<std::uint8_t> bytes(out.size);
+      require(out.data->copy_out(out.offset, bytes) == out.size);
       for (std::size_t i = 0; i < out.size; ++i) require(bytes[i] == our_byte(at + i));
     });
     const Instant next = connection_->next_timeout();

@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t kNodesPerPacket = 8;  // as a worker's
 
 std::vector<ip::InterfaceConfig> interfaces_of(const HostConfig& config) {
-  return {{.mac = config.mac, .mtu = config.mtu, .addresses = config.addresses}};
+  return {{.mac = config.mac, .mtu = config.mtu, .addresses = config.addresses, .tx = config.tx}};
 }
 
 Node& joined(Network& network, Node& node) {
@@ -42,7 +42,7 @@ Host::Host(Network& network, const HostConfig& config)
       packets_(config.packets),
       program_timers_(network.now()),
       state_(std::make_unique<HostState>(config_, packets_, network.now())),
-      port_(network, joined(network, *this), packets_, config.name, config.mac, config.mtu, 0) {}
+      port_(network, joined(network, *this), packets_, config.name, config.mac, config.mtu, 0, config.tx) {}
 
 Host::~Host() { hogged_.clear(); }
 

@@ -20,6 +20,7 @@ struct HostConfig {
   std::uint16_t mtu = 1'500;
   std::vector<IpPrefix> addresses;
   std::vector<ip::RouteConfig> routes = {};
+  nic::TxOffloads tx = {};  ///< what its port does on transmit
   tcp::StackConfig stack = {};
   std::size_t packets = 4'096;
   std::uint64_t seed = 1;

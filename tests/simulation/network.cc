@@ -16,12 +16,13 @@ constexpr Duration kPollWithoutBuffers = Duration::milliseconds(1);
 }  // namespace
 
 Port::Port(Network& network, Node& node, nic::PacketPool& pool, std::string name, MacAddress mac, std::uint16_t mtu,
-           std::uint8_t index)
+           std::uint8_t index, nic::TxOffloads tx)
     : network_(network), pool_(pool), index_(index), node_(0), ring_(kRing) {
   info_.name = std::move(name);
   info_.driver = "simulated";
   info_.mac = mac;
   info_.mtu = mtu;
+  info_.tx = tx;
   const auto member = std::ranges::find(network.members_, &node, &Network::Member::node);
   MR_ASSERT(member != network.members_.end());
   node_ = static_cast<std::uint32_t>(member - network.members_.begin());
@@ -51,13 +52,27 @@ std::size_t Port::receive(std::uint16_t, std::span<nic::Packet> out) {
 std::size_t Port::transmit(std::uint16_t, std::span<nic::Packet> frames) {
   const std::size_t limit = transmit_limit_ == 0 ? frames.size() : std::min(transmit_limit_, frames.size());
   for (nic::Packet& packet : frames.first(limit)) {
-    counters_.tx_bytes += packet.size();
-    network_.put(*this, packet);
+    send(packet);
     packet = {};
   }
-  counters_.tx_packets += limit;
   if (limit < frames.size()) network_.wake(node_, network_.now_);
   return limit;
+}
+
+void Port::send(nic::Packet& packet) {
+  const auto put = [&](std::span<std::uint8_t> frame) {
+    ++counters_.tx_packets;
+    counters_.tx_bytes += frame.size();
+    network_.put(*this, frame);
+  };
+  if (packet.offload() == 0 && packet.attached().empty()) return put(packet.bytes());
+  // Nothing may be asked for that the port does not offer.
+  MR_ASSERT((packet.offload() & nic::Offload::kFillIpChecksum) == 0 || info_.tx.ip_checksum);
+  MR_ASSERT((packet.offload() & nic::Offload::kFillTcpChecksum) == 0 || info_.tx.tcp_checksum);
+  MR_ASSERT((packet.offload() & nic::Offload::kSegmentTcp) == 0 || info_.tx.tcp_segmentation);
+  MR_ASSERT(packet.attached().empty() || info_.tx.multi_segment);
+  engine_.start(packet);
+  for (std::span<std::uint8_t> frame = engine_.next(); !frame.empty(); frame = engine_.next()) put(frame);
 }
 
 void Port::arrive(std::uint32_t frame) {
@@ -105,24 +120,24 @@ void Network::fly(Port& to, Instant arrival, std::uint32_t frame) {
 
 void Network::wake(std::uint32_t member, Instant at) { members_[member].due = std::min(members_[member].due, at); }
 
-void Network::put(Port& from, nic::Packet& packet) {
+void Network::put(Port& from, std::span<std::uint8_t> bytes) {
   ++frames_;
-  MR_ASSERT(packet.size() <= sizeof(Frame::bytes));
-  if (from.tamper_ && !from.tamper_(packet.bytes(), now_)) return;
-  const Link::Outcome outcome = from.link_->put(packet.size(), now_);
-  if (trace_) trace_frame(from.info_.name, now_, packet.bytes(), outcome);
-  if (outcome.fate == Fate::kTooBig && from.link_->config().tells_mtu) return answer_too_big(from, packet.bytes());
+  MR_ASSERT(bytes.size() <= sizeof(Frame::bytes));
+  if (from.tamper_ && !from.tamper_(bytes, now_)) return;
+  const Link::Outcome outcome = from.link_->put(bytes.size(), now_);
+  if (trace_) trace_frame(from.info_.name, now_, bytes, outcome);
+  if (outcome.fate == Fate::kTooBig && from.link_->config().tells_mtu) return answer_too_big(from, bytes);
   if (outcome.fate != Fate::kDelivered && outcome.fate != Fate::kDuplicated) return;
   const std::uint32_t index = take_frame();
   Frame& frame = *frames_memory_[index];
-  frame.size = packet.size();
-  std::memcpy(frame.bytes.data(), packet.data(), packet.size());
+  frame.size = bytes.size();
+  std::memcpy(frame.bytes.data(), bytes.data(), bytes.size());
   if (outcome.fate == Fate::kDuplicated) {
     const std::uint32_t copy = take_frame();
     *frames_memory_[copy] = *frames_memory_[index];
     fly(*from.peer_, outcome.second_arrival, copy);
   }
-  if (outcome.corrupted) from.link_->corrupt(std::span(frames_memory_[index]->bytes).first(packet.size()));
+  if (outcome.corrupted) from.link_->corrupt(std::span(frames_memory_[index]->bytes).first(bytes.size()));
   fly(*from.peer_, outcome.arrival, index);
 }
 

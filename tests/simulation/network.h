@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "nic/model/transmit_engine.h"
 #include "nic/port.h"
 #include "tests/simulation/link.h"
 
@@ -40,7 +42,7 @@ class Port final : public nic::Port {
   static constexpr std::size_t kRing = 1'024;  ///< frames; more are missed, as by a device
 
   Port(Network& network, Node& node, nic::PacketPool& pool, std::string name, MacAddress mac, std::uint16_t mtu,
-       std::uint8_t index);
+       std::uint8_t index, nic::TxOffloads tx = {});
 
   [[nodiscard]] const nic::PortInfo& info() const override { return info_; }
   std::size_t receive(std::uint16_t queue, std::span<nic::Packet> out) override;
@@ -58,6 +60,7 @@ class Port final : public nic::Port {
  private:
   friend class Network;
   void arrive(std::uint32_t frame);
+  void send(nic::Packet& packet);
 
   Network& network_;
   nic::PacketPool& pool_;
@@ -71,6 +74,7 @@ class Port final : public nic::Port {
   std::size_t tail_ = 0;
   std::size_t transmit_limit_ = 0;
   nic::PortCounters counters_;
+  nic::TransmitEngine engine_;
   std::function<bool(std::span<std::uint8_t>, Instant)> tamper_;
 };
 
@@ -122,7 +126,7 @@ class Network {
   }
 
   void wake(std::uint32_t member, Instant at);
-  void put(Port& from, nic::Packet& packet);
+  void put(Port& from, std::span<std::uint8_t> bytes);
   void answer_too_big(Port& from, std::span<const std::uint8_t> frame);
   void fly(Port& to, Instant arrival, std::uint32_t frame);
   [[nodiscard]] std::uint32_t take_frame();

@@ -262,7 +262,7 @@ TEST_F(TapPort, CarriesFramesBothWaysInItsNamespace) {
     EXPECT_EQ(port.info().driver, "net_tap");
     EXPECT_EQ(port.info().mac, mac);
     EXPECT_EQ(port.info().mtu, 1500);
-    EXPECT_FALSE(port.info().tx_tcp_checksum) << "the driver would compute it in software";
+    EXPECT_FALSE(port.info().tx.tcp_checksum) << "the driver would compute it in software";
     EXPECT_NE(space.interface_index("mrt0"), 0u);
     EXPECT_EQ(if_nametoindex("mrt0"), 0u) << "the interface is in our own namespace, too";
 

@@ -630,14 +630,14 @@ class IpLayer_Offload : public IpLayerTest {
  protected:
   static InterfaceConfig able() {
     InterfaceConfig config = interface();
-    config.tx_ip_checksum = config.tx_tcp_checksum = true;
+    config.tx.ip_checksum = config.tx.tcp_checksum = true;
     return config;
   }
   IpLayer_Offload() : IpLayerTest({able()}) {}
 };
 
 TEST_F(IpLayer_Offload, LeavesChecksumsToTheDevice) {
-  EXPECT_TRUE(layer.path_to(kPeer)->tx_tcp_checksum);
+  EXPECT_TRUE(layer.path_to(kPeer)->tx.tcp_checksum);
   nic::Packet packet = pool.allocate();
   packet.append(tcp_segment());
   packet.set_offload(nic::Offload::kFillTcpChecksum);

@@ -10,6 +10,7 @@
 
 #include "dataplane/tcp/connection.h"
 #include "nic/heap_pool.h"
+#include "tests/support/segments.h"
 
 namespace millrace::tcp {
 
@@ -56,13 +57,14 @@ class ConnectionFixture : public ::testing::Test {
   /// What leaves at this moment.
   std::vector<Sent> sent() {
     std::vector<Sent> all;
-    connection.transmit(now, [&](const OutgoingSegment& s) {
+    const auto record = [&](const OutgoingSegment& s) {
       std::string data(s.size, '\0');
       if (s.size > 0) {
         EXPECT_EQ(s.data->copy_out(s.offset, {reinterpret_cast<std::uint8_t*>(data.data()), data.size()}), s.size);
       }
       all.push_back({s.seq, s.ack, s.flags, s.window, s.options, std::move(data)});
-    });
+    };
+    connection.transmit(now, [&](const OutgoingSegment& burst) { test::for_each_segment(burst, record); });
     return all;
   }
   /// Goes on to the next timeout and returns what leaves then.

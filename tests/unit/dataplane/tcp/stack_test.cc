@@ -35,9 +35,12 @@ class TcpStack : public ::testing::Test {
     return user.stream = link.a.tcp.connect(to, user, reason, link.now());
   }
   tcp::FlowKey forged_flow(std::uint16_t port) const { return {IpAddress::v4(10, 0, 0, 9), link.b.address(), port, 80}; }
+  nic::Packet encode(const tcp::FlowKey& from, const OutgoingSegment& segment) {
+    return tcp::SegmentEncoder(from, segment, {}, link.packets).next();
+  }
   /// Gives b a segment that a stranger wrote.
   void forge(const tcp::FlowKey& from, const OutgoingSegment& segment) {
-    nic::Packet packet = tcp::encode(from, segment, false, link.packets);
+    nic::Packet packet = encode(from, segment);
     link.b.tcp.on_datagram({std::move(packet), from.local_ip, from.peer_ip, ip::kProtocolTcp, 0}, link.now());
   }
   std::uint64_t counted(TcpHost& host, Counter counter) { return host.tcp.counters()[counter]; }
@@ -190,22 +193,22 @@ TEST_F(TcpStack, BadChecksumsHeadersAndPeersAreDroppedAndCounted) {
     link.b.tcp.on_datagram({std::move(packet), source, link.b.address(), ip::kProtocolTcp, 0}, link.now());
   };
   const auto flow = forged_flow(4'000);
-  nic::Packet flipped = tcp::encode(flow, syn, false, link.packets);
+  nic::Packet flipped = encode(flow, syn);
   flipped.data()[5] ^= 1;
   give(std::move(flipped), flow.local_ip);
   EXPECT_EQ(counted(link.b, Counter::kDropBadChecksum), 1u);
-  nic::Packet cut = tcp::encode(flow, syn, false, link.packets);
+  nic::Packet cut = encode(flow, syn);
   cut.truncate(19);
   give(std::move(cut), flow.local_ip);
   EXPECT_EQ(counted(link.b, Counter::kDropBadHeader), 1u);
-  nic::Packet verified = tcp::encode(flow, syn, false, link.packets);
+  nic::Packet verified = encode(flow, syn);
   verified.data()[5] ^= 1;
   verified.set_offload(nic::Offload::kL4ChecksumGood);  // the port says so
   give(std::move(verified), flow.local_ip);
   EXPECT_EQ(link.b.tcp.half_open(), 1u);
   tcp::FlowKey multicast = flow;
   multicast.local_ip = IpAddress::v4(224, 0, 0, 1);
-  give(tcp::encode(multicast, syn, false, link.packets), multicast.local_ip);
+  give(encode(multicast, syn), multicast.local_ip);
   EXPECT_EQ(counted(link.b, Counter::kDropBadPeer), 1u);
 }
 
