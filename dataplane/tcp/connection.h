@@ -44,6 +44,8 @@ class Connection {
   void accept(const Terms& terms, const Segment& ack, Instant now);
 
   void on_segment(const Segment& segment, Instant now);
+  /// Bytes of data from `seq` on that would be taken in order, as a part of a stream that runs; 0: look at each segment.
+  [[nodiscard]] SeqLen expected(SeqNum seq) const { return state_ == State::kEstablished ? receiver_.expected(seq) : SeqLen(0); }
 
   /// Expires timers that are due, then emits all that can be sent now.
   template <SegmentSink S>

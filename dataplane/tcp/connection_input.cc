@@ -198,7 +198,8 @@ void Connection::process_data(const Segment& segment, Instant now) {
   const bool receiving = state_ == State::kEstablished || state_ == State::kFinWait1 || state_ == State::kFinWait2;
   if (segment.payload.empty() && !segment.has(TcpFlags::kFin)) return;
   if (!receiving) return acks_.request_now();  // behind the peer's FIN: a retransmission at best
-  shared_.counters.add(Counter::kBytesReceived, segment.payload.size());
+  const std::size_t bytes = segment.data_size();
+  shared_.counters.add(Counter::kBytesReceived, bytes);
   const Receiver::Outcome outcome = receiver_.receive(segment);
   if (outcome.dropped) shared_.counters.add(Counter::kDropReceiveMemory);
   if (outcome.out_of_order) {
@@ -208,7 +209,7 @@ void Connection::process_data(const Segment& segment, Instant now) {
   if (outcome.dropped || outcome.duplicate || outcome.filled_gap || outcome.fin || !receiver_.reassembly().empty()) {
     acks_.request_now();
   } else if (outcome.advanced) {
-    acks_.on_in_order(segment.payload.size(), sender_.mss(), now);
+    acks_.on_in_order(bytes, sender_.mss(), now);
   }
   if (outcome.advanced && receiver_.readable() > 0) readable_event_ = true;
   if (outcome.fin) on_fin(now);

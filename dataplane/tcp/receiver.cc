@@ -52,6 +52,7 @@ Receiver::Outcome Receiver::receive(const Segment& segment) {
     if (seq == rcv_nxt_) {
       (deliver(std::move(bytes)) ? outcome.advanced : outcome.dropped) = true;
       if (outcome.advanced) rcv_nxt_ += size;
+      if (outcome.advanced && segment.rest != nullptr) outcome.dropped = !deliver_all(*segment.rest);
     } else {
       outcome.out_of_order = true;
       if (reassembly_.holds(seq, seq + size)) note_duplicate(seq, seq + size);
@@ -74,8 +75,23 @@ Receiver::Outcome Receiver::receive(const Segment& segment) {
 
 bool Receiver::deliver(nic::Slice bytes) {
   if (discarding_) return true;
-  const bool sparse = in_.charge() > std::size_t{goal_} * 2;
-  return sparse ? in_.append_copy(bytes.bytes()) : in_.append(std::move(bytes));
+  return is_sparse() ? in_.append_copy(bytes.bytes()) : in_.append(std::move(bytes));
+}
+
+// False: memory was short, and what is missing was not counted.
+bool Receiver::deliver_all(stream::Chain& bytes) {
+  if (!discarding_ && !is_sparse()) {
+    rcv_nxt_ += SeqLen(bytes.size());
+    in_.append(std::move(bytes));
+    return true;
+  }
+  while (!bytes.empty()) {
+    const std::size_t size = bytes.front().size();
+    if (!deliver(bytes.front_slice(size))) return false;
+    rcv_nxt_ += SeqLen(size);
+    bytes.remove_prefix(size);
+  }
+  return true;
 }
 
 void Receiver::note_duplicate(SeqNum begin, SeqNum end) {

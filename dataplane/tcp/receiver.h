@@ -42,7 +42,12 @@ class Receiver {
 
   /// RFC 9293 3.10.7.4, first check: does any of it lie in the window?
   [[nodiscard]] bool acceptable(const Segment& segment) const;
+  /// Takes over the segment's data. One that was put together of several has to be expected().
   Outcome receive(const Segment& segment);
+  /// Bytes from `seq` on that would be taken in order and without any effect on what is held; 0: none.
+  [[nodiscard]] SeqLen expected(SeqNum seq) const {
+    return seq == rcv_nxt_ && reassembly_.empty() && !fin_seen_ ? rcv_wnd() : SeqLen(0);
+  }
   /// A segment that acceptable() refused, or that came again: a D-SACK will tell (RFC 2883 4).
   void note_duplicate(SeqNum begin, SeqNum end);
 
@@ -71,6 +76,8 @@ class Receiver {
   [[nodiscard]] std::uint32_t limit(std::size_t share) const;
   [[nodiscard]] std::uint32_t free_bytes(std::size_t share) const;
   bool deliver(nic::Slice bytes);
+  [[nodiscard]] bool deliver_all(stream::Chain& bytes);
+  [[nodiscard]] bool is_sparse() const { return in_.charge() > std::size_t{goal_} * 2; }
   void follow_reader(std::size_t count, Duration rtt, Instant now);
 
   stream::Chain in_;

@@ -23,13 +23,15 @@ struct Segment {
   std::uint16_t window = 0;  ///< not scaled
   TcpOptions options{};
   nic::Slice payload{};
-  bool congestion = false;       ///< the network marked its packet (ECN "CE")
-  bool payload_dropped = false;  ///< there was one, but memory is short: only the header counts
+  stream::Chain* rest = nullptr;  ///< more payload behind it, of segments that were put together (coalescer.h); null: none
+  bool congestion = false;        ///< the network marked its packet (ECN "CE")
+  bool payload_dropped = false;   ///< there was one, but memory is short: only the header counts
 
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
+  [[nodiscard]] std::size_t data_size() const { return payload.size() + (rest == nullptr ? 0 : rest->size()); }  ///< bytes
   /// SEG.LEN: the payload, plus one each for SYN and FIN.
   [[nodiscard]] SeqLen length() const {
-    return SeqLen(payload.size() + (has(TcpFlags::kSyn) ? 1u : 0u) + (has(TcpFlags::kFin) ? 1u : 0u));
+    return SeqLen(data_size() + (has(TcpFlags::kSyn) ? 1u : 0u) + (has(TcpFlags::kFin) ? 1u : 0u));
   }
   [[nodiscard]] SeqNum end() const { return seq + length(); }
 };

@@ -42,6 +42,7 @@ Stack::Stack(ip::IpLayer& ip, TimerWheel& timers, stream::ChainPool& chains, Rng
       undos_(std::min<std::size_t>(config.max_connections, 1'024), config.max_connections),
       challenges_(config.challenge_acks_per_second),
       shared_{chains, held_, sent_, undos_, config_.tcp, counters_, challenges_},
+      runs_(chains),
       endpoints_(std::min(config.initial_connections, config.max_connections), config.max_connections),
       half_open_(std::min<std::size_t>(config.max_half_open, 1'024), config.max_half_open),
       time_wait_(config.max_time_wait, config.tcp.time_wait, flows_, timers),
@@ -166,6 +167,7 @@ void Stack::forget(HalfOpenEntry& entry) {
 }
 
 void Stack::deliver_events(Instant now) {
+  end_burst(now);
   while (Endpoint* endpoint = eventful_.pop_front()) endpoint->deliver(now);
 }
 

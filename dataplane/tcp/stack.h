@@ -1,7 +1,7 @@
 // The TCP of one worker: finds the connection that a segment belongs to, keeps listeners, opens connections, and sends what
 // connections have to say once a turn. All of it on one core; time is an argument.
 //
-//   on_datagram(...) for each segment of a burst, timers -> deliver_events(now) -> flush(now)
+//   on_datagram(...) for each segment of a burst -> end_burst(now) -> timers -> deliver_events(now) -> flush(now)
 //
 // Users are told of events in deliver_events() (which flush() calls too) and, of accepted streams, in on_datagram(); never from
 // inside their own calls. Segments leave in flush(): one ACK for a burst, data put together.
@@ -18,6 +18,7 @@
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/stream/byte_stream.h"
+#include "dataplane/tcp/coalescer.h"
 #include "dataplane/tcp/config.h"
 #include "dataplane/tcp/counters.h"
 #include "dataplane/tcp/endpoint.h"
@@ -60,6 +61,8 @@ class Stack final : public stream::Connector {
                                             stream::CloseReason& reason, Instant now) override;
 
   void on_datagram(ip::Datagram&& datagram, Instant now);
+  /// What on_datagram() has kept to put it together with what follows goes to its connections. Before time goes on.
+  void end_burst(Instant now);
   void on_transport_error(const ip::TransportError& error, Instant now);
   /// Tells users what the segments and timers since the last call have brought. After each burst, not from inside an event.
   void deliver_events(Instant now);
@@ -86,6 +89,8 @@ class Stack final : public stream::Connector {
   }
 
   // stack_input.cc
+  void on_or_after(Endpoint& endpoint, Segment& segment, Instant now);
+  void on_run(Coalescer::Run& run, Instant now);
   void on_endpoint_segment(Endpoint& endpoint, const Segment& segment, Instant now);
   void on_half_open_segment(HalfOpenEntry& entry, const Segment& segment, Instant now);
   void on_time_wait_segment(TimeWait& entry, const Segment& segment, Instant now);
@@ -119,6 +124,7 @@ class Stack final : public stream::Connector {
   Counters counters_;
   ChallengeLimit challenges_;
   Shared shared_;
+  Coalescer runs_;
   Pool<Endpoint> endpoints_;
   Pool<HalfOpenEntry> half_open_;
   TimeWaitTable time_wait_;

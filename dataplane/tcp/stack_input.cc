@@ -19,13 +19,33 @@ void Stack::on_datagram(ip::Datagram&& datagram, Instant now) {
     segment.payload_dropped = true;
     segment.flags &= static_cast<std::uint8_t>(~TcpFlags::kFin);
   }
+  if (runs_.extend(decoded->flow, segment)) return counters_.add(Counter::kSegmentsCoalesced);
+  if (Coalescer::Run* before = runs_.take(decoded->flow)) on_run(*before, now);
   FlowEntry* entry = flows_.find(decoded->flow);
   if (entry == nullptr) return on_unknown_segment(decoded->flow, segment, SeqNum(), false, now);
   switch (entry->kind) {
-    case FlowEntry::Kind::kEndpoint: return on_endpoint_segment(static_cast<Endpoint&>(*entry), segment, now);
+    case FlowEntry::Kind::kEndpoint: return on_or_after(static_cast<Endpoint&>(*entry), segment, now);
     case FlowEntry::Kind::kHalfOpen: return on_half_open_segment(static_cast<HalfOpenEntry&>(*entry), segment, now);
     case FlowEntry::Kind::kTimeWait: return on_time_wait_segment(static_cast<TimeWait&>(*entry), segment, now);
   }
+}
+
+// Now, or when the burst has shown whether more of the same follows.
+void Stack::on_or_after(Endpoint& endpoint, Segment& segment, Instant now) {
+  const std::uint32_t room = endpoint.connection_.expected(segment.seq).count();
+  if (runs_.full()) on_run(*runs_.take_any(), now);
+  if (!runs_.start(endpoint, endpoint.key, segment, room)) on_endpoint_segment(endpoint, segment, now);
+}
+
+void Stack::on_run(Coalescer::Run& run, Instant now) {
+  if (!run.rest.empty()) run.first.rest = &run.rest;
+  on_endpoint_segment(*run.endpoint, run.first, now);
+  run.first = {};
+  run.rest.clear();
+}
+
+void Stack::end_burst(Instant now) {
+  while (Coalescer::Run* run = runs_.take_any()) on_run(*run, now);
 }
 
 void Stack::on_endpoint_segment(Endpoint& endpoint, const Segment& segment, Instant now) {

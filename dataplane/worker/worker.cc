@@ -126,6 +126,7 @@ bool Worker::receive_bursts(Instant now) {
       if (count < burst_.size()) break;
     }
   }
+  if (any) tcp_.end_burst(now);
   return any;
 }
 

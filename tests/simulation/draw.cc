@@ -23,6 +23,22 @@ LinkConfig Draw::link() {
   return link;
 }
 
+nic::TxOffloads Draw::offloads() {
+  constexpr nic::TxOffloads kSets[] = {
+      {},
+      {.multi_segment = true},
+      {.ip_checksum = true, .tcp_checksum = true},
+      {.ip_checksum = true, .tcp_checksum = true, .multi_segment = true, .tcp_segmentation = true},
+  };
+  return kSets[rng_.below(std::size(kSets))];
+}
+
+std::string describe(const nic::TxOffloads& tx) {
+  if (tx.tcp_segmentation) return "segmentation, scatter-gather and checksums";
+  if (tx.multi_segment) return "scatter-gather";
+  return tx.tcp_checksum ? "checksums" : "none";
+}
+
 std::string describe(const LinkConfig& link) {
   std::string text = link.bits_per_second == 0 ? "no rate limit" : std::to_string(link.bits_per_second / 1'000'000) + " Mbit/s";
   text += ", " + std::to_string(link.delay.to_microseconds()) + " us";

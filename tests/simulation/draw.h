@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "nic/packet.h"
 #include "tests/simulation/link.h"
 
 namespace millrace::sim {
@@ -23,12 +24,15 @@ class Draw {
   }
   /// Any link, faults included, but for partitions.
   [[nodiscard]] LinkConfig link();
+  /// Of a port: none, or some that go together.
+  [[nodiscard]] nic::TxOffloads offloads();
 
  private:
   Rng rng_;
 };
 
 [[nodiscard]] std::string describe(const LinkConfig& link);
+[[nodiscard]] std::string describe(const nic::TxOffloads& tx);
 /// Partitions that are relative to the start of a run, as the link takes them.
 [[nodiscard]] LinkConfig starting_at(Instant start, LinkConfig link);
 

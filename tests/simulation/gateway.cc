@@ -82,9 +82,9 @@ Gateway::Gateway(Network& network, const GatewayConfig& config) : packets_(confi
   for (std::size_t i = 0; i < config.addresses.size(); ++i) {
     const MacAddress mac{{2, 0, 0, 0, 1, static_cast<std::uint8_t>(i)}};
     ports_.push_back(std::make_unique<Port>(network, *this, packets_, "gateway" + std::to_string(i), mac, std::uint16_t{1'500},
-                                            static_cast<std::uint8_t>(i)));
+                                            static_cast<std::uint8_t>(i), config.tx));
     worker.ports.push_back({.port = ports_.back().get(), .queue = 0});
-    worker.interfaces.push_back({.mac = mac, .mtu = 1'500, .addresses = {config.addresses[i]}});
+    worker.interfaces.push_back({.mac = mac, .mtu = 1'500, .addresses = {config.addresses[i]}, .tx = config.tx});
   }
   worker.seed = config.seed;
   worker.secret.fill(static_cast<std::uint8_t>(config.seed));

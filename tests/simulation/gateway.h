@@ -24,6 +24,7 @@ struct GatewayConfig {
   Duration connect_timeout = Duration::seconds(120);
   Duration upstream_idle = Duration::seconds(30);
   std::size_t packets = 8'192;
+  nic::TxOffloads tx = {};
   std::uint64_t seed = 1;
 };
 

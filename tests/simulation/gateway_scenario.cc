@@ -67,6 +67,7 @@ GatewayConfig gateway_config(const GatewayScenario& scenario) {
     config.connect_timeout = Duration::seconds(5);
   }
   config.packets = scenario.packets;
+  config.tx = scenario.tx;
   config.seed = scenario.seed;
   return config;
 }
@@ -78,6 +79,7 @@ HostConfig host_config(const GatewayScenario& scenario, std::size_t network) {
   config.addresses = {address(scenario, network, 1)};
   config.stack = small_stack();
   config.packets = scenario.packets;
+  config.tx = scenario.tx;
   config.seed = scenario.seed * 16 + network;
   return config;
 }
@@ -215,6 +217,7 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
     scenario.clients.push_back(std::move(client));
   }
   draw_events(draw, scenario);
+  scenario.tx = draw.offloads();
   return scenario;
 }
 
@@ -225,7 +228,8 @@ bool GatewayScenario::may_break() const {
 
 std::string GatewayScenario::describe() const {
   std::string text = "gateway, seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(clients.size()) +
-                     " clients, " + std::to_string(requests.size()) + " requests, " + std::to_string(origins) + " origins";
+                     " clients, " + std::to_string(requests.size()) + " requests, " + std::to_string(origins) +
+                     " origins, offloads: " + sim::describe(tx);
   for (std::size_t i = 0; i < links.size(); ++i) {
     text += (i == 0 ? "\n  clients: " : "\n  origin " + std::to_string(i) + ": ") + sim::describe(links[i]);
   }

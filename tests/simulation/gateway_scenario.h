@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "nic/packet.h"
 #include "tests/simulation/findings.h"
 #include "tests/simulation/http_program.h"
 #include "tests/simulation/link.h"
@@ -23,6 +24,7 @@ struct GatewayScenario {
     Duration read_pause = {};
   };
   std::vector<Client> clients;
+  nic::TxOffloads tx = {};  ///< of every port
   std::size_t packets = 8'192;
   bool mix_up_answers = false;  ///< a fault for tests of the oracle
 

@@ -61,6 +61,7 @@ bool Host::turn(Instant now) {
     more = count == burst_.size();
     if (!more) break;
   }
+  state_->tcp.end_burst(now);
   if (!timers_lost_) state_->timers.advance(now);
   state_->tcp.deliver_events(now);
   program_timers_.advance(now);

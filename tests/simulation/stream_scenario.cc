@@ -105,6 +105,7 @@ HostConfig host_config(const StreamScenario& scenario, std::size_t index) {
   config.stack.tcp.send_buffer_bytes = scenario.send_buffer[index];
   if (scenario.wrap != StreamScenario::Wrap::kNone) config.stack.first_port = config.stack.last_port = kWrapPort;
   config.packets = scenario.packets;
+  config.tx = scenario.tx;
   config.seed = scenario.seed * 2 + index;
   return config;
 }
@@ -269,6 +270,7 @@ StreamScenario StreamScenario::draw(std::uint64_t seed) {
                                 std::max(scenario.receive_buffer[0], scenario.receive_buffer[1]));
   scenario.packets =
       std::max(scenario.packets, std::min<std::size_t>(scenario.plans.size(), 12) * most / limits::kPacketBufferBytes);
+  scenario.tx = draw.offloads();
   return scenario;
 }
 
@@ -280,11 +282,12 @@ bool StreamScenario::may_break() const {
 std::string StreamScenario::describe() const {
   std::uint64_t bytes = 0;
   for (const StreamPlan& plan : plans) bytes += plan.end[0].bytes + plan.end[1].bytes;
-  std::string text =
-      "seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(plans.size()) + " connections, " +
-      std::to_string(bytes) + " bytes" + (wrap == Wrap::kNone ? "" : ", sequence numbers wrap") + "\n  buffers " +
-      std::to_string(send_buffer[0]) + "/" + std::to_string(receive_buffer[0]) + " and " + std::to_string(send_buffer[1]) + "/" +
-      std::to_string(receive_buffer[1]) + "\n  there: " + sim::describe(forward) + "\n  back: " + sim::describe(backward);
+  std::string text = "seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(plans.size()) +
+                     " connections, " + std::to_string(bytes) + " bytes" +
+                     (wrap == Wrap::kNone ? "" : ", sequence numbers wrap") + "\n  buffers " + std::to_string(send_buffer[0]) +
+                     "/" + std::to_string(receive_buffer[0]) + " and " + std::to_string(send_buffer[1]) + "/" +
+                     std::to_string(receive_buffer[1]) + "\n  offloads: " + sim::describe(tx) +
+                     "\n  there: " + sim::describe(forward) + "\n  back: " + sim::describe(backward);
   for (const Event& event : events) {
     constexpr const char* kNames[] = {"pause", "crash", "exhaust packets"};
     text += std::string("\n  at ") + std::to_string(event.at.to_milliseconds()) +

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "nic/packet.h"
 #include "tests/simulation/findings.h"
 #include "tests/simulation/link.h"
 #include "tests/simulation/stream_program.h"
@@ -17,6 +18,7 @@ struct StreamScenario {
   LinkConfig forward;  ///< client to server; partitions are relative to the start
   LinkConfig backward;
   std::array<std::uint16_t, 2> host_mtu{1'500, 1'500};
+  nic::TxOffloads tx = {};  ///< of every port
   std::size_t packets = 4'096;
   std::size_t transmit_limit = 0;
   std::array<std::size_t, 2> receive_buffer{limits::kTcpReceiveBufferBytes, limits::kTcpReceiveBufferBytes};
