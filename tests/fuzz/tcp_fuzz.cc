@@ -184,7 +184,8 @@ class Machine {
     connection_->transmit(now_, [&](const tcp::OutgoingSegment& out) {
       require(++sent < 20'000);
       if (out.size == 0) return;
-      require(out.size <= 0xffff && out.segment_size <= 1'500 && (out.flags & TcpFlags::kSyn) == 0);
+      require(out.size <= 0xffff && std::min<std::size_t>(out.size, out.segment_size) <= 1'500 &&
+              (out.flags & TcpFlags::kSyn) == 0);
       const std::size_t at = (out.seq - (kIss + SeqLen(1))).count();
       require(at + out.size <= written_);
       std::vector<std::uint8_t> bytes(out.size);
