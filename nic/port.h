@@ -21,7 +21,7 @@ struct PortInfo {
   int numa_node = -1;        ///< -1: unknown
   bool rx_ip_checksum = false;
   bool rx_l4_checksum = false;
-  TxOffloads tx;
+  TxOffloads tx = {};
   bool rss = false;
 };
 
@@ -52,6 +52,11 @@ class Port {
   virtual std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) = 0;
 
   [[nodiscard]] virtual PortCounters counters() const = 0;
+
+  /// The link was up when refresh_link() looked last: any thread. A device that does not know is up.
+  [[nodiscard]] virtual bool link_up() const { return true; }
+  /// Asks the device, which may take a system call: not for workers.
+  virtual void refresh_link() {}
 
   /// A descriptor that becomes readable when frames wait in `queue`, or -1 where the device has none (memif, AF_XDP):
   /// what an idle worker may sleep on.

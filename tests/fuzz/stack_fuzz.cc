@@ -153,8 +153,9 @@ class Machine final : stream::Acceptor {
     fields.flags = (kind & 1) != 0 ? input.byte() : (flow.our_isn ? TcpFlags::kAck : TcpFlags::kSyn);
     const bool syn = (fields.flags & TcpFlags::kSyn) != 0;
     SeqNum seq = syn ? flow.isn : flow.our_isn ? flow.acked : flow.isn + SeqLen(1);
-    if ((kind & 2) != 0) seq += SeqLen(static_cast<std::uint32_t>(static_cast<std::int8_t>(place)) * 100);
-    if ((kind & 4) != 0) seq = SeqNum(input.word() << 16 | input.word());
+    // A SYN has the one number from which the peer counts its bytes.
+    if ((kind & 2) != 0 && !syn) seq += SeqLen(static_cast<std::uint32_t>(static_cast<std::int8_t>(place)) * 100);
+    if ((kind & 4) != 0 && !syn) seq = SeqNum(input.word() << 16 | input.word());
     SeqNum ack = flow.our_next;
     if ((kind & 8) != 0) ack = ack - SeqLen(place);
     if ((kind & 16) != 0) ack = SeqNum(input.word() << 16 | input.word());
