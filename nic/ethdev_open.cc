@@ -139,6 +139,7 @@ Result<std::unique_ptr<EthdevPort>, std::string> EthdevPort::open(const PortConf
     if (problem.empty()) problem = port->start(config);
   }
   if (!problem.empty()) return refuse(problem);
+  port->refresh_link();
   return port;
 }
 

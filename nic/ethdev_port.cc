@@ -86,4 +86,10 @@ PortCounters EthdevPort::counters() const {
   return counters;
 }
 
+void EthdevPort::refresh_link() {
+  rte_eth_link link{};
+  const bool known = rte_eth_link_get_nowait(ethdev_, &link) == 0;
+  link_up_.store(!known || link.link_status == RTE_ETH_LINK_UP, std::memory_order_relaxed);
+}
+
 }  // namespace millrace::nic

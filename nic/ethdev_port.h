@@ -42,6 +42,8 @@ class EthdevPort final : public Port {
   /// rx_errors include frames dropped because they came in segments; tx_errors of a TAP include refused frames that were
   /// sent later.
   [[nodiscard]] PortCounters counters() const override;
+  [[nodiscard]] bool link_up() const override { return link_up_.load(std::memory_order_relaxed); }
+  void refresh_link() override;
   /// Only a TAP has one: readable exactly while frames wait, nothing to arm or to clear. Other devices' interrupts must be armed
   /// and cleared around each sleep, or do not exist.
   [[nodiscard]] int wait_descriptor(std::uint16_t queue) const override { return wait_descriptors_[queue]; }
@@ -66,6 +68,7 @@ class EthdevPort final : public Port {
   std::uint8_t index_;
   std::uint16_t ethdev_;  ///< DPDK's number of the device, kNoEthdev before probing
   bool started_ = false;
+  std::atomic<bool> link_up_{true};
   NetworkNamespace netns_;
   std::vector<int> wait_descriptors_;
   std::unique_ptr<QueueCounters[]> queue_counters_;

@@ -25,6 +25,7 @@ struct PortStat {
   std::string port;
   std::string name;
   std::uint64_t value = 0;
+  bool gauge = false;  ///< else a counter
 };
 
 /// Every function may be called from any thread.

@@ -166,8 +166,9 @@ std::vector<Stat> collect_stats(const GatewayView& gateway) {
   if (const auto snapshot = gateway.snapshot()) collect_cells(*snapshot, stats);
   collect_workers(gateway, stats);
   for (const PortStat& port : gateway.port_stats()) {
-    CellCollector(stats, "millrace.port." + port.port + ".", "millrace_port_", {{"port", port.port}})
-        .counter(port.name, static_cast<std::int64_t>(port.value));
+    CellCollector collector(stats, "millrace.port." + port.port + ".", "millrace_port_", {{"port", port.port}});
+    const auto value = static_cast<std::int64_t>(port.value);
+    port.gauge ? collector.gauge(port.name, value) : collector.counter(port.name, value);
   }
   std::ranges::sort(stats, {}, &Stat::name);
   return stats;

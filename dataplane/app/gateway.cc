@@ -33,6 +33,8 @@ void log_eal(nic::EalLogLevel level, std::string_view line) {
   }
 }
 
+const char* link_text(const nic::Port& port) { return port.link_up() ? "up" : "down"; }
+
 std::string offloads_text(const nic::PortInfo& info) {
   std::string text;
   const auto add = [&](bool used, const char* name) {
@@ -117,8 +119,18 @@ void Gateway::open_ports() {
   for (const config::PortConfig& port : loaded_.machine.ports) {
     ports_.push_back(must(nic::EthdevPort::open(port_config(port), pools, static_cast<std::uint8_t>(ports_.size()))));
     const nic::PortInfo& info = ports_.back()->info();
-    spdlog::info("port {}: {}, {}, mtu {}, offloads in use: {}", info.name, info.driver, info.mac.to_string(), info.mtu,
-                 offloads_text(info));
+    spdlog::info("port {}: {}, {}, mtu {}, link {}, offloads in use: {}", info.name, info.driver, info.mac.to_string(), info.mtu,
+                 link_text(*ports_.back()), offloads_text(info));
+  }
+}
+
+void Gateway::watch_links() {
+  for (const auto& port : ports_) {
+    const bool before = port->link_up();
+    port->refresh_link();
+    if (port->link_up() == before) continue;
+    spdlog::log(before ? spdlog::level::warn : spdlog::level::info, "port {}: the link is {}", port->info().name,
+                before ? "down: nothing can be sent or received there" : "up");
   }
 }
 
@@ -166,6 +178,7 @@ bool Gateway::drain(std::chrono::seconds limit, const std::atomic<bool>& hurry) 
   const auto drained = [](const worker::Control& control) { return control.drained.load(); };
   while (!std::ranges::all_of(controls_, drained)) {
     if (hurry || quit_requested_ || std::chrono::steady_clock::now() > deadline) return false;
+    watch_links();
     std::this_thread::sleep_for(kPollInterval);
   }
   return true;
@@ -232,6 +245,7 @@ std::vector<agent::PortStat> Gateway::port_stats() const {
         {"tx_bytes", counters.tx_bytes},     {"rx_missed", counters.rx_missed},       {"rx_errors", counters.rx_errors},
         {"tx_errors", counters.tx_errors},   {"rx_no_buffer", counters.rx_no_buffer}, {"tx_dropped", counters.tx_dropped}};
     for (const auto& [name, value] : values) stats.push_back({.port = port->info().name, .name = name, .value = value});
+    stats.push_back({.port = port->info().name, .name = "link_up", .value = port->link_up(), .gauge = true});
   }
   return stats;
 }
@@ -244,6 +258,7 @@ nlohmann::ordered_json Gateway::ports() const {
                     {"driver", info.driver},
                     {"mac", info.mac.to_string()},
                     {"mtu", info.mtu},
+                    {"link", link_text(*port)},
                     {"queues", info.queues},
                     {"numa_node", info.numa_node},
                     {"offloads",

@@ -43,6 +43,8 @@ class Gateway final : public agent::GatewayView {
   /// Refuses new connections, lets what is in flight finish; true when all of it did within `limit`. Returns early when
   /// `hurry` becomes true.
   bool drain(std::chrono::seconds limit, const std::atomic<bool>& hurry);
+  /// Asks the ports whether their links are up, for the workers to act on; logs changes. To be called several times a second.
+  void watch_links();
   /// Whether /quitquitquit was called.
   [[nodiscard]] bool quit_requested() const { return quit_requested_.load(); }
   /// SIGUSR1: opens access logs and the log file again.

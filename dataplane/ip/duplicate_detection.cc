@@ -8,16 +8,21 @@ using Use = LocalAddresses::Use;
 using wire::DropReason;
 using wire::NeighbourMessage;
 
-void DuplicateDetection::start(Instant now) {
-  if (rounds_ == 0) on_timer(now);
+void DuplicateDetection::start(std::uint8_t interface, Instant now) {
+  if (ports_[interface].rounds == 0) next_round(ports_[interface], now);
+}
+
+void DuplicateDetection::stop(std::uint8_t interface) {
+  ports_[interface].rounds = 0;
+  ports_[interface].timer.disarm();
 }
 
 // A round: who has been asked for often enough in silence is ours, the others are asked for (again).
-void DuplicateDetection::on_timer(Instant now) {
+void DuplicateDetection::next_round(Port& port, Instant now) {
   bool asked = false;
   for (const LocalAddresses::Entry& entry : addresses_.entries()) {
-    if (entry.use != Use::kTentative) continue;
-    if (rounds_ >= link_.config(entry.interface).duplicate_probes) {
+    if (entry.interface != port.interface || entry.use != Use::kTentative) continue;
+    if (port.rounds >= link_.config(entry.interface).duplicate_probes) {
       addresses_.set_use(entry, Use::kUsable);
       advertise(pool_, link_, entry);
       continue;
@@ -27,8 +32,8 @@ void DuplicateDetection::on_timer(Instant now) {
                      [&](std::span<std::uint8_t> bytes) { message.write(bytes); });
     asked = true;
   }
-  ++rounds_;
-  if (asked) timers_.arm(timer_, now + kProbeInterval);
+  ++port.rounds;
+  if (asked) timers_.arm(port.timer, now + kProbeInterval);
 }
 
 // RFC 4862 5.4.3: who probes for the address wants it as we do, and neither gets it; who has an address only looks for its owner.

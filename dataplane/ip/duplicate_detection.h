@@ -4,9 +4,11 @@
 // unused until the next start; no other address takes its place. Not done: optimistic addresses (RFC 4429).
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/limits.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/base/time.h"
 #include "dataplane/base/timer_wheel.h"
@@ -22,15 +24,17 @@ class DuplicateDetection {
   static constexpr Duration kProbeInterval = Duration::seconds(1);  ///< RetransTimer of RFC 4861 10
 
   DuplicateDetection(LocalAddresses& addresses, Link& link, TimerWheel& timers, nic::PacketPool& pool, Rng& rng)
-      : addresses_(addresses),
-        link_(link),
-        timers_(timers),
-        pool_(pool),
-        nonce_(rng.next() >> 16),
-        timer_(Timer::calling<&DuplicateDetection::on_timer>(*this)) {}
+      : addresses_(addresses), link_(link), timers_(timers), pool_(pool), nonce_(rng.next() >> 16) {
+    for (std::size_t i = 0; i < ports_.size(); ++i) {
+      ports_[i].detection = this;
+      ports_[i].interface = static_cast<std::uint8_t>(i);
+    }
+  }
 
-  /// Begins to ask for the tentative addresses; nothing when it has begun already.
-  void start(Instant now);
+  /// Begins to ask for the tentative addresses of the interface; nothing when it has begun already.
+  void start(std::uint8_t interface, Instant now);
+  /// Nothing can be asked there: the next start() begins anew.
+  void stop(std::uint8_t interface);
 
   /// A solicitation for an address of the interface that is not usable; `probe`: from a host that has no address itself.
   void on_solicitation(const LocalAddresses::Entry& entry, const wire::NeighbourMessage& message, bool probe);
@@ -38,7 +42,15 @@ class DuplicateDetection {
   void on_advertisement(const LocalAddresses::Entry& entry) { set_duplicate(entry); }
 
  private:
-  void on_timer(Instant now);
+  struct Port {
+    void on_timer(Instant now) { detection->next_round(*this, now); }
+    DuplicateDetection* detection = nullptr;
+    std::uint8_t interface = 0;
+    int rounds = 0;  // of probes that were sent
+    Timer timer = Timer::calling<&Port::on_timer>(*this);
+  };
+
+  void next_round(Port& port, Instant now);
   void set_duplicate(const LocalAddresses::Entry& entry);
 
   LocalAddresses& addresses_;
@@ -46,8 +58,7 @@ class DuplicateDetection {
   TimerWheel& timers_;
   nic::PacketPool& pool_;
   std::uint64_t nonce_;  // 48 bits
-  int rounds_ = 0;       // of probes that were sent
-  Timer timer_;
+  std::array<Port, limits::kMaxPorts> ports_;
 };
 
 /// Tells all nodes whose link address goes with an IPv6 address of ours (RFC 4861 7.2.6).

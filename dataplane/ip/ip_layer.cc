@@ -33,9 +33,23 @@ IpLayer::IpLayer(std::span<const InterfaceConfig> interfaces, std::span<const Ro
 }
 
 void IpLayer::announce(Instant now) {
-  groups_.start(now);  // before the probes: their answers have to reach us
-  resolver_.announce(now);
-  routers_.start(now);
+  for (std::size_t i = 0; i < link_.interfaces(); ++i) {
+    if (link_.is_up(i)) announce_on(static_cast<std::uint8_t>(i), now);
+  }
+}
+
+void IpLayer::set_link_up(std::uint8_t interface, bool up, Instant now) {
+  if (up == link_.is_up(interface)) return;
+  link_.set_up(interface, up);
+  if (!up) return resolver_.suspend(interface);
+  resolver_.doubt_neighbours(interface, now);
+  announce_on(interface, now);
+}
+
+void IpLayer::announce_on(std::uint8_t interface, Instant now) {
+  groups_.start(interface, now);  // before the probes: their answers have to reach us
+  resolver_.announce(interface, now);
+  routers_.start(interface, now);
 }
 
 IpLayer::Received IpLayer::receive(nic::Packet frame, Instant now) {

@@ -101,9 +101,13 @@ class IpLayer final : private ReassemblyEvents {
             std::uint8_t traffic_class, Instant now);
 
   /// Tells the neighbours our addresses (gratuitous ARP, unsolicited advertisements), reports our groups, asks whether the IPv6
-  /// ones are free where that is configured, and looks for routers. At start: tentative addresses stay unusable until then; or
-  /// when taking addresses over.
+  /// ones are free where that is configured, and looks for routers: on each interface whose link is up. At start: tentative
+  /// addresses stay unusable until then; or when taking addresses over.
   void announce(Instant now);
+  /// All links are up at first. One that goes down drops what waits to be sent; one that comes up may lead to another network
+  /// than before: we announce ourselves there, and neighbours have to prove that they are still there.
+  void set_link_up(std::uint8_t interface, bool up, Instant now);
+  [[nodiscard]] bool is_link_up(std::uint8_t interface) const { return link_.is_up(interface); }
 
   /// Frames to transmit on an interface, in order; valid until the next call of any member.
   [[nodiscard]] std::span<nic::Packet> outgoing(std::size_t interface) { return link_.outgoing(interface); }
@@ -128,6 +132,7 @@ class IpLayer final : private ReassemblyEvents {
     std::size_t mtu = 0;
   };
 
+  void announce_on(std::uint8_t interface, Instant now);
   Received receive_ipv4(nic::Packet packet, Arrival& arrival, Instant now);
   Received receive_ipv6(nic::Packet packet, Arrival& arrival, Instant now);
   Received on_fragment(nic::Packet packet, const wire::Ipv4View& view, Arrival& arrival, Instant now);

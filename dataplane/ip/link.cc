@@ -9,13 +9,26 @@ Link::Link(std::span<const InterfaceConfig> interfaces) {
   ports_.reserve(interfaces.size());
   for (const InterfaceConfig& config : interfaces) {
     const std::size_t header_size = wire::kEthernetHeaderBytes + (config.vlan != 0 ? wire::kVlanTagBytes : 0);
-    ports_.push_back({config, config.mtu, static_cast<std::uint8_t>(header_size), {}, 0});
+    ports_.push_back({config, config.mtu, static_cast<std::uint8_t>(header_size), true, {}, 0});
     ports_.back().frames.reserve(kQueueFrames);
   }
 }
 
+void Link::set_up(std::size_t interface, bool up) {
+  Port& port = ports_[interface];
+  port.up = up;
+  if (up) return;
+  for (std::size_t i = port.taken; i < port.frames.size(); ++i) count(wire::DropReason::kSendLinkDown);
+  port.frames.clear();
+  port.taken = 0;
+}
+
 bool Link::transmit(std::uint8_t interface, const MacAddress& destination, std::uint16_t type, nic::Packet packet) {
   Port& port = ports_[interface];
+  if (!port.up) [[unlikely]] {
+    count(wire::DropReason::kSendLinkDown);
+    return false;
+  }
   if (port.frames.size() - port.taken == kQueueFrames) {
     count(wire::DropReason::kSendQueueFull);
     return false;

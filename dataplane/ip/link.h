@@ -28,7 +28,11 @@ class Link {
   /// Bytes of the Ethernet header that transmit() writes.
   [[nodiscard]] std::uint8_t header_size(std::size_t interface) const { return ports_[interface].header_size; }
 
-  /// Prepends the Ethernet header and queues. False when the queue is full, which is counted.
+  [[nodiscard]] bool is_up(std::size_t interface) const { return ports_[interface].up; }
+  /// Down: what waits is dropped, as everything that would wait then. What was sent minutes ago would only confuse.
+  void set_up(std::size_t interface, bool up);
+
+  /// Prepends the Ethernet header and queues. False when the queue is full or the link down, which is counted.
   bool transmit(std::uint8_t interface, const MacAddress& destination, std::uint16_t type, nic::Packet packet);
 
   [[nodiscard]] std::span<nic::Packet> outgoing(std::size_t interface);
@@ -42,6 +46,7 @@ class Link {
     InterfaceConfig config;
     std::uint16_t ipv6_mtu = 0;
     std::uint8_t header_size = 0;
+    bool up = true;
     std::vector<nic::Packet> frames;  // [taken, size) wait; room for kQueueFrames is reserved, it never grows
     std::size_t taken = 0;
   };

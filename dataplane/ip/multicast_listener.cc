@@ -37,12 +37,11 @@ MulticastListener::MulticastListener(const LocalAddresses& addresses, Link& link
   }
 }
 
-void MulticastListener::start(Instant now) {
-  for (Port& port : ports_) {
-    if (port.groups.empty()) continue;
-    port.changes_left = kRobustness;
-    report(port, now);
-  }
+void MulticastListener::start(std::uint8_t interface, Instant now) {
+  Port& port = ports_[interface];
+  if (port.groups.empty()) return;
+  port.changes_left = kRobustness;
+  report(port, now);
 }
 
 void MulticastListener::on_query(std::uint8_t interface, std::uint8_t hop_limit, const IpAddress& source,

@@ -28,8 +28,8 @@ class MulticastListener {
 
   MulticastListener(const LocalAddresses& addresses, Link& link, TimerWheel& timers, nic::PacketPool& pool, Rng& rng);
 
-  /// Reports all groups, twice a second apart.
-  void start(Instant now);
+  /// Reports all groups of the interface, twice a second apart.
+  void start(std::uint8_t interface, Instant now);
 
   /// A query, its checksum verified: answered after a random time within what it allows.
   void on_query(std::uint8_t interface, std::uint8_t hop_limit, const IpAddress& source, std::span<const std::uint8_t> message,

@@ -101,17 +101,17 @@ void NeighbourResolver::on_advertisement(const NdArrival& arrival, const Neighbo
                 {.mac = message.link_address, .solicited = message.solicited, .override_ = message.override_}, now);
 }
 
-void NeighbourResolver::announce(Instant now) {
+void NeighbourResolver::announce(std::uint8_t interface, Instant now) {
   for (const LocalAddresses::Entry& entry : addresses_.entries()) {
     const IpAddress& address = entry.prefix.address;
-    if (entry.use != LocalAddresses::Use::kUsable) continue;
+    if (entry.interface != interface || entry.use != LocalAddresses::Use::kUsable) continue;
     if (address.is_v4()) {
       send_arp_request(entry.interface, address, address, MacAddress::broadcast());
     } else {
       advertise(pool_, link_, entry);
     }
   }
-  detection_.start(now);
+  detection_.start(interface, now);
 }
 
 void NeighbourResolver::solicit(std::uint8_t interface, const IpAddress& address, const std::optional<MacAddress>& known) {

@@ -60,8 +60,12 @@ class NeighbourResolver final : private NeighbourEvents {
   /// A neighbour discovery message of type 135 or 136.
   void on_neighbour_message(const NdArrival& arrival, std::span<const std::uint8_t> message, Instant now);
 
-  /// A gratuitous ARP or an unsolicited advertisement for each of our usable addresses; the tentative ones are asked for.
-  void announce(Instant now);
+  /// A gratuitous ARP or an unsolicited advertisement for each of our usable addresses there; the tentative ones are asked for.
+  void announce(std::uint8_t interface, Instant now);
+  /// Nothing can be asked there until announce().
+  void suspend(std::uint8_t interface) { detection_.stop(interface); }
+  /// Who was reachable there has to answer again.
+  void doubt_neighbours(std::uint8_t interface, Instant now) { table_.doubt(interface, now); }
 
   /// A neighbour told its link address.
   void learn(std::uint8_t interface, const IpAddress& address, const MacAddress& mac, Instant now) {

@@ -38,10 +38,12 @@ bool NeighbourTable::send(std::uint8_t interface, const IpAddress& next_hop, nic
   }
   entry->unlink();
   known_.push_back(*entry);
-  if (entry->state == State::kStale) {
+  if (entry->state == State::kStale && entry->contested) {
     entry->state = State::kProbing;
-    entry->requests = 0;
     ask(*entry, now);
+  } else if (entry->state == State::kStale) {
+    entry->state = State::kDelay;
+    timers_.arm(entry->timer, now + kFirstProbeDelay);
   }
   return events_.transmit(interface, entry->mac, next_hop, std::move(packet));
 }
@@ -53,8 +55,7 @@ void NeighbourTable::learn(std::uint8_t interface, const IpAddress& address, con
   } else if (entry->state == State::kIncomplete) {
     resolved(*entry, mac, false, now);
   } else if (entry->mac != mac) {
-    entry->mac = mac;
-    set_stale(*entry, now);
+    contest(*entry, mac, now);
   }
 }
 
@@ -70,12 +71,20 @@ void NeighbourTable::update(std::uint8_t interface, const IpAddress& address, co
     if (entry->state == State::kReachable) set_stale(*entry, now);
     return;
   }
-  if (other) entry->mac = *advertisement.mac;
   // Who claims to answer what was not asked has confirmed nothing: another link address has to prove itself first.
   if (advertisement.solicited && (!other || entry->state == State::kProbing)) {
+    if (other) entry->mac = *advertisement.mac;
     set_reachable(*entry, now);
   } else if (other) {
-    set_stale(*entry, now);
+    contest(*entry, *advertisement.mac, now);
+  }
+}
+
+void NeighbourTable::doubt(std::uint8_t interface, Instant now) {
+  for (IntrusiveList<Entry>* list : {&unused_, &known_}) {
+    for (Entry& entry : *list) {
+      if (entry.interface == interface && entry.state == State::kReachable) set_stale(entry, now);
+    }
   }
 }
 
@@ -171,6 +180,7 @@ void NeighbourTable::resolved(Entry& entry, const MacAddress& mac, bool reachabl
 
 void NeighbourTable::set_reachable(Entry& entry, Instant now) {
   entry.state = State::kReachable;
+  entry.contested = false;
   entry.requests = 0;
   timers_.arm(entry.timer, now + kBaseReachable * (500 + rng_.below(1001)) / 1000);
 }
@@ -181,10 +191,20 @@ void NeighbourTable::set_stale(Entry& entry, Instant now) {
   timers_.arm(entry.timer, now + kStaleLifetime);
 }
 
+void NeighbourTable::contest(Entry& entry, const MacAddress& mac, Instant now) {
+  entry.mac = mac;
+  entry.contested = true;
+  set_stale(entry, now);
+}
+
 void NeighbourTable::on_timer(Entry& entry, Instant now) {
   switch (entry.state) {
     case State::kReachable: set_stale(entry, now); return;
     case State::kStale: remove(entry, DropReason::kNeighbourUnresolved); return;
+    case State::kDelay:
+      entry.state = State::kProbing;
+      ask(entry, now);
+      return;
     case State::kIncomplete:
     case State::kProbing:
       if (entry.requests < kRequests) {

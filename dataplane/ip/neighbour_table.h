@@ -1,11 +1,11 @@
 // The cache of neighbours' link addresses, for ARP and neighbour discovery alike (RFC 826, RFC 1122 2.3.2, RFC 4861 5.1 and 7.3).
 // Knows states, timers and waiting packets; what a solicitation looks like is its NeighbourEvents' business.
 //
-//   incomplete --answer--> reachable --15..45 s--> stale --used--> probing --answer--> reachable
-//       |                                            |                |
-//       +-- 3 requests, 1 s apart, no answer         +-- unused 10 min+-- 3 unicast requests, 1 s apart
-//       v   (packets dropped, counted)               v                v
-//      gone                                         gone             gone
+//   incomplete --answer--> reachable --15..45 s--> stale --used--> delay --5 s--> probing --answer--> reachable
+//       |                                            |               |               |
+//       +-- 3 requests, 1 s apart, no answer         +-- 10 min      +-- answer      +-- 3 unicast requests, 1 s apart
+//       v   (packets dropped, counted)               v   unused      v               v
+//      gone                                         gone          reachable         gone
 #pragma once
 
 #include <array>
@@ -45,7 +45,8 @@ class NeighbourTable {
  public:
   static constexpr int kRequests = 3;
   static constexpr Duration kRequestInterval = Duration::seconds(1);
-  static constexpr Duration kBaseReachable = Duration::seconds(30);  ///< times 0.5 to 1.5, at random (RFC 4861 6.3.2)
+  static constexpr Duration kBaseReachable = Duration::seconds(30);   ///< times 0.5 to 1.5, at random (RFC 4861 6.3.2)
+  static constexpr Duration kFirstProbeDelay = Duration::seconds(5);  ///< RFC 4861 DELAY_FIRST_PROBE_TIME
   static constexpr Duration kStaleLifetime = Duration::seconds(600);
   /// Packets that may wait in the whole table.
   static constexpr std::size_t kTotalPending = 512;
@@ -69,13 +70,16 @@ class NeighbourTable {
   };
   void update(std::uint8_t interface, const IpAddress& address, const Advertisement& advertisement, Instant now);
 
+  /// The interface may lead to another network now: its reachable neighbours are stale.
+  void doubt(std::uint8_t interface, Instant now);
+
   [[nodiscard]] std::size_t size() const { return entries_.in_use(); }
   [[nodiscard]] std::size_t pending() const { return pending_; }  ///< packets
   /// The link address that send() would use now.
   [[nodiscard]] std::optional<MacAddress> mac_of(std::uint8_t interface, const IpAddress& address) const;
 
  private:
-  enum class State : std::uint8_t { kIncomplete, kReachable, kStale, kProbing };
+  enum class State : std::uint8_t { kIncomplete, kReachable, kStale, kDelay, kProbing };
   struct Entry;
 
   [[nodiscard]] Entry** bucket_of(std::uint8_t interface, const IpAddress& address) const;
@@ -88,6 +92,7 @@ class NeighbourTable {
   void resolved(Entry& entry, const MacAddress& mac, bool reachable, Instant now);
   void set_reachable(Entry& entry, Instant now);
   void set_stale(Entry& entry, Instant now);
+  void contest(Entry& entry, const MacAddress& mac, Instant now);
   void on_timer(Entry& entry, Instant now);
 
   TimerWheel& timers_;
@@ -113,6 +118,7 @@ struct NeighbourTable::Entry : ListNode<> {
   MacAddress mac;  // meaningless while incomplete
   std::uint8_t interface;
   State state = State::kIncomplete;
+  bool contested = false;  // another link address took its place unasked: no delay before it has to prove itself
   std::uint8_t requests = 0;
   std::uint8_t waiting_count = 0;
   std::array<nic::Packet, limits::kNeighbourPendingPackets> waiting;  // oldest first

@@ -28,12 +28,11 @@ RouterDiscovery::~RouterDiscovery() {
 }
 
 // RFC 4861 6.3.7: a random delay, so that machines that start together do not ask together.
-void RouterDiscovery::start(Instant now) {
-  for (Port& port : ports_) {
-    if (!port.wanted) continue;
-    port.solicitations = 0;
-    timers_.arm(port.timer, now + Duration::milliseconds(rng_.below(kMaxSolicitationDelayMilliseconds)));
-  }
+void RouterDiscovery::start(std::uint8_t interface, Instant now) {
+  Port& port = ports_[interface];
+  if (!port.wanted) return;
+  port.solicitations = 0;
+  timers_.arm(port.timer, now + Duration::milliseconds(rng_.below(kMaxSolicitationDelayMilliseconds)));
 }
 
 void RouterDiscovery::solicit(Port& port, Instant now) {

@@ -36,8 +36,8 @@ class RouterDiscovery final : private NeighbourWatcher {
                   TimerWheel& timers, nic::PacketPool& pool, Rng& rng);
   ~RouterDiscovery();
 
-  /// Begins to solicit.
-  void start(Instant now);
+  /// Begins to solicit on the interface.
+  void start(std::uint8_t interface, Instant now);
 
   /// A router advertisement, its checksum verified.
   void on_advertisement(const NdArrival& arrival, std::span<const std::uint8_t> message, Instant now);

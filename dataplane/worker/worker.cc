@@ -105,6 +105,7 @@ bool Worker::turn(Instant now) {
   report_.last_turn_nanoseconds.set(now.to_nanoseconds());
   follow_control(now);
   adopt_snapshot(now);
+  follow_links(now);
 
   bool busy = receive_bursts(now);
   busy |= timers_.advance(now) > 0;
@@ -179,7 +180,12 @@ void Worker::follow_control(Instant now) {
   if (lifecycle_ == Lifecycle::kDraining && proxy_.idle()) control_.drained.store(true, std::memory_order_release);
 }
 
+void Worker::follow_links(Instant now) {
+  for (std::size_t i = 0; i < ports_.size(); ++i) ip_.set_link_up(static_cast<std::uint8_t>(i), ports_[i].port->link_up(), now);
+}
+
 void Worker::announce(Instant now) {
+  follow_links(now);
   ip_.announce(now);
   transmit_bursts();
 }

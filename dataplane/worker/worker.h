@@ -71,6 +71,7 @@ class alignas(64) Worker {
   bool receive_bursts(Instant now);
   void handle_frame(nic::Packet frame, Instant now);
   bool transmit_bursts();
+  void follow_links(Instant now);
   void follow_control(Instant now);
   void adopt_snapshot(Instant now);
   void register_counters();
