@@ -40,14 +40,17 @@ class MillraceSubject:
         self.namespace = Namespace()
         self.gateway: Gateway | None = None
         self.wire: Wire | None = None
+        self._link: PacketSocket | None = None
 
     def __enter__(self) -> Wire:
         self.namespace.__enter__()
         try:
             self.namespace.run(["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1", "net.ipv6.conf.all.disable_ipv6=1"])
+            self._link = PacketSocket(self.namespace.name)
             self.gateway = Gateway(_Silent(self), self._bootstrap(), dataplane=self._dataplane(), host_addresses=[])
             self.gateway.start()
             self.wire.resolve_gateway()
+            self.wire.resolve_gateway6()
             return self.wire
         except BaseException:
             self.__exit__(*sys.exc_info())
@@ -64,18 +67,20 @@ class MillraceSubject:
         return self.gateway.process.poll() is None
 
     def attach(self, interface: str) -> None:
-        """Waits for the TAP, listens before it goes up, and keeps the kernel quiet on it."""
+        """Waits for the TAP, and keeps the kernel quiet on it."""
         exists = lambda: self.namespace.run(["ip", "link", "show", interface], check=False, capture_output=True).returncode == 0
         wait_until(exists, 20, f"interface {interface}", interval=0.01)
         self.namespace.run(["ip", "link", "set", interface, "arp", "off", "txqueuelen", "10000"])
-        self.wire = Wire(PacketSocket(self.namespace.name, interface))
+        self._link.bind(interface)
+        self.wire = Wire(self._link)
+        self.wire.advertises_router = True  # it has no IPv6 default route of its own
         self.namespace.run(["ip", "link", "set", interface, "up"])
 
     def _dataplane(self) -> str:
         return (f"workers: {{count: 1, idle: ADAPTIVE}}\nports:\n- name: edge\n"
                 f"  tap: {{interface: mr0, netns: {self.namespace.name}}}\n"
                 f"  addresses: [{GATEWAY}/16, \"{GATEWAY6}/64\"]\n"
-                f"  routes: [{{to: 0.0.0.0/0, via: {ROUTER}}}, {{to: \"::/0\", via: \"{ROUTER6}\"}}]\n")
+                f"  routes: [{{to: 0.0.0.0/0, via: {ROUTER}}}]\n")
 
     @staticmethod
     def _bootstrap() -> str:

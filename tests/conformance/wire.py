@@ -24,6 +24,7 @@ from packet import Packet
 
 GATEWAY, GATEWAY6 = "198.18.0.2", "2001:db8:18::2"    # the subject
 ROUTER, ROUTER6 = "198.18.0.1", "2001:db8:18::1"      # its default route; the well-behaved origin lives here too
+ROUTER6_LINK_LOCAL = "fe80::1"                        # as who ROUTER6 advertises itself
 BROADCAST = b"\xff" * 6
 CLONE_NEWNET = 0x40000000
 
@@ -50,17 +51,20 @@ def in_namespace(name: str, function):
 
 
 class PacketSocket:
-    """The kernel's end of a TAP whose other end the subject holds: frames by AF_PACKET."""
+    """The kernel's end of a TAP whose other end the subject holds: frames by AF_PACKET. Until it is bound to the TAP it takes the
+    frames of all interfaces, also of those to come: none is missed."""
 
-    def __init__(self, namespace: str, interface: str):
-        self._socket = in_namespace(namespace, lambda: self._open(interface))
+    def __init__(self, namespace: str):
+        self._socket = in_namespace(namespace, self._open)
+
+    def bind(self, interface: str) -> None:
+        self._socket.bind((interface, 0))
 
     @staticmethod
-    def _open(interface: str) -> socket.socket:
+    def _open() -> socket.socket:
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         made.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
         made.setsockopt(socket.SOL_SOCKET, 32, 16 << 20)  # SO_SNDBUFFORCE
-        made.bind((interface, 0))
         made.setblocking(False)
         return made
 
@@ -189,6 +193,7 @@ class Wire:
         self.startup: list[Packet] = []       # the first frames that the subject sent, unasked
         self.invalid: collections.deque = collections.deque(maxlen=20)  # frames with a wrong checksum or length
         self.monitors: list = []              # functions that see every packet from the subject
+        self.advertises_router = False        # answers router solicitations
         self.lock = threading.RLock()
         self._timers: list = []
         self._order = itertools.count()
@@ -221,6 +226,23 @@ class Wire:
                 raise RuntimeError("the subject does not answer ARP")
             self.send(packet.ethernet(self.router.mac, BROADCAST, packet.ETH_ARP, question))
             time.sleep(0.1)
+
+    def resolve_gateway6(self, seconds: float = 20) -> None:
+        """Waits until the subject uses its IPv6 address: it may be looking for duplicates at first."""
+        target = packet.ip_bytes(GATEWAY6)
+        body = bytes(4) + target + bytes((1, 1)) + self.router6.mac
+        group = packet.solicited_node(GATEWAY6)
+        raw = packet.ip6(ROUTER6, group, packet.ICMP6, packet.icmp6(ROUTER6, group, 135, 0, body), hop_limit=255)
+        answers = []
+        watch = lambda p: answers.append(p) if p.kind == "icmp6" and p.type == 136 and p.dst == ROUTER6 else None
+        self.monitors.append(watch)
+        deadline = time.monotonic() + seconds
+        while not answers:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the subject does not answer neighbour solicitations")
+            self.send(packet.ethernet(self.router6.mac, packet.multicast_mac(group), packet.ETH_IP6, raw))
+            time.sleep(0.1)
+        self.monitors.remove(watch)
 
     def close(self) -> None:
         self._stop = True
@@ -256,6 +278,8 @@ class Wire:
         if received.kind == "icmp6" and received.type == 135 and len(received.data) >= 16:
             self._on_solicitation(received)
             return
+        if received.kind == "icmp6" and received.type == 133 and self.advertises_router:
+            self._advertise_router()
         if received.kind == "icmp6" and received.type == 136 and received.src == GATEWAY6 and received.dst == ROUTER6:
             self.gateway_mac = received.eth_src
         host = self.hosts.get(received.dst)
@@ -282,6 +306,14 @@ class Wire:
             host.deliver(received)
         if host.answers:
             self.advertise(host, received.src, received.eth_src)
+
+    def _advertise_router(self) -> None:
+        """A router advertisement of ROUTER6, from the link-local address that it must have, for half an hour."""
+        mac = self.router6.mac
+        body = bytes((64, 0)) + (1800).to_bytes(2, "big") + bytes(8) + bytes((1, 1)) + mac
+        icmp = packet.icmp6(ROUTER6_LINK_LOCAL, "ff02::1", 134, 0, body)
+        raw = packet.ip6(ROUTER6_LINK_LOCAL, "ff02::1", packet.ICMP6, icmp, hop_limit=255)
+        self.send(packet.ethernet(mac, packet.multicast_mac("ff02::1"), packet.ETH_IP6, raw))
 
     def advertise(self, host: Host, target: str, target_mac: bytes, flags: int = 0x60) -> None:
         """A neighbour advertisement of `host`; flags: 0x40 solicited, 0x20 override."""
