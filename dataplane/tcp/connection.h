@@ -100,6 +100,7 @@ class Connection {
   [[nodiscard]] const Sender& sender() const { return sender_; }
   [[nodiscard]] const Receiver& receiver() const { return receiver_; }
   [[nodiscard]] std::uint32_t ts_recent() const { return terms_.ts_recent; }
+  [[nodiscard]] Instant heard_at() const { return heard_at_; }  ///< when a segment of the peer last passed
 
  private:
   void set_state(State next);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/time.h"
 #include "dataplane/tcp/keyed_hash.h"
 
 namespace millrace::tcp {
@@ -36,10 +37,23 @@ struct FlowEntry {
   FlowEntry(const FlowEntry&) = delete;
   FlowEntry& operator=(const FlowEntry&) = delete;
 
+  /// The connection begins now: with our SYN, a peer's, or the end of its handshake.
+  void begin(bool by_us, Instant now) {
+    opened = by_us;
+    since_deciseconds = static_cast<std::uint32_t>(now.to_nanoseconds() / 100'000'000);
+  }
+  /// To a tenth of a second.
+  [[nodiscard]] Duration age(Instant now) const {
+    const auto deciseconds = static_cast<std::uint32_t>(now.to_nanoseconds() / 100'000'000);
+    return Duration::milliseconds(std::int64_t{deciseconds - since_deciseconds} * 100);
+  }
+
   std::uint32_t hash = 0;
   FlowKey key;
+  std::uint32_t since_deciseconds = 0;  // of the monotonic clock: 13 years fit
   Kind kind;
   bool in_table = false;
+  bool opened = false;  // by us; else by the peer
 };
 
 }  // namespace millrace::tcp

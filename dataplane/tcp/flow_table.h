@@ -71,6 +71,16 @@ class FlowTable {
   }
   [[nodiscard]] std::size_t size() const { return size_; }
 
+  /// For walks over all entries, some buckets at a time: an entry stays in its bucket as long as it is in the table.
+  [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
+  template <typename Visit>
+  void visit_bucket(std::size_t index, Visit&& visit) const {
+    const Bucket& bucket = buckets_[index];
+    for (unsigned used = ~bucket.matches(0) & ((1u << kSlots) - 1); used != 0; used &= used - 1) {
+      visit(static_cast<const FlowEntry&>(*bucket.entries[static_cast<unsigned>(std::countr_zero(used))]));
+    }
+  }
+
  private:
   static constexpr std::size_t kSlots = 7;
   static constexpr std::size_t kExpectedPerBucket = 5;  // full tables have few buckets that overflow

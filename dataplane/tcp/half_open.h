@@ -36,6 +36,7 @@ class HalfOpen {
   }
 
   [[nodiscard]] const Terms& terms() const { return terms_; }
+  [[nodiscard]] std::uint32_t retries() const { return retries_; }  ///< answers repeated because time was over
 
  private:
   Terms terms_;

@@ -29,6 +29,8 @@ class Rack {
   };
   /// Declares losses (6.2 step 5). Returns when to look again if nothing is heard until then, never() when there is no need.
   Instant detect(SackScoreboard& board, const Context& context, Instant now) const;
+  /// The shortest round trip of the last minutes; infinite when none was measured.
+  [[nodiscard]] Duration min_rtt() const { return min_rtt_; }
 
  private:
   static constexpr std::uint32_t kDuplicateThreshold = 3;

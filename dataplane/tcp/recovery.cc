@@ -90,6 +90,7 @@ bool Recovery::on_sent(SeqNum end, Instant now) {
 }
 
 void Recovery::on_retransmitted(const Piece& piece, Instant now) {
+  count(all_retransmissions_);
   if (undo_ != nullptr) {
     undo_->first_retransmission = std::min(undo_->first_retransmission, now);
     ++undo_->repeated;
@@ -136,7 +137,8 @@ Recovery::Expired Recovery::on_timer(Instant now) {
 
 void Recovery::expire(Instant now) {
   const bool again = state_ == State::kTimeout && timeouts_ > 0;
-  ++timeouts_;
+  count(timeouts_);
+  count(all_timeouts_);
   // A head that the peer has announced but never acknowledges: it has thrown it away (RFC 2018 8).
   if (board_.head() != nullptr && board_.head()->fate == SentRange::Fate::kSacked) board_.forget_sacks();
   if (!again) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 
@@ -107,11 +108,24 @@ class Recovery {
   [[nodiscard]] std::uint32_t ssthresh() const { return ssthresh_; }  ///< bytes
   /// Timeouts in a row without an answer.
   [[nodiscard]] std::uint32_t timeouts() const { return timeouts_; }
+  /// What has happened since the start; numbers stay at their ends.
+  struct History {
+    std::uint32_t retransmissions = 0;  ///< segments sent again
+    std::uint32_t timeouts = 0;         ///< of the retransmission timer
+    std::uint32_t losses = 0;           ///< found in another way: recoveries begun
+  };
+  [[nodiscard]] History history() const { return {all_retransmissions_, all_timeouts_, all_losses_}; }
+  [[nodiscard]] const Congestion& congestion() const { return congestion_; }
+  [[nodiscard]] const Rack& rack() const { return rack_; }
   [[nodiscard]] const SackScoreboard& board() const { return board_; }
   [[nodiscard]] const RttEstimator& rtt() const { return rtt_; }
   [[nodiscard]] RttEstimator& rtt() { return rtt_; }
 
  private:
+  template <typename T>
+  static void count(T& number) {
+    if (number < std::numeric_limits<T>::max()) ++number;
+  }
   /// What one acknowledgement has told about segments.
   struct Delivery {
     std::uint32_t bytes = 0;
@@ -156,11 +170,11 @@ class Recovery {
   std::uint32_t mss_ = 536;
   std::uint32_t cwnd_ = 0;
   std::uint32_t ssthresh_ = 0x7fff'ffff;
-  SeqNum recover_;                     // nxt when the present recovery began
-  SeqNum tail_probe_end_;              // nxt when the outstanding tail probe was sent
-  std::uint32_t duplicate_bytes_ = 0;  // without SACK: what duplicates say has left the network
-  std::uint32_t deliveries_ = 0;       // above una: segments, or acknowledgements that sacked any
-  std::uint32_t timeouts_ = 0;
+  SeqNum recover_;                         // nxt when the present recovery began
+  SeqNum tail_probe_end_;                  // nxt when the outstanding tail probe was sent
+  std::uint32_t duplicate_bytes_ = 0;      // without SACK: what duplicates say has left the network
+  std::uint32_t deliveries_ = 0;           // above una: segments, or acknowledgements that sacked any
+  std::uint32_t all_retransmissions_ = 0;  // since the start
 
   Instant deadline_ = Instant::never();
   Instant timeout_from_;                   // the retransmission timer counts from here
@@ -176,6 +190,9 @@ class Recovery {
   bool new_data_first_ = false;  // F-RTO's step 2b: rather than retransmitting
   bool tail_probe_out_ = false;
   bool tail_probe_repeats_ = false;
+  std::uint16_t timeouts_ = 0;      // in a row
+  std::uint16_t all_timeouts_ = 0;  // since the start; what an idle connection takes is counted
+  std::uint16_t all_losses_ = 0;
 };
 
 }  // namespace millrace::tcp

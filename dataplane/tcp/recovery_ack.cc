@@ -171,6 +171,7 @@ void Recovery::react(const Ack& ack, const Delivery& delivery, AckResult& result
     }
   } else if (state_ == State::kReduced && board_.lost() > 0) {  // a loss in the same window: reduced already
     state_ = State::kFast;
+    count(all_losses_);
     forced_ = result.entered_fast = true;
   }
   cwnd_ = prr_.window(delivery.bytes, in_network(), ssthresh_, mss_, result.acked > 0 && !result.entered_fast);
@@ -194,7 +195,10 @@ void Recovery::react_after_timeout(const AckResult& result, Instant now) {
 
 void Recovery::reduce(State to, Instant now) {
   forget_undo();
-  if (to == State::kFast) remember_undo();
+  if (to == State::kFast) {
+    remember_undo();
+    count(all_losses_);
+  }
   ssthresh_ = std::visit([&](auto& control) { return control.on_congestion(view(now)); }, congestion_);
   prr_.start(board_.flight());
   recover_ = nxt();

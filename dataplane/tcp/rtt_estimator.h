@@ -25,6 +25,7 @@ class RttEstimator {
 
   [[nodiscard]] Duration rto() const;
   [[nodiscard]] Duration srtt() const { return srtt_; }
+  [[nodiscard]] Duration variance() const { return rttvar_; }  ///< RTTVAR: the mean deviation
   [[nodiscard]] bool has_sample() const { return has_sample_; }
 
  private:

@@ -113,6 +113,7 @@ stream::ByteStream* Stack::connect(const SocketAddress& peer, stream::ByteStream
   counters_.add(Counter::kActiveOpens);
   members_.push_back(*endpoint);
   flows_.insert(*endpoint);
+  endpoint->begin(true, now);
   endpoint->user_ = &events;
   endpoint->connection_.open(local_terms(flow, *path, now), now);
   mark_dirty(*endpoint);
@@ -203,7 +204,7 @@ void Stack::settle(Endpoint& endpoint, Instant now) {
   if (endpoint.in_table && (state == State::kClosed || state == State::kTimeWait)) {
     flows_.remove(endpoint);
     endpoint.timer_.disarm();
-    if (state == State::kTimeWait && time_wait_.insert(endpoint.key, connection, endpoint.tx_, now)) {
+    if (state == State::kTimeWait && time_wait_.insert(endpoint, connection, endpoint.tx_, now)) {
       counters_.add(Counter::kTimeWaitEvicted);
     }
   }

@@ -7,6 +7,7 @@
 // inside their own calls. Segments leave in flush(): one ACK for a burst, data put together.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -70,6 +71,26 @@ class Stack final : public stream::Connector {
   void flush(Instant now);
   /// RST to all peers with the next flush(); users are told kShutdown.
   void reset_all(Instant now);
+
+  /// Shows everything that the stack keeps for a peer, as const Endpoint&, const HalfOpenEntry& or const TimeWait&, beginning at
+  /// `position` (0 at first, moved on) and for `buckets` of the table at the most, each up to seven entries; true when that was
+  /// all. Connections may come and go between calls: what lasts from the first call to the
+  /// last is shown exactly once. What begins or ends meanwhile is shown or not; what changes its kind (a handshake completed, a
+  /// close) may be missed or be shown as both.
+  template <typename Visit>
+  bool walk(std::size_t& position, std::size_t buckets, Visit&& visit) const {
+    const std::size_t end = position + std::min(buckets, flows_.buckets() - position);
+    for (; position < end; ++position) {
+      flows_.visit_bucket(position, [&](const FlowEntry& entry) {
+        switch (entry.kind) {
+          case FlowEntry::Kind::kEndpoint: return visit(static_cast<const Endpoint&>(entry));
+          case FlowEntry::Kind::kHalfOpen: return visit(static_cast<const HalfOpenEntry&>(entry));
+          case FlowEntry::Kind::kTimeWait: return visit(static_cast<const TimeWait&>(entry));
+        }
+      });
+    }
+    return position == flows_.buckets();
+  }
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] const Gauges& gauges() const { return gauges_; }

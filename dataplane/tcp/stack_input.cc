@@ -101,6 +101,7 @@ void Stack::establish(Listener& listener, Endpoint& endpoint, const Terms& terms
   counters_.add(Counter::kPassiveOpens);
   members_.push_back(endpoint);
   flows_.insert(endpoint);
+  endpoint.begin(false, now);
   endpoint.connection_.accept(terms, ack, now);
   listener.acceptor_->on_accept(endpoint, now);
   on_endpoint_segment(endpoint, ack, now);
@@ -153,6 +154,7 @@ void Stack::on_syn(Listener& listener, const FlowKey& flow, const ip::Path& path
     listener.cookies_until_ = now + SynCookies::kLifetime;
     return emit(flow, path.tx, cookies_.answer(flow, local, syn, now), now);
   }
+  entry->begin(false, now);
   ++listener.half_open_;
   listener.entries_.push_back(*entry);
   flows_.insert(*entry);

@@ -2,8 +2,8 @@
 
 namespace millrace::tcp {
 
-TimeWait::TimeWait(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads)
-    : FlowEntry(Kind::kTimeWait, flow),
+TimeWait::TimeWait(const FlowEntry& flow, const Connection& connection, nic::TxOffloads tx_offloads)
+    : FlowEntry(Kind::kTimeWait, flow.key),
       snd_nxt(connection.sender().snd_nxt()),
       rcv_nxt(connection.receiver().rcv_nxt()),
       ts_recent(connection.ts_recent()),
@@ -11,7 +11,10 @@ TimeWait::TimeWait(const FlowKey& flow, const Connection& connection, nic::TxOff
       window(static_cast<std::uint16_t>(
           std::min<std::uint32_t>(connection.terms().local.window >> connection.terms().own_scale(), 0xffff))),
       timestamps(connection.terms().timestamps),
-      tx(tx_offloads) {}
+      tx(tx_offloads) {
+  opened = flow.opened;
+  since_deciseconds = flow.since_deciseconds;
+}
 
 TimeWait::Verdict TimeWait::on_segment(const Segment& segment) const {
   if (segment.has(TcpFlags::kRst)) return Verdict::kDrop;
@@ -47,7 +50,7 @@ TimeWaitTable::~TimeWaitTable() {
   while (!oldest_first_.empty()) remove(oldest_first_.front());
 }
 
-bool TimeWaitTable::insert(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads, Instant now) {
+bool TimeWaitTable::insert(const FlowEntry& flow, const Connection& connection, nic::TxOffloads tx_offloads, Instant now) {
   const bool full = pool_.in_use() == pool_.limit();
   if (full) remove(oldest_first_.front());
   TimeWait* entry = pool_.make(flow, connection, tx_offloads);

@@ -13,7 +13,7 @@
 namespace millrace::tcp {
 
 struct TimeWait : FlowEntry, ListNode<> {
-  TimeWait(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads);
+  TimeWait(const FlowEntry& flow, const Connection& connection, nic::TxOffloads tx_offloads);
 
   enum class Verdict : std::uint8_t {
     kDrop,
@@ -40,8 +40,8 @@ class TimeWaitTable {
   TimeWaitTable(std::size_t limit, Duration wait, FlowTable& flows, TimerWheel& timers);
   ~TimeWaitTable();
 
-  /// Puts the connection's entry into the flow table, in which its endpoint no longer is. Returns whether an old one made room.
-  bool insert(const FlowKey& flow, const Connection& connection, nic::TxOffloads tx_offloads, Instant now);
+  /// Puts an entry for what was `flow` into the flow table, in which that no longer is. Returns whether an old one made room.
+  bool insert(const FlowEntry& flow, const Connection& connection, nic::TxOffloads tx_offloads, Instant now);
   void restart(TimeWait& entry, Instant now);
   void remove(TimeWait& entry);
   [[nodiscard]] std::size_t size() const { return pool_.in_use(); }

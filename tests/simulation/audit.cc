@@ -1,6 +1,8 @@
 #include "tests/simulation/audit.h"
 
+#include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "dataplane/tcp/endpoint.h"
 
@@ -25,20 +27,24 @@ std::int64_t waiting_connections(const Host& host) {
 
 }  // namespace
 
-void audit_timers(const Host& host, const StreamProgram& program, Findings& findings) {
+void audit_timers(const Host& host, Findings& findings) {
   const Instant due = host.stack_due();
   if (waiting_connections(host) > 0 && due.is_never())
     findings.add(host.name() + ": lost a timer: connections wait, none is armed");
-  program.for_each_live([&](const stream::ByteStream& stream) {
-    const tcp::Connection& connection = static_cast<const tcp::Endpoint&>(stream).connection();
+  const auto audit = [&](const tcp::Endpoint& endpoint) {
+    const tcp::Connection& connection = endpoint.connection();
     const Instant wanted = connection.next_timeout();
     const std::string who =
-        host.name() + ", port " + std::to_string(stream.local_address().port) + " in " + to_text(connection.state());
+        host.name() + ", port " + std::to_string(endpoint.key.local_port) + " in " + to_text(connection.state());
     if (connection.sender().queued() > 0 && connection.state() != tcp::State::kClosed && wanted.is_never()) {
       findings.add(who + ": lost a timer: bytes are queued, nothing is planned");
     }
     if (!wanted.is_never() && (due.is_never() || due > wanted + kTick))
       findings.add(who + ": lost a timer: it will fire too late");
+  };
+  std::size_t position = 0;
+  host.tcp().walk(position, SIZE_MAX, [&](const auto& entry) {
+    if constexpr (std::is_same_v<decltype(entry), const tcp::Endpoint&>) audit(entry);
   });
 }
 

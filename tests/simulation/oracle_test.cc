@@ -38,8 +38,8 @@ class OracleTest : public ::testing::Test {
     network_.run_for(time, [&] { return table_.over(); });
   }
   void audit() {
-    audit_timers(client_, clients_, table_.findings);
-    audit_timers(server_, servers_, table_.findings);
+    audit_timers(client_, table_.findings);
+    audit_timers(server_, table_.findings);
   }
   // Everything ends, TIME-WAIT included; then all is judged.
   const Findings& judge() {

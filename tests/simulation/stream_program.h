@@ -125,12 +125,6 @@ class StreamProgram final : public stream::Acceptor {
 
   [[nodiscard]] Host& host() { return host_; }
   [[nodiscard]] StreamTable& table() { return table_; }
-  template <typename Visit>
-  void for_each_live(Visit&& visit) const {
-    for (const auto& end : ends_) {
-      if (end->stream() != nullptr) visit(*end->stream());
-    }
-  }
   /// A fault for tests of the oracle: the reader at this position leaves one byte out.
   void drop_byte_at(std::uint64_t position) { drop_at_ = position; }
   [[nodiscard]] std::uint64_t drop_at() const { return drop_at_; }

@@ -190,8 +190,8 @@ class StreamRun {
 
   void audit() {
     // What was asked of a host that is paused is planned in its next turn.
-    if (!network_.paused(client_)) audit_timers(client_, clients_, table_.findings);
-    if (!network_.paused(server_)) audit_timers(server_, servers_, table_.findings);
+    if (!network_.paused(client_)) audit_timers(client_, table_.findings);
+    if (!network_.paused(server_)) audit_timers(server_, table_.findings);
   }
 
   [[nodiscard]] bool clean() {

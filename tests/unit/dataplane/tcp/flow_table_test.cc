@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <set>
 #include <vector>
 
 #include "dataplane/base/rng.h"
@@ -56,6 +57,18 @@ TEST(FlowTable, HoldsAsManyAsItWasMadeFor) {
   for (std::uint32_t i = 0; i < kEntries; ++i) entries.add(table, i);
   for (std::uint32_t i = 0; i < kEntries; ++i) ASSERT_EQ(table.find(flow(i)), &entries.all[i]);
   EXPECT_EQ(table.find(flow(kEntries)), nullptr);
+}
+
+TEST(FlowTable, AVisitOfAllBucketsSeesEachEntryOnce) {
+  constexpr std::uint32_t kEntries = 1'000;
+  FlowTable table(kEntries, KeyedHash({}));
+  Entries entries;
+  for (std::uint32_t i = 0; i < kEntries; ++i) entries.add(table, i);
+  for (std::uint32_t i = 0; i < kEntries; i += 2) table.remove(entries.all[i]);
+  std::multiset<const FlowEntry*> seen;
+  for (std::size_t i = 0; i < table.buckets(); ++i) table.visit_bucket(i, [&](const FlowEntry& entry) { seen.insert(&entry); });
+  EXPECT_EQ(seen.size(), kEntries / 2);
+  for (std::uint32_t i = 0; i < kEntries; ++i) EXPECT_EQ(seen.count(&entries.all[i]), i % 2);
 }
 
 // A table so small that buckets overflow all the time, against a plain list of what must be in it.
