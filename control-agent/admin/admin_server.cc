@@ -2,12 +2,15 @@
 
 #include <httplib.h>
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <stdexcept>
 #include <thread>
 
+#include "control-agent/admin/capture_page.h"
+#include "control-agent/admin/connections_page.h"
 #include "control-agent/admin/pages.h"
 #include "control-agent/admin/stats.h"
 
@@ -54,7 +57,7 @@ struct AdminServer::Implementation {
     server.set_keep_alive_max_count(100);
     server.set_keep_alive_timeout(1);
     server.set_read_timeout(2);
-    server.set_write_timeout(10);
+    server.set_write_timeout(5);  // by which a client that reads nothing may delay the end of the process, too
     server.set_payload_max_length(64 * 1024);
     // The library's default, SO_REUSEPORT, would let two gateways share one admin address without a word.
     server.set_socket_options([](socket_t socket) {
@@ -103,6 +106,11 @@ struct AdminServer::Implementation {
          [this](const Request&, Response& response) { send_json(response, server_info_json(gateway)); });
     show("/millrace/nic", "ports: what each offers, what is used",
          [this](const Request&, Response& response) { send_json(response, gateway.ports()); });
+    show("/millrace/connections",
+         "TCP connections: state=STATE[,STATE], local=, peer=ADDRESS[:PORT]|NETWORK, port=, worker=, limit=N, format=json",
+         [this](const Request& request, Response& response) { connections(request, response); });
+    show("/millrace/pcap", "frames as a pcap stream: port=NAME, filter=TCPDUMP-EXPRESSION, seconds=N, packets=N, snaplen=BYTES",
+         [this](const Request& request, Response& response) { capture(request, response); });
     act("/quitquitquit", "exit without a drain", [this](const Request&, Response& response) {
       send_text(response, "OK\n");
       gateway.quit();
@@ -143,6 +151,33 @@ struct AdminServer::Implementation {
     });
   }
 
+  void connections(const Request& request, Response& response) {
+    const auto wanted = parse_connections_request(request.params, gateway.workers().size());
+    if (!wanted) return send_text(response, wanted.error() + "\n", 400);
+    const ConnectionList list = gateway.connections(wanted->filter, wanted->worker, wanted->limit);
+    const std::size_t asked = wanted->worker ? 1 : gateway.workers().size();
+    response.status = list.silent.size() == asked ? 503 : 200;
+    response.set_content(wanted->json ? connections_json(list) : connections_text(list),
+                         wanted->json ? "application/json" : kPlain);
+  }
+
+  void capture(const Request& request, Response& response) {
+    auto wanted = parse_capture_request(request.params, gateway.port_names());
+    if (!wanted) return send_text(response, wanted.error() + "\n", 400);
+    auto session = gateway.start_capture(wanted->order);
+    if (!session) return send_text(response, session.error() + "\n", 503);
+    const auto stream = std::make_shared<CaptureStream>(std::move(*wanted), std::move(*session));
+    response.set_chunked_content_provider("application/vnd.tcpdump.pcap",
+                                          [this, stream, part = std::string()](std::size_t, httplib::DataSink& sink) mutable {
+                                            const bool more = stream->next(part) && !stopping.load();
+                                            // Nothing to write: has the client gone?
+                                            if (part.empty() ? !sink.is_writable() : !sink.write(part.data(), part.size()))
+                                              return false;
+                                            if (!more) sink.done();
+                                            return true;
+                                          });
+  }
+
   void stats(const Request& request, Response& response, const std::string& format) {
     std::vector<Stat> all = collect_stats(gateway);
     const StatFilter filter{.expression = request.get_param_value("filter"),
@@ -157,6 +192,7 @@ struct AdminServer::Implementation {
   }
 
   GatewayView& gateway;
+  std::atomic<bool> stopping{false};
   std::map<std::string, std::string> help;
   std::map<std::string, std::function<void(const Request&, Response&)>> actions;
   httplib::Server server;
@@ -178,6 +214,7 @@ AdminServer::AdminServer(const SocketAddress& address, GatewayView& gateway)
 AdminServer::~AdminServer() {
   // stop() before the thread has reached its accept loop would have no effect.
   while (!implementation_->server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  implementation_->stopping.store(true);
   implementation_->server.stop();
   implementation_->thread.join();
 }

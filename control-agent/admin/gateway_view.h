@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,9 @@
 #include <nlohmann/json.hpp>
 
 #include "config/model/snapshot.h"
+#include "dataplane/base/result.h"
+#include "dataplane/report/capture.h"
+#include "dataplane/report/connection_info.h"
 #include "dataplane/report/worker_report.h"
 
 namespace millrace::agent {
@@ -26,6 +30,21 @@ struct PortStat {
   std::string name;
   std::uint64_t value = 0;
   bool gauge = false;  ///< else a counter
+};
+
+/// What workers have told of their connections.
+struct ConnectionList {
+  std::vector<report::ConnectionInfo> connections;
+  std::uint64_t left_out = 0;         ///< matched too, beyond the limit
+  std::vector<std::uint32_t> silent;  ///< workers that did not answer in time
+};
+
+/// A capture that runs for as long as the object lives.
+class CaptureSession {
+ public:
+  virtual ~CaptureSession() = default;
+  /// One ring per worker; the caller is their only reader.
+  [[nodiscard]] virtual const std::vector<report::CaptureRing*>& rings() const = 0;
 };
 
 /// Every function may be called from any thread.
@@ -46,6 +65,14 @@ class GatewayView {
   [[nodiscard]] virtual std::vector<PortStat> port_stats() const = 0;
   /// What each port is and offers (name, driver, address, capabilities), for /millrace/nic.
   [[nodiscard]] virtual nlohmann::ordered_json ports() const = 0;
+  /// In the order in which CaptureOrder::ports counts them.
+  [[nodiscard]] virtual std::vector<std::string> port_names() const = 0;
+
+  /// Asks `worker`, or all, for the connections that `filter` lets through, at most `limit`. Waits seconds at the most.
+  [[nodiscard]] virtual ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
+                                                   std::size_t limit) = 0;
+  /// Begins to copy frames in every worker. An error says why that is impossible now. At most limits::kCaptures at a time.
+  [[nodiscard]] virtual Result<std::unique_ptr<CaptureSession>, std::string> start_capture(const report::CaptureOrder& order) = 0;
 
   /// Ends the process without a drain (Envoy's /quitquitquit).
   virtual void quit() = 0;

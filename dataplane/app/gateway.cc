@@ -10,6 +10,7 @@
 #include <cstring>
 #include <thread>
 
+#include "dataplane/app/ask_workers.h"
 #include "dataplane/app/port_setup.h"
 #include "dataplane/app/version.h"
 #include "nic/ethdev_port.h"
@@ -271,6 +272,21 @@ nlohmann::ordered_json Gateway::ports() const {
                       {"rss", info.rss}}}});
   }
   return {{"huge_pages", eal_->huge_pages()}, {"ports", list}};
+}
+
+std::vector<std::string> Gateway::port_names() const {
+  std::vector<std::string> names;
+  for (const auto& port : ports_) names.push_back(port->info().name);
+  return names;
+}
+
+agent::ConnectionList Gateway::connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
+                                           std::size_t limit) {
+  return ask_for_connections(controls_, filter, worker, limit);
+}
+
+Result<std::unique_ptr<agent::CaptureSession>, std::string> Gateway::start_capture(const report::CaptureOrder& order) {
+  return begin_capture(controls_, captures_, order);
 }
 
 bool Gateway::set_log_level(const std::string& level) {

@@ -61,6 +61,11 @@ class Gateway final : public agent::GatewayView {
   [[nodiscard]] std::vector<const report::WorkerReport*> workers() const override;
   [[nodiscard]] std::vector<agent::PortStat> port_stats() const override;
   [[nodiscard]] nlohmann::ordered_json ports() const override;
+  [[nodiscard]] std::vector<std::string> port_names() const override;
+  [[nodiscard]] agent::ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
+                                                  std::size_t limit) override;
+  [[nodiscard]] Result<std::unique_ptr<agent::CaptureSession>, std::string> start_capture(
+      const report::CaptureOrder& order) override;
   void quit() override { quit_requested_.store(true); }
   void drain_listeners(bool graceful) override;
   [[nodiscard]] bool set_log_level(const std::string& level) override;
@@ -87,6 +92,7 @@ class Gateway final : public agent::GatewayView {
   std::vector<std::unique_ptr<nic::MbufPool>> pools_;  ///< one per worker
   std::vector<std::unique_ptr<nic::Port>> ports_;
   std::deque<worker::Control> controls_;
+  std::atomic<std::size_t> captures_{0};
   std::deque<report::WorkerReport> reports_;
   std::unique_ptr<agent::LogWriter> log_writer_;
   std::deque<worker::WorkerThread> threads_;

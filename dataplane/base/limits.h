@@ -45,6 +45,14 @@ inline constexpr std::size_t kTcpInitialReceiveBufferBytes = 64 * 1024;
 inline constexpr std::size_t kTcpSendBufferBytes = 4 * 1024 * 1024;
 inline constexpr std::size_t kTcpInitialSendBufferBytes = 256 * 1024;
 
+// Looking inside, per worker. The cost of a turn bounds how much a walk over connections may delay packets: a bucket of the table
+// costs 1, an entry looked at 4, one copied 32, which is about 50 us in the worst case.
+inline constexpr std::size_t kMailboxLetters = 16;
+inline constexpr std::size_t kWalkCostPerTurn = 2'048;
+inline constexpr std::size_t kCaptures = 4;
+inline constexpr std::size_t kCaptureRingBytes = 4 * 1024 * 1024;  // of one capture; a power of two
+inline constexpr std::size_t kCaptureFrameBytes = 64 * 1024;       // of one frame; a packet for TSO has as many
+
 // HTTP.
 inline constexpr std::size_t kMaxRequestHeadersBytes = 96 * 1024;
 inline constexpr std::size_t kDefaultRequestHeadersBytes = 60 * 1024;  // Envoy's max_request_headers_kb

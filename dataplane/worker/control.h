@@ -1,8 +1,10 @@
-// What the agent asks of a worker, and what it answers. Plain atomics: a stuck worker blocks nobody.
+// What the agent asks of a worker, and what it answers. Plain atomics and a mailbox: a stuck worker blocks nobody.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+
+#include "dataplane/worker/mailbox.h"
 
 namespace millrace::worker {
 
@@ -18,6 +20,9 @@ struct Control {
   // Agent to worker.
   std::atomic<Lifecycle> wanted{Lifecycle::kServing};
   std::atomic<bool> close_listeners{false};  ///< refuse new connections, go on serving the others
+
+  // Both ways.
+  Mailbox mailbox;
 
   // Worker to agent.
   std::atomic<bool> listening{false};              ///< the first snapshot's listeners are open

@@ -60,6 +60,8 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
                          .connection_buffer_bytes = connection_buffer_bytes(config.packet_buffers)},
               .hostname = hostname_}),
       listeners_(tcp_, proxy_),
+      taps_(config.wall_offset_nanoseconds),
+      inspector_(config.index, tcp_, taps_),
       published_(report) {
   register_counters();
 }
@@ -86,6 +88,7 @@ void Worker::register_counters() {
   published_.add_gauge<&ip::IpLayer::path_mtus>("ip.path_mtus", ip_);
   published_.add_gauge<&ip::IpLayer::default_routers>("ip.default_routers", ip_);
   published_.add_counter("listener.open_failed", listeners_.failed());
+  published_.add_counter("capture_dropped", taps_.dropped());
   published_.add_gauge<&nic::PacketPool::in_use>("packets_in_use", packets_);
   published_.add_gauge<&nic::PacketPool::exhausted>("packets_exhausted", packets_);
   published_.add_gauge<&stream::ChainPool::nodes_in_use>("chain_nodes_in_use", chains_);
@@ -112,16 +115,19 @@ bool Worker::turn(Instant now) {
   tcp_.deliver_events(now);
   proxy_.end_of_turn(now);
   tcp_.flush(now);
-  busy |= transmit_bursts();
+  busy |= transmit_bursts(now);
+  busy |= inspector_.serve(control_.mailbox, now);
   published_.refresh(now, kPublishInterval);
   return busy;
 }
 
 bool Worker::receive_bursts(Instant now) {
   bool any = false;
-  for (const PortBinding& binding : ports_) {
+  for (std::size_t port = 0; port < ports_.size(); ++port) {
+    const PortBinding& binding = ports_[port];
     for (std::size_t burst = 0; burst < limits::kRxBurstsPerTurn; ++burst) {
       const std::size_t count = binding.port->receive(binding.queue, burst_);
+      if (taps_.active()) taps_.on_received(port, std::span(burst_).first(count), now);
       for (std::size_t i = 0; i < count; ++i) handle_frame(std::move(burst_[i]), now);
       any |= count > 0;
       if (count < burst_.size()) break;
@@ -141,17 +147,20 @@ void Worker::handle_frame(nic::Packet frame, Instant now) {
 }
 
 // What a port does not take now stays queued, in order, for the next turn; the queue's bound is ip's.
-bool Worker::transmit_bursts() {
+bool Worker::transmit_bursts(Instant now) {
   bool any = false;
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     while (true) {
       std::span<nic::Packet> frames = ip_.outgoing(i);
       if (frames.empty()) break;
       if (frames.size() > limits::kTxBurstPackets) frames = frames.first(limits::kTxBurstPackets);
+      const std::size_t offered = frames.size();
+      if (taps_.active()) taps_.on_transmit(i, frames, now);
       const std::size_t taken = ports_[i].port->transmit(ports_[i].queue, frames);
+      if (taps_.active()) taps_.on_transmitted(i, offered, taken);
       ip_.outgoing_taken(i, taken);
       any |= taken > 0;
-      if (taken < frames.size()) break;
+      if (taken < offered) break;
     }
   }
   return any;
@@ -181,13 +190,19 @@ void Worker::follow_control(Instant now) {
 }
 
 void Worker::follow_links(Instant now) {
-  for (std::size_t i = 0; i < ports_.size(); ++i) ip_.set_link_up(static_cast<std::uint8_t>(i), ports_[i].port->link_up(), now);
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    const auto interface = static_cast<std::uint8_t>(i);
+    const bool up = ports_[i].port->link_up();
+    if (up == ip_.is_link_up(interface)) continue;
+    ip_.set_link_up(interface, up, now);
+    if (!up) taps_.on_discarded(i);
+  }
 }
 
 void Worker::announce(Instant now) {
   follow_links(now);
   ip_.announce(now);
-  transmit_bursts();
+  transmit_bursts(now);
 }
 
 void Worker::stop(Instant now) {
@@ -197,7 +212,7 @@ void Worker::stop(Instant now) {
   proxy_.end_of_turn(now);
   tcp_.reset_all(now);
   tcp_.flush(now);
-  transmit_bursts();
+  transmit_bursts(now);
   published_.refresh(now, Duration());
 }
 

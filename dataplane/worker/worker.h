@@ -1,7 +1,8 @@
 // One worker: everything that one core owns, and the turn of its loop. Sans-I/O but for its ports (nic/port.h): the clock is an
 // argument, so that a thread on real ports and a simulator on virtual time run the same code.
 //
-// A turn: receive bursts -> ip -> tcp -> (events: http, proxy) -> timers -> what events put off -> tcp output -> transmit bursts.
+// A turn: receive bursts -> ip -> tcp -> (events: http, proxy) -> timers -> what events put off -> tcp output -> transmit bursts
+// -> a part of what the agent asks to see.
 #pragma once
 
 #include <array>
@@ -19,7 +20,9 @@
 #include "dataplane/report/worker_report.h"
 #include "dataplane/stream/chain.h"
 #include "dataplane/tcp/stack.h"
+#include "dataplane/worker/capture_taps.h"
 #include "dataplane/worker/control.h"
+#include "dataplane/worker/inspector.h"
 #include "dataplane/worker/listener_set.h"
 #include "dataplane/worker/published_counters.h"
 #include "nic/port.h"
@@ -65,12 +68,15 @@ class alignas(64) Worker {
   /// Ends every connection at once (RST) and transmits that. The last call before destruction.
   void stop(Instant now);
 
-  void set_wall_offset(std::int64_t nanoseconds) { proxy_.set_wall_offset(nanoseconds); }
+  void set_wall_offset(std::int64_t nanoseconds) {
+    proxy_.set_wall_offset(nanoseconds);
+    taps_.set_wall_offset(nanoseconds);
+  }
 
  private:
   bool receive_bursts(Instant now);
   void handle_frame(nic::Packet frame, Instant now);
-  bool transmit_bursts();
+  bool transmit_bursts(Instant now);
   void follow_links(Instant now);
   void follow_control(Instant now);
   void adopt_snapshot(Instant now);
@@ -90,6 +96,8 @@ class alignas(64) Worker {
   tcp::Stack tcp_;
   proxy::Proxy proxy_;
   ListenerSet listeners_;
+  CaptureTaps taps_;
+  Inspector inspector_;
   PublishedCounters published_;
 
   std::uint64_t snapshot_version_ = 0;

@@ -62,6 +62,7 @@ LIBRARIES = (
     ("OpenSSL", re.compile(r"^openssl/"), ("tls/",)),
     ("IPsec-MB", re.compile(r"^(intel-ipsec-mb|ipsec-mb)\.h$"), ("tls/",)),
     ("protobuf and gRPC", re.compile(r"^(google/protobuf/|grpc(pp)?/)|\.pb\.h$"), ("control-agent/", "config/proto/")),
+    ("libpcap", re.compile(r"^pcap(\.h$|[-/])"), ("control-agent/",)),
     ("the agent's libraries", re.compile(r"^(yaml-cpp/|nlohmann/|spdlog/|prometheus/|CLI/|httplib\.h$)"),
      ("control-agent/", "dataplane/app/")),
 )

@@ -12,6 +12,8 @@
 #include <cmath>
 #include <deque>
 
+#include "control-agent/admin/capture_page.h"
+#include "control-agent/admin/connections_page.h"
 #include "control-agent/admin/pages.h"
 #include "control-agent/admin/stats.h"
 
@@ -20,6 +22,15 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+class FakeSession final : public CaptureSession {
+ public:
+  explicit FakeSession(report::CaptureRing& ring) : rings_{&ring} {}
+  const std::vector<report::CaptureRing*>& rings() const override { return rings_; }
+
+ private:
+  std::vector<report::CaptureRing*> rings_;
+};
 
 // Two workers, one listener, one cluster with one endpoint.
 class FakeGateway final : public GatewayView {
@@ -52,6 +63,16 @@ class FakeGateway final : public GatewayView {
   std::vector<const report::WorkerReport*> workers() const override { return {&reports_[0], &reports_[1]}; }
   std::vector<PortStat> port_stats() const override { return {{"edge", "rx_packets", 7}}; }
   nlohmann::ordered_json ports() const override { return nlohmann::ordered_json::object(); }
+  std::vector<std::string> port_names() const override { return {"edge", "outside"}; }
+  ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
+                             std::size_t limit) override {
+    asked_for = {filter, worker, limit, false};
+    return connection_list;
+  }
+  Result<std::unique_ptr<CaptureSession>, std::string> start_capture(const report::CaptureOrder& order) override {
+    if (order.ports == 0b10) return Error<std::string>("4 captures run already: no more at a time");
+    return std::make_unique<FakeSession>(ring);
+  }
   void quit() override { quit_called = true; }
   void drain_listeners(bool graceful) override { drained_gracefully = graceful; }
   bool set_log_level(const std::string& level) override { return level == "debug"; }
@@ -60,6 +81,9 @@ class FakeGateway final : public GatewayView {
   std::atomic<ServerState> current_state{ServerState::kLive};
   std::atomic<bool> quit_called{false};
   std::optional<bool> drained_gracefully;
+  ConnectionsRequest asked_for;
+  ConnectionList connection_list;
+  report::CaptureRing ring;
   std::shared_ptr<report::HttpCell> http = std::make_shared<report::HttpCell>(0, "in.gress", 2);
   std::shared_ptr<report::ClusterCell> cluster = std::make_shared<report::ClusterCell>(0, "app", 2);
   std::shared_ptr<report::EndpointCell> endpoint = std::make_shared<report::EndpointCell>(0, "app|198.18.0.1:8000", 2);
@@ -242,6 +266,65 @@ TEST_F(AdminServerTest, BadParametersAreNamed) {
   EXPECT_EQ(client_.Get("/stats?filter=(")->status, 400);
   EXPECT_THAT(client_.Get("/stats?format=xml")->body, HasSubstr("\"xml\""));
   EXPECT_THAT(client_.Post("/logging?level=loud")->body, HasSubstr("\"loud\""));
+}
+
+TEST_F(AdminServerTest, ConnectionsAreAskedForWithTheFilterOfTheQuery) {
+  gateway_.connection_list.connections.resize(1);
+  gateway_.connection_list.left_out = 3;
+  const auto answer = client_.Get("/millrace/connections?state=established&port=80&worker=1&limit=7&format=json");
+  EXPECT_EQ(answer->status, 200);
+  const auto json = nlohmann::json::parse(answer->body);
+  EXPECT_EQ(json["connections"].size(), 1u);
+  EXPECT_EQ(json["left_out"], 3);
+  EXPECT_EQ(gateway_.asked_for.filter.port, 80);
+  EXPECT_EQ(gateway_.asked_for.worker, 1u);
+  EXPECT_EQ(gateway_.asked_for.limit, 7u);
+  EXPECT_EQ(client_.Get("/millrace/connections?worker=2")->status, 400);
+}
+
+TEST_F(AdminServerTest, ConnectionsOfWorkersThatAllKeepSilentAreAnError) {
+  gateway_.connection_list.silent = {0, 1};
+  const auto answer = client_.Get("/millrace/connections");
+  EXPECT_EQ(answer->status, 503);
+  EXPECT_THAT(answer->body, HasSubstr("worker 1 does not answer"));
+}
+
+TEST_F(AdminServerTest, ACaptureIsAPcapStreamThatEndsWithItsPackets) {
+  const std::array<std::uint8_t, 60> frame{1, 2, 3};
+  for (int i = 0; i < 3; ++i) gateway_.ring.push(1'500'000'000'123'456'789, frame, 1'514);
+  const auto answer = client_.Get("/millrace/pcap?packets=2&seconds=60");
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->get_header_value("content-type"), "application/vnd.tcpdump.pcap");
+  EXPECT_EQ(answer->body.size(), 24 + 2 * (16 + frame.size()));
+}
+
+TEST_F(AdminServerTest, ACaptureThatCannotBeginSaysWhy) {
+  EXPECT_EQ(client_.Get("/millrace/pcap?port=inside")->status, 400);
+  const auto answer = client_.Get("/millrace/pcap?port=outside");
+  EXPECT_EQ(answer->status, 503);
+  EXPECT_THAT(answer->body, HasSubstr("4 captures run already"));
+}
+
+TEST_F(AdminServerTest, StoppingDoesNotWaitForACapture) {
+  FakeGateway gateway;
+  const SocketAddress address{IpAddress::v4(127, 0, 0, 1), free_port()};
+  auto server = std::make_unique<AdminServer>(address, gateway);
+  std::atomic<bool> begun{false};
+  std::string body;
+  std::jthread reader([&] {
+    httplib::Client client("127.0.0.1", address.port);
+    client.Get("/millrace/pcap?seconds=60", [&](const char* data, std::size_t size) {
+      body.append(data, size);
+      begun = true;
+      return true;
+    });
+  });
+  while (!begun) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const auto before = std::chrono::steady_clock::now();
+  server.reset();
+  reader.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(3));
+  EXPECT_EQ(body.size(), 24u) << "the file's header, and an orderly end";
 }
 
 TEST_F(AdminServerTest, ServerInfoSaysWhatRuns) {
