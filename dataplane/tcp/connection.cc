@@ -95,6 +95,7 @@ void Connection::reset() {
 }
 
 void Connection::abort(CloseReason reason) {
+  if (end_ == CloseReason::kGraceful) end_ = reason;  // what the user has not read by now it will not read
   if (state_ == State::kClosed) return;
   if (state_ != State::kSynSent && state_ != State::kTimeWait) {
     const SeqNum seq = state_ == State::kSynReceived ? terms_.local.iss + SeqLen(1) : sender_.snd_nxt();
