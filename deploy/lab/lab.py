@@ -120,12 +120,13 @@ def stop(process: subprocess.Popen, seconds: float = 10) -> int:
 
 
 class Gateway:
-    """A gateway process on a TAP in `namespace`. A context manager that waits until the gateway is ready.
+    """A gateway process on a TAP in `namespace`, or, without one, on the ports that `dataplane` names. A context manager that waits
+    until the gateway is ready.
 
     `bootstrap` is the text of an Envoy bootstrap without `admin`, which is added here with a free port.
     """
 
-    def __init__(self, namespace: Namespace, bootstrap: str, *, interface: str = "mr0", dataplane: str | None = None,
+    def __init__(self, namespace: Namespace | None, bootstrap: str, *, interface: str = "mr0", dataplane: str | None = None,
                  host_addresses: list[str] | None = None, arguments: list[str] | None = None, binary: str | None = None,
                  log: pathlib.Path | None = None):
         self.namespace = namespace
@@ -168,7 +169,8 @@ class Gateway:
         self._log = open(self.log_path, "ab")
         self.process = subprocess.Popen(self.command(), stdout=self._log, stderr=subprocess.STDOUT)
         try:
-            self.namespace.attach_interface(self.interface, self.host_addresses)
+            if self.namespace is not None:
+                self.namespace.attach_interface(self.interface, self.host_addresses)
             wait_until(self._is_ready, 60, "the gateway's /ready")
         except (LabError, subprocess.CalledProcessError) as error:
             text = self.log_text()

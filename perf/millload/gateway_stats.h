@@ -1,0 +1,27 @@
+// What the gateway says of itself: its admin server's counters, before and after.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace millrace::perf {
+
+/// Of all workers together.
+struct GatewayStats {
+  std::uint64_t busy_cycles = 0;
+  std::uint64_t busy_turns = 0;
+  std::uint64_t turns = 0;
+  std::uint64_t requests = 0;        ///< of all connection managers
+  std::uint64_t packets = 0;         ///< received and sent, over all ports
+  std::uint64_t resident_bytes = 0;  ///< of the process; 0: not told
+
+  /// What has come since `before`; resident_bytes as it is now.
+  [[nodiscard]] GatewayStats since(const GatewayStats& before) const;
+};
+
+/// Asks `address` ("127.0.0.1:9901"). None, with a text, when there is no answer or no Millrace.
+[[nodiscard]] std::optional<GatewayStats> fetch_gateway_stats(const std::string& address, std::string& error);
+
+}  // namespace millrace::perf

@@ -1,0 +1,182 @@
+#include "perf/millload/generator.h"
+
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "dataplane/app/port_setup.h"
+
+namespace millrace::perf {
+namespace {
+
+constexpr std::size_t kNodesPerBuffer = 4;
+constexpr Duration kGap = Duration::microseconds(10);
+constexpr Duration kGapPerPacket = Duration::microseconds(2);
+
+Instant clock_now() {
+  return Instant::from_nanoseconds(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+std::vector<ip::InterfaceConfig> interfaces_of(const config::Dataplane& machine, std::span<nic::Port* const> ports) {
+  std::vector<ip::InterfaceConfig> interfaces;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    interfaces.push_back(app::interface_config(machine, machine.ports[i], ports[i]->info()));
+    interfaces.back().duplicate_probes = 0;  // there is nobody else
+  }
+  return interfaces;
+}
+
+tcp::StackConfig stack_config(const GeneratorConfig& config) {
+  tcp::StackConfig stack;
+  stack.tcp = app::tcp_config(config.machine.tcp);
+  stack.secret.fill(static_cast<std::uint8_t>(config.seed));
+  stack.max_connections = 2 * config.load.connections + config.origin_config.max_connections;
+  stack.initial_connections = std::min<std::size_t>(stack.max_connections, 4'096);
+  stack.first_port = 1'024;  // nobody else is here
+  return stack;
+}
+
+}  // namespace
+
+Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, const GeneratorConfig& config)
+    : ports_(ports.begin(), ports.end()),
+      course_(config.course),
+      timers_(clock_now()),
+      rng_(config.seed),
+      chains_(pool, 4'096, config.packet_buffers * kNodesPerBuffer),
+      ip_(interfaces_of(config.machine, ports), app::route_configs(config.machine), timers_, pool, rng_, clock_now()),
+      tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
+      pattern_(chains_),
+      origin_(chains_, pattern_, failures_, config.origin_config),
+      clients_(tcp_, chains_, pattern_, failures_, config.load) {
+  if (config.origin && !tcp_.listen(*config.origin, origin_)) {
+    error_ = "the origin cannot listen on " + config.origin->to_string() + ": no port of the generator has that address";
+  }
+}
+
+bool Generator::run(Observed& observed, const Watch& watch) {
+  if (!error_.empty() || !wait_for_links()) return false;
+  started_ = clock_now();
+  next_report_ = started_ + Duration::seconds(1);
+  ip_.announce(started_);
+  if (!turn_until(watch, started_ + course_.patience + Duration::seconds(3'600), [&](Instant) { return clients_.all_open(); }))
+    return false;
+  const Instant warm = clock_now() + course_.warm_up;
+  if (!turn_until(watch, Instant::never(), [&](Instant now) { return now >= warm; })) return false;
+
+  figures_ = {};
+  busy_cycles_ = 0;
+  if (watch.begins) watch.begins();
+  const Instant begin = clock_now();
+  const std::uint64_t first_cycle = __rdtsc();
+  clients_.observe(&observed);
+  const bool complete = turn_until(watch, Instant::never(), [&](Instant now) { return now >= begin + course_.duration; });
+  clients_.observe(nullptr);
+  const auto cycles = static_cast<double>(__rdtsc() - first_cycle);
+  figures_.seconds = static_cast<double>((clock_now() - begin).to_nanoseconds()) / 1e9;
+  figures_.tsc_hertz = cycles / figures_.seconds;
+  figures_.busy_share = static_cast<double>(busy_cycles_) / cycles;
+  if (watch.ends) watch.ends();
+
+  clients_.stop(clock_now());
+  const Instant end = clock_now() + Duration::milliseconds(100);
+  return complete && turn_until(watch, Instant::never(), [&](Instant now) { return now >= end; });
+}
+
+// Turns until done(now); false when something failed, or at `limit`.
+template <typename Done>
+bool Generator::turn_until(const Watch& watch, Instant limit, Done&& done) {
+  Instant now = clock_now();
+  while (!done(now)) {
+    const std::uint64_t start = __rdtsc();
+    const bool busy = turn(now);
+    if (busy) busy_cycles_ += __rdtsc() - start;
+    if (failures_.count() > 0) error_ = failures_.first();
+    if (now > limit) error_ = "after the time allowed " + std::to_string(clients_.open()) + " connections are open";
+    if (!error_.empty()) return false;
+    if (now >= next_report_) {
+      if (watch.each_second) watch.each_second(clients_, static_cast<double>((now - started_).to_nanoseconds()) / 1e9);
+      next_report_ = next_report_ + Duration::seconds(1);
+      clients_.disturbed(clock_now());
+    }
+    const Instant after = clock_now();
+    look_for_gap(after - now, after);
+    now = after;
+  }
+  return true;
+}
+
+// A turn that took much longer than its packets can explain: the machine gave the core to somebody else.
+void Generator::look_for_gap(Duration took, Instant now) {
+  if (took <= kGap + kGapPerPacket * static_cast<std::int64_t>(packets_in_turn_)) return;
+  ++figures_.gaps;
+  figures_.longest_gap = std::max(figures_.longest_gap, took);
+  clients_.disturbed(now);
+}
+
+bool Generator::turn(Instant now) {
+  packets_in_turn_ = 0;
+  bool busy = receive(now);
+  tcp_.end_burst(now);
+  busy |= timers_.advance(now) > 0;
+  tcp_.deliver_events(now);
+  clients_.pace(now);
+  tcp_.flush(now);
+  transmit();
+  return busy || packets_in_turn_ > 0;
+}
+
+bool Generator::receive(Instant now) {
+  bool any = false;
+  for (nic::Port* port : ports_) {
+    for (std::size_t burst = 0; burst < limits::kRxBurstsPerTurn; ++burst) {
+      const std::size_t count = port->receive(0, burst_);
+      for (std::size_t i = 0; i < count; ++i) {
+        auto received = ip_.receive(std::move(burst_[i]), now);
+        if (auto* datagram = std::get_if<ip::Datagram>(&received)) tcp_.on_datagram(std::move(*datagram), now);
+      }
+      packets_in_turn_ += count;
+      figures_.packets_received += count;
+      any |= count > 0;
+      if (count < burst_.size()) break;
+    }
+  }
+  return any;
+}
+
+void Generator::transmit() {
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    while (true) {
+      std::span<nic::Packet> frames = ip_.outgoing(i);
+      if (frames.empty()) break;
+      frames = frames.first(std::min(frames.size(), limits::kTxBurstPackets));
+      const std::size_t offered = frames.size();
+      const std::size_t taken = ports_[i]->transmit(0, frames);
+      ip_.outgoing_taken(i, taken);
+      packets_in_turn_ += taken;
+      figures_.packets_sent += taken;
+      if (taken < offered) break;
+    }
+  }
+}
+
+bool Generator::wait_for_links() {
+  const Instant limit = clock_now() + course_.patience;
+  for (nic::Port* port : ports_) {
+    // A memif client connects from inside its receive calls.
+    for (port->refresh_link(); !port->link_up(); port->refresh_link()) {
+      static_cast<void>(port->receive(0, burst_));
+      if (clock_now() > limit) {
+        error_ = "port " + port->info().name + ": the link does not come up; is the other side running?";
+        return false;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  return true;
+}
+
+}  // namespace millrace::perf

@@ -1,0 +1,102 @@
+// Clients and an origin on one stack over open ports, in one thread: the poll loop, and the course of a measurement.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/model/dataplane.h"
+#include "dataplane/base/rng.h"
+#include "dataplane/base/timer_wheel.h"
+#include "dataplane/ip/ip_layer.h"
+#include "dataplane/tcp/stack.h"
+#include "nic/port.h"
+#include "perf/millload/clients.h"
+#include "perf/millload/failures.h"
+#include "perf/millload/origin.h"
+#include "perf/millload/pattern.h"
+
+namespace millrace::perf {
+
+struct Course {
+  Duration patience = Duration::seconds(30);  ///< for ports to come up and all connections to open, beside the ramp
+  Duration warm_up = Duration::seconds(1);
+  Duration duration = Duration::seconds(5);
+};
+
+struct GeneratorConfig {
+  config::Dataplane machine;  ///< its ports' addresses and routes, and TCP
+  std::optional<SocketAddress> origin;
+  OriginConfig origin_config;
+  LoadConfig load;
+  Course course;
+  std::uint64_t seed = 1;
+  std::size_t packet_buffers = 0;  ///< of the pool: bounds what is kept of chains
+};
+
+/// What the loop itself did while it observed.
+struct LoopFigures {
+  double seconds = 0;
+  double busy_share = 0;  ///< of the time: turns that had something to do
+  double tsc_hertz = 0;
+  std::uint64_t gaps = 0;  ///< times in which it stood still for more than 10 us, by the machine's doing
+  Duration longest_gap;
+  std::uint64_t packets_received = 0;
+  std::uint64_t packets_sent = 0;
+};
+
+class Generator {
+ public:
+  /// Told as a measurement goes on; null functions are not called.
+  struct Watch {
+    std::function<void()> begins;  ///< to be observed
+    std::function<void()> ends;
+    std::function<void(const Clients&, double seconds)> each_second;  ///< since the start
+  };
+
+  /// `ports` are the machine's, open, in its order; they and the pool outlive this object.
+  Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, const GeneratorConfig& config);
+
+  /// The whole course, on the calling thread. False when it could not be gone through: error() says why.
+  bool run(Observed& observed, const Watch& watch);
+
+  [[nodiscard]] const LoopFigures& loop() const { return figures_; }
+  [[nodiscard]] const Failures& failures() const { return failures_; }
+  [[nodiscard]] const std::string& error() const { return error_; }
+  [[nodiscard]] const tcp::Stack& tcp() const { return tcp_; }
+
+ private:
+  template <typename Done>
+  bool turn_until(const Watch& watch, Instant limit, Done&& done);
+  bool turn(Instant now);
+  bool receive(Instant now);
+  void transmit();
+  void look_for_gap(Duration took, Instant now);
+  bool wait_for_links();
+
+  std::vector<nic::Port*> ports_;
+  const Course course_;
+  TimerWheel timers_;
+  Rng rng_;
+  stream::ChainPool chains_;
+  ip::IpLayer ip_;
+  tcp::Stack tcp_;
+  Pattern pattern_;
+  Failures failures_;
+  Origin origin_;
+  Clients clients_;
+  std::array<nic::Packet, limits::kRxBurstPackets> burst_;
+
+  LoopFigures figures_;
+  std::uint64_t busy_cycles_ = 0;
+  std::uint64_t packets_in_turn_ = 0;
+  Instant started_;
+  Instant next_report_;
+  std::string error_;
+};
+
+}  // namespace millrace::perf

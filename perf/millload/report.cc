@@ -1,0 +1,118 @@
+#include "perf/millload/report.h"
+
+#include <array>
+#include <cstdio>
+#include <vector>
+
+namespace millrace::perf {
+namespace {
+
+struct Metric {
+  const char* name;
+  const char* unit;
+  double value;
+};
+
+double microseconds(Duration duration) { return static_cast<double>(duration.to_nanoseconds()) / 1e3; }
+
+std::vector<Metric> metrics_of(const Measurement& measurement) {
+  const Observed& observed = *measurement.observed;
+  const LoopFigures& loop = measurement.loop;
+  const auto requests = static_cast<double>(observed.requests);
+  const double per_second = requests / loop.seconds;
+  std::vector<Metric> metrics = {
+      {"requests_per_second", "1/s", per_second},
+      {"connections_per_second", "1/s", static_cast<double>(observed.connects) / loop.seconds},
+      {"gbit_per_second", "Gbit/s",
+       per_second * static_cast<double>(measurement.load.request_bytes + measurement.load.response_bytes) * 8 / 1e9},
+      {"errors", "count", static_cast<double>(observed.refused)},
+      {"mean_us", "us", microseconds(observed.latency.mean())},
+      {"p50_us", "us", microseconds(observed.latency.quantile(0.5))},
+      {"p90_us", "us", microseconds(observed.latency.quantile(0.9))},
+      {"p99_us", "us", microseconds(observed.latency.quantile(0.99))},
+      {"p999_us", "us", microseconds(observed.latency.quantile(0.999))},
+      {"max_us", "us", microseconds(observed.latency.max())},
+      {"undisturbed_p99_us", "us", microseconds(observed.undisturbed.quantile(0.99))},
+      {"undisturbed_p999_us", "us", microseconds(observed.undisturbed.quantile(0.999))},
+      {"generator_busy_share", "1", loop.busy_share},
+      {"generator_gaps", "count", static_cast<double>(loop.gaps)},
+  };
+  if (measurement.gateway && measurement.gateway->requests > 0) {
+    const GatewayStats& gateway = *measurement.gateway;
+    const auto cycles = static_cast<double>(gateway.busy_cycles);
+    const auto served = static_cast<double>(gateway.requests);
+    metrics.push_back({"requests_per_core_second", "1/s", served / (cycles / loop.tsc_hertz)});
+    metrics.push_back({"busy_cycles_per_request", "TSC cycles", cycles / served});
+    metrics.push_back({"packets_per_request", "1", static_cast<double>(gateway.packets) / served});
+    metrics.push_back(
+        {"packets_per_busy_turn", "1", static_cast<double>(gateway.packets) / static_cast<double>(gateway.busy_turns)});
+    metrics.push_back({"gateway_busy_share", "1", cycles / (loop.tsc_hertz * loop.seconds)});
+    if (measurement.load.response_bytes + measurement.load.request_bytes > 0) {
+      const auto bytes = static_cast<double>(measurement.load.response_bytes + measurement.load.request_bytes);
+      metrics.push_back({"busy_cycles_per_byte", "TSC cycles", cycles / served / bytes});
+    }
+    metrics.push_back({"resident_bytes", "bytes", static_cast<double>(gateway.resident_bytes)});
+  }
+  return metrics;
+}
+
+template <typename... Values>
+std::string line(const char* format, Values... values) {
+  std::array<char, 256> text{};
+  std::snprintf(text.data(), text.size(), format, values...);
+  return text.data();
+}
+
+}  // namespace
+
+std::string to_text(const Measurement& measurement) {
+  const Observed& observed = *measurement.observed;
+  const LoopFigures& loop = measurement.loop;
+  const LatencyHistogram& latency = observed.latency;
+  if (loop.seconds <= 0) return "NOTHING WAS MEASURED: " + measurement.error + "\n";
+  const double rate = static_cast<double>(observed.requests) / loop.seconds;
+  const double bytes = static_cast<double>(measurement.load.request_bytes + measurement.load.response_bytes);
+  std::string text;
+  text += line("%s over %s: %llu requests in %.2f s: %.0f/s, %.3f Gbit/s of bodies; %.0f connections/s; %llu errors\n",
+               measurement.case_name.c_str(), measurement.path.c_str(), static_cast<unsigned long long>(observed.requests),
+               loop.seconds, rate, rate * bytes * 8 / 1e9, static_cast<double>(observed.connects) / loop.seconds,
+               static_cast<unsigned long long>(observed.refused));
+  const auto quantile = [&](double share) { return microseconds(latency.quantile(share)); };
+  text += line("latency  min %.1f  mean %.1f  p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f us\n",
+               microseconds(latency.min()), microseconds(latency.mean()), quantile(0.5), quantile(0.9), quantile(0.99),
+               quantile(0.999), microseconds(latency.max()));
+  text +=
+      line("         p99 %.1f  p99.9 %.1f us without what was under way in the generator's own %llu gaps, the longest %.0f us\n",
+           microseconds(observed.undisturbed.quantile(0.99)), microseconds(observed.undisturbed.quantile(0.999)),
+           static_cast<unsigned long long>(loop.gaps), microseconds(loop.longest_gap));
+  text += line("generator busy %.0f%% of the time; %.2f packets received and %.2f sent per request\n", loop.busy_share * 100,
+               static_cast<double>(loop.packets_received) / static_cast<double>(std::max<std::uint64_t>(observed.requests, 1)),
+               static_cast<double>(loop.packets_sent) / static_cast<double>(std::max<std::uint64_t>(observed.requests, 1)));
+  if (measurement.gateway && measurement.gateway->requests > 0) {
+    for (const Metric& metric : metrics_of(measurement)) {
+      const std::string name = metric.name;
+      if (name == "requests_per_core_second") text += line("gateway  %.0f requests per core-second", metric.value);
+      if (name == "busy_cycles_per_request") text += line(", %.0f busy cycles each", metric.value);
+      if (name == "packets_per_busy_turn") text += line(", %.1f packets in a busy turn", metric.value);
+      if (name == "gateway_busy_share") text += line(", busy %.0f%% of the time\n", metric.value * 100);
+    }
+  }
+  if (!measurement.valid) text += "VOID: " + measurement.error + "\n";
+  return text;
+}
+
+nlohmann::ordered_json to_records(const Measurement& measurement) {
+  auto records = nlohmann::ordered_json::array();
+  if (measurement.loop.seconds <= 0) return records;
+  for (const Metric& metric : metrics_of(measurement)) {
+    records.push_back({{"case", measurement.case_name},
+                       {"path", measurement.path},
+                       {"subject", measurement.subject},
+                       {"metric", metric.name},
+                       {"unit", metric.unit},
+                       {"value", metric.value}});
+  }
+  return records;
+}
+
+}  // namespace millrace::perf
