@@ -57,7 +57,8 @@ struct AdminServer::Implementation {
     server.set_keep_alive_max_count(100);
     server.set_keep_alive_timeout(1);
     server.set_read_timeout(2);
-    server.set_write_timeout(5);  // by which a client that reads nothing may delay the end of the process, too
+    // A client that reads nothing may delay the end of the process by some times that.
+    server.set_write_timeout(2);
     server.set_payload_max_length(64 * 1024);
     // The library's default, SO_REUSEPORT, would let two gateways share one admin address without a word.
     server.set_socket_options([](socket_t socket) {

@@ -16,6 +16,7 @@ constexpr std::size_t kPartBytes = 256 * 1024;
 
 constexpr std::uint32_t kMagicNanoseconds = 0xa1b2'3c4d;
 constexpr std::uint32_t kLinkTypeEthernet = 1;
+constexpr std::size_t kFilterBytes = 1'000;
 constexpr std::size_t kLeastSnapBytes = 14;  // an Ethernet header
 
 template <typename T>
@@ -42,6 +43,10 @@ std::string take(CaptureRequest& request, const std::string& name, const std::st
     request.order.ports = 1u << (found - ports.begin());
     note("port " + value);
   } else if (name == "filter" && !value.empty()) {
+    // It goes into the log, and to a C library.
+    const bool printable = std::ranges::all_of(value, [](unsigned char c) { return c >= ' ' && c != 0x7f; });
+    if (!printable) return "filter must not have control characters";
+    if (value.size() > kFilterBytes) return "filter must be at most " + std::to_string(kFilterBytes) + " characters long";
     auto filter = compile_pcap_filter(value);
     if (!filter) return "filter: " + filter.error();
     request.order.filter = std::move(*filter);

@@ -63,6 +63,8 @@ class GatewayView {
   [[nodiscard]] virtual std::shared_ptr<const config::Snapshot> snapshot() const = 0;
   [[nodiscard]] virtual std::vector<const report::WorkerReport*> workers() const = 0;
   [[nodiscard]] virtual std::vector<PortStat> port_stats() const = 0;
+  /// Memory of the process that is in RAM.
+  [[nodiscard]] virtual std::uint64_t resident_bytes() const = 0;
   /// What each port is and offers (name, driver, address, capabilities), for /millrace/nic.
   [[nodiscard]] virtual nlohmann::ordered_json ports() const = 0;
   /// In the order in which CaptureOrder::ports counts them.

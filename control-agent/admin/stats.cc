@@ -135,6 +135,7 @@ void collect_workers(const GatewayView& gateway, std::vector<Stat>& out) {
   server.counter("watchdog_miss", miss);
   server.counter("watchdog_mega_miss", mega_miss);
   server.gauge("concurrency", static_cast<std::int64_t>(gateway.workers().size()));
+  server.gauge("memory_physical_size", static_cast<std::int64_t>(gateway.resident_bytes()));
   server.gauge("live", gateway.state() == ServerState::kLive ? 1 : 0);
   server.gauge("state", static_cast<std::int64_t>(gateway.state()));
   server.gauge("uptime", gateway.uptime().count());

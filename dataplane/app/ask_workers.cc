@@ -53,10 +53,9 @@ bool answered(Letter& letter) {
   return false;
 }
 
-}  // namespace
-
-agent::ConnectionList ask_for_connections(std::deque<worker::Control>& controls, const report::ConnectionFilter& filter,
-                                          std::optional<std::uint32_t> worker, std::size_t limit) {
+// Of each worker at most `limit`, of all together too.
+agent::ConnectionList ask(std::deque<worker::Control>& controls, const report::ConnectionFilter& filter,
+                          std::optional<std::uint32_t> worker, std::size_t limit) {
   std::vector<std::pair<std::uint32_t, std::shared_ptr<Letter>>> letters;
   agent::ConnectionList list;
   for (std::uint32_t i = 0; i < controls.size(); ++i) {
@@ -80,6 +79,17 @@ agent::ConnectionList ask_for_connections(std::deque<worker::Control>& controls,
     list.left_out += query.left_out + (query.count - taken);
   }
   return list;
+}
+
+}  // namespace
+
+agent::ConnectionList ask_for_connections(std::deque<worker::Control>& controls, const report::ConnectionFilter& filter,
+                                          std::optional<std::uint32_t> worker, std::size_t limit) {
+  // How many are there? Room is made for those, not for all that might be.
+  agent::ConnectionList count = ask(controls, filter, worker, 0);
+  if (count.left_out == 0) return count;
+  const std::uint64_t growth = 16 + count.left_out / 8;  // meanwhile
+  return ask(controls, filter, worker, std::min<std::uint64_t>(limit, count.left_out + growth));
 }
 
 Result<std::unique_ptr<agent::CaptureSession>, std::string> begin_capture(std::deque<worker::Control>& controls,

@@ -8,6 +8,7 @@
 #include <array>
 #include <climits>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "dataplane/app/ask_workers.h"
@@ -249,6 +250,14 @@ std::vector<agent::PortStat> Gateway::port_stats() const {
     stats.push_back({.port = port->info().name, .name = "link_up", .value = port->link_up(), .gauge = true});
   }
   return stats;
+}
+
+std::uint64_t Gateway::resident_bytes() const {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t all = 0;
+  std::uint64_t resident = 0;
+  statm >> all >> resident;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 nlohmann::ordered_json Gateway::ports() const {

@@ -245,6 +245,7 @@ bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress&
   if (!addresses_.is_local(source) || source.is_v4() != destination.is_v4()) return refused(DropReason::kSendBadSource);
   const auto hop = hop_to(destination, &source);
   if (!hop) return refused(DropReason::kSendNoRoute);
+  if (!link_.is_up(hop->interface)) return refused(DropReason::kSendLinkDown);
   const bool v4 = destination.is_v4();
   const std::size_t header_size = v4 ? wire::kIpv4HeaderBytes : wire::kIpv6HeaderBytes;
   const InterfaceConfig& config = link_.config(hop->interface);

@@ -24,10 +24,14 @@ nic::Packet arp_packet(nic::PacketPool& pool, Link& link, const ArpMessage& mess
 
 }  // namespace
 
+bool NeighbourResolver::may_be_neighbours(std::uint8_t interface, const MacAddress& mac) const {
+  return !mac.is_multicast() && mac != MacAddress{} && mac != link_.config(interface).mac;
+}
+
 void NeighbourResolver::on_arp(std::uint8_t interface, std::span<const std::uint8_t> payload, Instant now) {
   const auto message = ArpMessage::parse(payload);
   if (!message) return link_.count(message.error());
-  if (message->sender_mac.is_multicast() || message->sender_mac == MacAddress{}) return link_.count(DropReason::kArpBadSender);
+  if (!may_be_neighbours(interface, message->sender_mac)) return link_.count(DropReason::kArpBadSender);
   const bool for_us = addresses_.is_local_on(message->target, interface);
   const bool request = message->operation == ArpMessage::Operation::kRequest;
   if (message->sender.is_unspecified()) {  // RFC 5227: somebody probes whether an address is free
@@ -54,7 +58,7 @@ void NeighbourResolver::on_neighbour_message(const NdArrival& arrival, std::span
   const auto message = NeighbourMessage::parse(bytes);
   if (!message) return link_.count(message.error());
   if (arrival.hop_limit != wire::kNdHopLimit) return link_.count(DropReason::kNdInvalid);
-  if (message->link_address && (message->link_address->is_multicast() || *message->link_address == MacAddress{})) {
+  if (message->link_address && !may_be_neighbours(arrival.interface, *message->link_address)) {
     return link_.count(DropReason::kNdInvalid);
   }
   if (message->is_advertisement) {

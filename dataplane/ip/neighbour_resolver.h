@@ -82,6 +82,8 @@ class NeighbourResolver final : private NeighbourEvents {
     if (watcher_ != nullptr) watcher_->lost(interface, address);
   }
 
+  /// A link address that another host may have.
+  [[nodiscard]] bool may_be_neighbours(std::uint8_t interface, const MacAddress& mac) const;
   void on_solicitation(const NdArrival& arrival, const wire::NeighbourMessage& message, Instant now);
   void on_advertisement(const NdArrival& arrival, const wire::NeighbourMessage& message, Instant now);
   void send_arp_request(std::uint8_t interface, const IpAddress& sender, const IpAddress& target, const MacAddress& to);

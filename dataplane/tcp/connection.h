@@ -83,6 +83,11 @@ class Connection {
   /// As reset(), but the user is told `reason`.
   void abort(stream::CloseReason reason);
 
+  /// Of what transmit() has just handed out some was refused on this machine.
+  void on_local_loss(Instant now) {
+    if (state_ >= State::kEstablished) sender_.on_local_loss(now);
+  }
+
   /// What the user has to be told; each is true once.
   struct Events {
     bool connected = false;

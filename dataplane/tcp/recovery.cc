@@ -160,6 +160,15 @@ void Recovery::expire(Instant now) {
   rearm(now);
 }
 
+void Recovery::on_local_loss(Instant now) {
+  if (!outstanding()) return;
+  if (timeouts_ > 1) {
+    --timeouts_;
+    rtt_.undo_back_off();
+  }
+  deadline_ = std::min(deadline_, now + kLocalRetry);
+}
+
 // RFC 8985 7.2: only while nothing is known to be missing.
 bool Recovery::tail_probe_possible() const {
   return sack_ && state_ == State::kOpen && !tail_probe_out_ && board_.sacked() == 0 && board_.lost() == 0 && rtt_.has_sample();

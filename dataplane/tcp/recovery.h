@@ -106,6 +106,10 @@ class Recovery {
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] std::uint32_t cwnd() const { return cwnd_; }          ///< bytes
   [[nodiscard]] std::uint32_t ssthresh() const { return ssthresh_; }  ///< bytes
+  /// What was sent now never left: the port's link is down or its queue full, which says nothing of the path. It is tried again
+  /// soon, without backing off further.
+  void on_local_loss(Instant now);
+  static constexpr Duration kLocalRetry = Duration::milliseconds(500);
   /// Timeouts in a row without an answer.
   [[nodiscard]] std::uint32_t timeouts() const { return timeouts_; }
   /// What has happened since the start; numbers stay at their ends.

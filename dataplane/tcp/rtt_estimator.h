@@ -20,6 +20,10 @@ class RttEstimator {
   void sample(Duration rtt);
   /// The timer expired: doubles the timeout.
   void back_off();
+  /// It says nothing of the path.
+  void undo_back_off() {
+    if (backoff_ > 0) --backoff_;
+  }
   /// New data was acknowledged: back to what the measurements say.
   void reset_back_off() { backoff_ = 0; }
 

@@ -148,6 +148,16 @@ Sender::Expired Sender::on_timer(Instant now) {
   return Expired::kProbe;
 }
 
+void Sender::on_local_loss(Instant now) {
+  recovery_.on_local_loss(now);
+  if (probe_at_.is_never()) return;
+  if (probes_ > 1) {
+    --probes_;
+    recovery_.rtt().undo_back_off();
+  }
+  probe_at_ = std::min(probe_at_, now + Recovery::kLocalRetry);
+}
+
 bool Sender::next(OutgoingSegment& out, stream::Chain& newest, Instant now) {
   unacked_.append(std::move(newest));
   out.flags = TcpFlags::kAck;

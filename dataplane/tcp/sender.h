@@ -74,6 +74,9 @@ class Sender {
     return paced_ ? std::min(waits, pace_at_) : waits;
   }
 
+  /// Of what was sent now some never left: see Recovery::on_local_loss().
+  void on_local_loss(Instant now);
+
   /// on_writable() is due: write() left something over and half the buffer is free again. Asked once, told once.
   [[nodiscard]] bool take_writable(std::size_t share);
 

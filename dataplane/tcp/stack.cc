@@ -48,7 +48,7 @@ Stack::Stack(ip::IpLayer& ip, TimerWheel& timers, stream::ChainPool& chains, Rng
       time_wait_(config.max_time_wait, config.tcp.time_wait, flows_, timers),
       ports_(config.first_port, config.last_port, hash_, rng.next()),
       cookies_(hash_) {
-  look_at_buffers();
+  look_at_buffers(Instant());
 }
 
 Stack::~Stack() {
@@ -178,22 +178,46 @@ void Stack::flush(Instant now) {
     if (dirty_.empty()) break;
     while (Endpoint* endpoint = dirty_.pop_front()) transmit(*endpoint, now);
   }
-  look_at_buffers();
+  if (now >= next_look_) look_at_buffers(now);
 }
 
-// A connection may take a sixteenth of what is left, so that however many stall, each takes less than the one before and some is
-// always left. Below an eighth of all, payload is no longer taken in: queued data could not be sent without a buffer to copy it
-// into, and nothing would move.
-void Stack::look_at_buffers() {
+// A connection may take a sixteenth of what is left, so that each that stalls takes less than the one before. When it is scarce
+// all the same, those who hold little go on, and those who have held much for long without any progress are ended: however many
+// stall, others are served. Not looked at in every turn: pools may have to ask for their number in many places.
+void Stack::look_at_buffers(Instant now) {
   constexpr std::size_t kShares = 16;
+  constexpr Duration kInterval = Duration::microseconds(50);
+  next_look_ = now + kInterval;
   const nic::PacketPool& pool = shared_.chains.packets();
-  const std::size_t left = pool.capacity() - std::min(pool.in_use(), pool.capacity());
-  low_on_buffers_ = left < pool.capacity() / 8;
-  shared_.buffer_share = low_on_buffers_ ? 0 : left * limits::kPacketBufferBytes / kShares;
+  const std::size_t all = pool.capacity();
+  const std::size_t left = all - std::min(pool.in_use(), all);
+  supply_ = left < all / 32 ? Supply::kNone : left < all / 8 ? Supply::kScarce : Supply::kPlenty;
+  shared_.buffer_share = supply_ == Supply::kPlenty ? left * limits::kPacketBufferBytes / kShares : 0;
+  if (left < all / 16) [[unlikely]]
+    reset_stalled(now);
+}
+
+void Stack::reset_stalled(Instant now) {
+  constexpr Duration kPatience = Duration::seconds(5);
+  constexpr int kLooks = 16;  // at a time; all in turn
+  for (int i = 0; i < kLooks && !members_.empty(); ++i) {
+    Endpoint& endpoint = *members_.pop_front();
+    members_.push_back(endpoint);
+    const Sender& sender = endpoint.connection_.sender();
+    if (sender.queued() < limits::kTcpScarceBytes || now - sender.progress_at() < kPatience) continue;
+    counters_.add(Counter::kResetStalled);
+    endpoint.connection_.abort(stream::CloseReason::kNoMemory);
+    schedule_events(endpoint);
+    mark_dirty(endpoint);
+  }
 }
 
 void Stack::transmit(Endpoint& endpoint, Instant now) {
-  endpoint.connection_.transmit(now, [&](const OutgoingSegment& segment) { emit(endpoint.key, endpoint.tx_, segment, now); });
+  bool sent = true;
+  endpoint.connection_.transmit(now,
+                                [&](const OutgoingSegment& segment) { sent &= emit(endpoint.key, endpoint.tx_, segment, now); });
+  if (!sent) [[unlikely]]
+    endpoint.connection_.on_local_loss(now);
   settle(endpoint, now);
 }
 
@@ -245,17 +269,23 @@ void Stack::reset_all(Instant) {
   }
 }
 
-void Stack::emit(const FlowKey& flow, nic::TxOffloads tx, const OutgoingSegment& segment, Instant now) {
+bool Stack::emit(const FlowKey& flow, nic::TxOffloads tx, const OutgoingSegment& segment, Instant now) {
   counters_.add(Counter::kSegmentsSent, segment.segments());
   counters_.add(Counter::kBytesSent, segment.size);
   constexpr std::uint8_t kEcnCapable = 2;  // ECT(0)
   const std::uint8_t traffic_class = segment.ecn_capable ? kEcnCapable : 0;
+  bool sent = true;
   for (SegmentEncoder encoder(flow, segment, tx, shared_.chains.packets()); !encoder.done();) {
     nic::Packet packet = encoder.next();
-    if (!packet) return counters_.add(Counter::kSegmentsWithoutBuffer);
-    if (!ip_.send(std::move(packet), flow.local_ip, flow.peer_ip, ip::kProtocolTcp, traffic_class, now))
-      counters_.add(Counter::kSegmentsRefusedByIp);
+    if (!packet) {
+      counters_.add(Counter::kSegmentsWithoutBuffer);
+      return false;
+    }
+    if (ip_.send(std::move(packet), flow.local_ip, flow.peer_ip, ip::kProtocolTcp, traffic_class, now)) continue;
+    counters_.add(Counter::kSegmentsRefusedByIp);
+    sent = false;
   }
+  return sent;
 }
 
 }  // namespace millrace::tcp

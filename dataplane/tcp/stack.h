@@ -131,8 +131,11 @@ class Stack final : public stream::Connector {
   void transmit(Endpoint& endpoint, Instant now);
   void settle(Endpoint& endpoint, Instant now);
   void count(Endpoint& endpoint, bool gone);
-  void look_at_buffers();
-  void emit(const FlowKey& flow, nic::TxOffloads tx, const OutgoingSegment& segment, Instant now);
+  void look_at_buffers(Instant now);
+  void reset_stalled(Instant now);
+  [[nodiscard]] bool may_take_payload(const FlowEntry* entry) const;
+  /// False when some of it could not be handed on.
+  bool emit(const FlowKey& flow, nic::TxOffloads tx, const OutgoingSegment& segment, Instant now);
 
   ip::IpLayer& ip_;
   TimerWheel& timers_;
@@ -156,7 +159,14 @@ class Stack final : public stream::Connector {
   IntrusiveList<Endpoint, EventTag> eventful_;
   IntrusiveList<Endpoint, MemberTag> members_;
   Gauges gauges_;
-  bool low_on_buffers_ = false;  // what is left is for sending: only that frees buffers again
+  Instant next_look_;
+  /// Of the worker's packet buffers.
+  enum class Supply : std::uint8_t {
+    kPlenty,
+    kScarce,  ///< less than an eighth is left: payload only for those who hold little
+    kNone,    ///< less than a thirty-second: what is left is for sending, which alone frees buffers again
+  };
+  Supply supply_ = Supply::kPlenty;
 };
 
 }  // namespace millrace::tcp

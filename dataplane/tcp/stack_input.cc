@@ -13,15 +13,15 @@ void Stack::on_datagram(ip::Datagram&& datagram, Instant now) {
     return;
   }
   Segment& segment = decoded->segment;
-  if (low_on_buffers_ && !segment.payload.empty()) {
+  if (runs_.extend(decoded->flow, segment)) return counters_.add(Counter::kSegmentsCoalesced);
+  if (Coalescer::Run* before = runs_.take(decoded->flow)) on_run(*before, now);
+  FlowEntry* entry = flows_.find(decoded->flow);
+  if (supply_ != Supply::kPlenty && !segment.payload.empty() && !may_take_payload(entry)) [[unlikely]] {
     counters_.add(Counter::kDropLowBuffers);
     segment.payload = {};
     segment.payload_dropped = true;
     segment.flags &= static_cast<std::uint8_t>(~TcpFlags::kFin);
   }
-  if (runs_.extend(decoded->flow, segment)) return counters_.add(Counter::kSegmentsCoalesced);
-  if (Coalescer::Run* before = runs_.take(decoded->flow)) on_run(*before, now);
-  FlowEntry* entry = flows_.find(decoded->flow);
   if (entry == nullptr) return on_unknown_segment(decoded->flow, segment, SeqNum(), false, now);
   switch (entry->kind) {
     case FlowEntry::Kind::kEndpoint: return on_or_after(static_cast<Endpoint&>(*entry), segment, now);
@@ -30,8 +30,18 @@ void Stack::on_datagram(ip::Datagram&& datagram, Instant now) {
   }
 }
 
+bool Stack::may_take_payload(const FlowEntry* entry) const {
+  if (supply_ == Supply::kNone) return false;
+  if (entry == nullptr || entry->kind != FlowEntry::Kind::kEndpoint) return true;
+  const Connection& connection = static_cast<const Endpoint*>(entry)->connection_;
+  const std::size_t held = connection.readable() + connection.receiver().reassembly().size() + connection.sender().queued();
+  return held < limits::kTcpScarceBytes;
+}
+
 // Now, or when the burst has shown whether more of the same follows.
 void Stack::on_or_after(Endpoint& endpoint, Segment& segment, Instant now) {
+  if (supply_ != Supply::kPlenty) [[unlikely]]
+    return on_endpoint_segment(endpoint, segment, now);  // each is looked at by itself
   const std::uint32_t room = endpoint.connection_.expected(segment.seq).count();
   if (runs_.full()) on_run(*runs_.take_any(), now);
   if (!runs_.start(endpoint, endpoint.key, segment, room)) on_endpoint_segment(endpoint, segment, now);
@@ -57,7 +67,7 @@ void Stack::on_endpoint_segment(Endpoint& endpoint, const Segment& segment, Inst
 void Stack::on_half_open_segment(HalfOpenEntry& entry, const Segment& segment, Instant now) {
   switch (entry.state.on_segment(segment)) {
     case HalfOpen::Verdict::kDrop: counters_.add(Counter::kDropBadFlags); return;
-    case HalfOpen::Verdict::kAnswer: return emit(entry.key, entry.tx, entry.state.answer(now), now);
+    case HalfOpen::Verdict::kAnswer: emit(entry.key, entry.tx, entry.state.answer(now), now); return;
     case HalfOpen::Verdict::kForget: counters_.add(Counter::kResetsReceived); return forget(entry);
     case HalfOpen::Verdict::kRefuse: counters_.add(Counter::kDropBadAck); return refuse(entry.key, segment, now);
     case HalfOpen::Verdict::kComplete: return complete(entry, segment, now);
@@ -110,8 +120,8 @@ void Stack::establish(Listener& listener, Endpoint& endpoint, const Terms& terms
 void Stack::on_time_wait_segment(TimeWait& entry, const Segment& segment, Instant now) {
   switch (entry.on_segment(segment)) {
     case TimeWait::Verdict::kDrop: return;
-    case TimeWait::Verdict::kRestart: time_wait_.restart(entry, now); return emit(entry.key, entry.tx, entry.answer(now), now);
-    case TimeWait::Verdict::kAnswer: return emit(entry.key, entry.tx, entry.answer(now), now);
+    case TimeWait::Verdict::kRestart: time_wait_.restart(entry, now); [[fallthrough]];
+    case TimeWait::Verdict::kAnswer: emit(entry.key, entry.tx, entry.answer(now), now); return;
     case TimeWait::Verdict::kReopen: {
       const FlowKey flow = entry.key;
       const SeqNum least_isn = entry.snd_nxt + SeqLen(0x10001);  // beyond what the old connection may have in the network
@@ -152,7 +162,8 @@ void Stack::on_syn(Listener& listener, const FlowKey& flow, const ip::Path& path
     // A flood of peers that were made up: from now on nothing is remembered, and who answers is let in.
     counters_.add(Counter::kCookiesSent);
     listener.cookies_until_ = now + SynCookies::kLifetime;
-    return emit(flow, path.tx, cookies_.answer(flow, local, syn, now), now);
+    emit(flow, path.tx, cookies_.answer(flow, local, syn, now), now);
+    return;
   }
   entry->begin(false, now);
   ++listener.half_open_;

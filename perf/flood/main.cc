@@ -25,6 +25,7 @@ constexpr std::size_t kBurst = 32;
 constexpr std::size_t kBuffers = 16'384;
 constexpr std::chrono::seconds kPatience{20};  // for the target to answer at all
 constexpr std::chrono::milliseconds kLastAnswers{200};
+constexpr std::uint64_t kRefusals = 1'000'000;  // about a second of them
 
 struct Options {
   nic::MemifConfig memif{.socket = {}, .role = nic::MemifConfig::Role::kClient};
@@ -60,7 +61,8 @@ class Attack {
     return true;
   }
 
-  void run() {
+  /// False: the target was gone before all was sent.
+  bool run() {
     const auto start = Clock::now();
     auto report = start + std::chrono::seconds(1);
     while (sent_ < options_.count) {
@@ -72,10 +74,13 @@ class Attack {
       if (now < report) continue;
       print(elapsed);
       report += std::chrono::seconds(1);
+      port_.refresh_link();
+      if (!port_.link_up()) return false;
     }
     seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
     for (const auto end = Clock::now() + kLastAnswers; Clock::now() < end;) receive();
     print(seconds_);
+    return true;
   }
 
   [[nodiscard]] nlohmann::ordered_json json() const {
@@ -97,14 +102,16 @@ class Attack {
       if (!burst_[filled]) break;
       flood_.write(burst_[filled]);
     }
-    for (std::size_t taken = 0; taken < filled;) {
+    std::size_t taken = 0;
+    while (taken < filled) {
       const std::size_t now = port_.transmit(0, std::span(burst_).subspan(taken, filled - taken));
       taken += now;
       if (now > 0) continue;
       ++refused_;  // the ring is full: the target does not keep up; what it sends has to be taken meanwhile
       receive();
+      if (refused_ % kRefusals == 0) break;  // or is gone: run() will see
     }
-    sent_ += filled;
+    sent_ += taken;
   }
 
   void receive() {
@@ -143,7 +150,8 @@ int run(const Options& options) {
   const auto router = IpAddress::parse(options.router);
   const auto target = SocketAddress::parse(options.target);
   const auto sources = IpPrefix::parse(options.sources);
-  if (!kind || !router || !router->is_v4() || !target || !target->ip.is_v4() || !sources || !sources->address.is_v4())
+  if (!kind || !router || !router->is_v4() || !target || !target->ip.is_v4() || target->port == 0 || !sources ||
+      !sources->address.is_v4())
     return fail(2, "--router, --target (address:port) and --sources (prefix) are IPv4; --kind is syn, ack, rst or garbage");
   auto eal = nic::Eal::start({.memory_mb = 128, .huge_pages = nic::HugePages::kNever});
   if (!eal) return fail(2, eal.error());
@@ -156,9 +164,13 @@ int run(const Options& options) {
       options, {.kind = *kind, .target_mac = {}, .router = *router, .sources = *sources, .target = *target, .seed = options.seed},
       **port, **pool);
   if (!attack.introduce()) return fail(1, options.target + " does not answer ARP on " + options.memif.socket);
-  attack.run();
-  if (!options.json.empty()) std::ofstream(options.json) << attack.json().dump(2) << '\n';
-  return 0;
+  const bool complete = attack.run();
+  if (!options.json.empty()) {
+    std::ofstream file(options.json);
+    file << attack.json().dump(2) << std::endl;
+    if (!file) return fail(1, options.json + " cannot be written");
+  }
+  return complete ? 0 : fail(1, "the target is gone: the link went down");
 }
 
 }  // namespace
@@ -173,8 +185,8 @@ int main(int argc, char** argv) {
   app.add_option("--target", options.target, "Address and port of a listener")->required();
   app.add_option("--sources", options.sources, "Network of the made-up hosts")->capture_default_str();
   app.add_option("--kind", options.kind, "syn, ack, rst or garbage")->capture_default_str();
-  app.add_option("--count", options.count, "Segments")->capture_default_str();
-  app.add_option("--rate", options.rate, "Segments a second")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--count", options.count, "Segments")->capture_default_str()->check(CLI::Range(1.0, 1e15));
+  app.add_option("--rate", options.rate, "Segments a second")->capture_default_str()->check(CLI::Range(1.0, 1e9));
   app.add_option("--seed", options.seed, "Of what is made up")->capture_default_str();
   app.add_option("--json", options.json, "File for the figures");
   CLI11_PARSE(app, argc, argv);

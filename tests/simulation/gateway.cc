@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include "config/compile/format_compiler.h"
-#include "config/compile/route_table.h"
 #include "dataplane/base/assert.h"
+#include "tests/support/proxy_snapshot.h"
 
 namespace millrace::sim {
 namespace {
@@ -27,50 +26,12 @@ constexpr std::string_view kTransient[] = {"tcp.connections.syn_sent",
                                            "proxy.requests"};
 
 std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
-  auto snapshot = std::make_shared<config::Snapshot>();
-  snapshot->version = 1;
-  snapshot->log_sinks.push_back({"/dev/null"});
-
-  auto routes = std::make_shared<config::RouteTable>();
-  config::VirtualHost host;
-  host.name = "all";
-  host.domains = {"*"};
-  config::Route route;
-  route.match.path.text = "/";
-  config::ForwardAction forward;
-  forward.clusters = {{.name = "app", .weight = 1, .headers = {}, .host_rewrite = {}}};
-  forward.total_weight = 1;
-  forward.timeout = config.route_timeout;
-  route.action = std::move(forward);
-  host.routes.push_back(std::move(route));
-  routes->virtual_hosts.push_back(std::move(host));
-  MR_ASSERT(config::index_domains(*routes).empty());
-
-  auto listener = std::make_shared<config::Listener>();
-  listener->name = "edge";
-  listener->addresses = {{config.addresses[0].address, config.port}};
-  listener->cell = std::make_shared<report::ListenerCell>(0, "edge", 1);
-  config::HttpConnectionManager& http = listener->chain.http;
-  http.stat_prefix = "edge";
-  http.idle_timeout = Duration::seconds(60);  // of clients that crashed
-  http.routes = routes;
-  http.cell = std::make_shared<report::HttpCell>(0, "edge", 1);
-  http.access_logs = {{.sink = 0, .format = *config::compile_format(config::kDefaultAccessLogFormat)}};
-  snapshot->listeners.push_back(listener);
-
-  auto cluster = std::make_shared<config::Cluster>();
-  cluster->name = "app";
-  cluster->cell = std::make_shared<report::ClusterCell>(0, "app", 1);
-  cluster->connect_timeout = config.connect_timeout;
-  cluster->http.idle_timeout = config.upstream_idle;
-  for (const SocketAddress& endpoint : config.endpoints) {
-    cluster->endpoints.push_back({.address = endpoint,
-                                  .hostname = {},
-                                  .cell = std::make_shared<report::EndpointCell>(0, "app|" + endpoint.to_string(), 1)});
-  }
-  cluster->healthy_weight = config.endpoints.size();
-  snapshot->clusters.emplace("app", cluster);
-  return snapshot;
+  return test::make_snapshot({.listener = {config.addresses[0].address, config.port},
+                              .endpoints = config.endpoints,
+                              .route_timeout = config.route_timeout,
+                              .client_idle = Duration::seconds(60),  // of clients that crashed
+                              .connect_timeout = config.connect_timeout,
+                              .upstream_idle = config.upstream_idle});
 }
 
 }  // namespace

@@ -62,6 +62,7 @@ class FakeGateway final : public GatewayView {
   std::shared_ptr<const config::Snapshot> snapshot() const override { return snapshot_; }
   std::vector<const report::WorkerReport*> workers() const override { return {&reports_[0], &reports_[1]}; }
   std::vector<PortStat> port_stats() const override { return {{"edge", "rx_packets", 7}}; }
+  std::uint64_t resident_bytes() const override { return 1 << 20; }
   nlohmann::ordered_json ports() const override { return nlohmann::ordered_json::object(); }
   std::vector<std::string> port_names() const override { return {"edge", "outside"}; }
   ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
@@ -118,6 +119,7 @@ TEST(Stats, SumsOverWorkersUnderEnvoysNames) {
   EXPECT_THAT(text, HasSubstr("cluster.app.membership_healthy: 1\n"));
   EXPECT_THAT(text, HasSubstr("millrace.port.edge.rx_packets: 7\n"));
   EXPECT_THAT(text, HasSubstr("server.state: 0\n"));
+  EXPECT_THAT(text, HasSubstr("server.memory_physical_size: 1048576\n"));
 }
 
 TEST(Stats, AreSortedByName) {

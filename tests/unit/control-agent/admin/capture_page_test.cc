@@ -83,6 +83,9 @@ TEST(CaptureRequest, FilterIsATcpdumpExpression) {
 TEST(CaptureRequest, SaysWhatIsAllowed) {
   EXPECT_THAT(error_of({{"port", "inside"}}), HasSubstr("(edge, outside)"));
   EXPECT_THAT(error_of({{"filter", "tcp port"}}), HasSubstr("filter: "));
+  EXPECT_THAT(error_of({{"filter", std::string("tcp\0junk", 8)}}), HasSubstr("control characters"));
+  EXPECT_THAT(error_of({{"filter", "tcp\n[critical] forged"}}), HasSubstr("control characters"));
+  EXPECT_THAT(error_of({{"filter", std::string(1'001, ' ')}}), HasSubstr("at most 1000"));
   EXPECT_THAT(error_of({{"seconds", "3601"}}), HasSubstr("1 to 3600"));
   EXPECT_THAT(error_of({{"packets", "0"}}), HasSubstr("at least 1"));
   EXPECT_THAT(error_of({{"snaplen", "13"}}), HasSubstr("14 to 65536"));

@@ -167,6 +167,17 @@ TEST_F(Neighbours_Arp, AReplyNobodyAskedForIsNotBelievedWithoutAProbe) {
   EXPECT_EQ(layer.neighbours(), 0u) << "the next packet asks everybody again";
 }
 
+TEST_F(Neighbours_Arp, NobodyElseHasOurLinkAddress) {
+  send(kPeer);
+  receive(arp_reply());
+  sent();
+  receive(arp_reply(kPeer, kOurMac));
+  receive(gratuitous_arp(kPeer, kOurMac));
+  EXPECT_EQ(drops(DropReason::kArpBadSender), 2u);
+  send(kPeer);
+  EXPECT_EQ(destination_of(sent().back()), kPeerMac);
+}
+
 TEST_F(Neighbours_Arp, UnaskedRepliesMakeNoEntry) {
   receive(arp_reply());
   EXPECT_EQ(layer.neighbours(), 0u);

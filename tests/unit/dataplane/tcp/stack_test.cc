@@ -283,6 +283,22 @@ TEST_F(TcpStack, ResetAllTellsUsersAndPeers) {
   EXPECT_EQ(link.a.tcp.connections() + link.b.tcp.connections(), 0u);
 }
 
+TEST_F(TcpStack, ResetAllTellsWhoHasNotReadToTheEndYet) {
+  server.reads = false;
+  ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
+  connect(client, web());
+  link.run(Duration::milliseconds(50));
+  client.write("unread", link.now());
+  client.stream->shutdown_write(link.now());
+  server.stream->shutdown_write(link.now());
+  link.run(Duration::seconds(1));
+  EXPECT_FALSE(server.closed) << "the bytes come before the end";
+  link.b.tcp.reset_all(link.now());
+  link.run(Duration::milliseconds(10));
+  EXPECT_EQ(server.closed, CloseReason::kShutdown);
+  EXPECT_EQ(link.b.tcp.connections(), 0u);
+}
+
 TEST_F(TcpStack, DestructionWithOpenConnectionsLeaksNothing) {
   ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
   connect(client, web());
@@ -329,13 +345,66 @@ TEST(TcpStackBuffers, StalledReadersTakeLessAndLessAndNeverAll) {
   for (auto& client : clients) EXPECT_EQ(client->stream->write_credit(), config.tcp.send_buffer_bytes) << "all was acknowledged";
 }
 
-TEST_F(TcpStack, PayloadIsRefusedWhenBuffersAreLowAndComesAgain) {
-  ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
-  connect(client, web());
-  link.run(Duration::milliseconds(50));
+class TcpStackScarce : public TcpStack {
+ protected:
+  void open() {
+    ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
+    connect(client, web());
+    link.run(Duration::milliseconds(50));
+  }
+  /// Takes buffers until only one of `parts` is left.
+  void leave(std::size_t parts) {
+    while (link.packets.in_use() < link.packets.capacity() - link.packets.capacity() / parts) {
+      elsewhere.push_back(link.packets.allocate());
+    }
+    link.run(Duration::milliseconds(1));
+  }
   std::vector<nic::Packet> elsewhere;
-  while (link.packets.in_use() < link.packets.capacity() * 15 / 16) elsewhere.push_back(link.packets.allocate());
-  link.run(Duration::milliseconds(1));
+};
+
+TEST_F(TcpStackScarce, WhoHoldsLittleIsServedOn) {
+  open();
+  leave(10);
+  for (int i = 0; i < 20; ++i) {
+    client.write(std::string(2'000, 'x'), link.now());
+    link.run(Duration::milliseconds(100));
+  }
+  EXPECT_EQ(server.received.size(), 40'000u);
+  EXPECT_EQ(counted(link.b, Counter::kDropLowBuffers), 0u);
+}
+
+TEST_F(TcpStackScarce, WhoHoldsMuchGetsNoMorePayload) {
+  open();
+  server.reads = false;
+  client.write(std::string(60'000, 'x'), link.now());
+  link.run(Duration::milliseconds(100));
+  const std::size_t before = server.stream->readable();
+  leave(10);
+  client.write(std::string(20'000, 'x'), link.now());
+  link.run(Duration::seconds(1));
+  EXPECT_EQ(server.stream->readable(), before);
+}
+
+TEST_F(TcpStackScarce, WhoHasStalledForLongMakesRoom) {
+  open();
+  client.reads = false;
+  for (int i = 0; i < 20; ++i) {
+    server.write(std::string(20'000, 'x'), link.now());
+    link.run(Duration::milliseconds(20));
+  }
+  ASSERT_GT(link.b.tcp.gauges().bytes_queued, 100'000);
+  leave(20);
+  link.run(Duration::seconds(4));
+  EXPECT_FALSE(server.closed) << "it may only be slow";
+  link.run(Duration::seconds(8));
+  EXPECT_EQ(server.closed, CloseReason::kNoMemory);
+  EXPECT_EQ(client.closed, CloseReason::kPeerReset);
+  EXPECT_EQ(counted(link.b, Counter::kResetStalled), 1u);
+}
+
+TEST_F(TcpStackScarce, PayloadIsRefusedWhenNothingIsLeftAndComesAgain) {
+  open();
+  leave(50);
   client.write(std::string(2'000, 'x'), link.now());
   link.run(Duration::seconds(1));
   EXPECT_GT(counted(link.b, Counter::kDropLowBuffers), 0u);
@@ -343,6 +412,24 @@ TEST_F(TcpStack, PayloadIsRefusedWhenBuffersAreLowAndComesAgain) {
   elsewhere.clear();
   link.run(Duration::seconds(5));
   EXPECT_EQ(server.received.size(), 2'000u);
+}
+
+TEST_F(TcpStack, AnOutageOfTheOwnLinkSaysNothingOfThePath) {
+  ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
+  connect(client, web());
+  link.run(Duration::seconds(1));
+  link.a.ip.set_link_up(0, false, link.now());
+  client.write(std::string(5'000, 'x'), link.now());
+  link.run(Duration::seconds(60));
+  EXPECT_EQ(server.received.size(), 0u);
+  link.a.ip.set_link_up(0, true, link.now());
+  link.run(Duration::milliseconds(600));
+  EXPECT_EQ(server.received.size(), 5'000u) << "sent again within half a second, however long the outage was";
+  client.write(std::string(50'000, 'x'), link.now());
+  const std::uint64_t before = counted(link.a, Counter::kSegmentsSent);
+  link.run(Duration::seconds(1));
+  EXPECT_EQ(server.received.size(), 55'000u);
+  EXPECT_LT(counted(link.a, Counter::kSegmentsSent) - before, 60u) << "in segments of full size";
 }
 
 TEST_F(TcpStack, ManySegmentsOfABurstAreAnsweredOnce) {

@@ -6,10 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "config/compile/format_compiler.h"
-#include "config/compile/route_table.h"
 #include "dataplane/worker/worker.h"
 #include "tests/support/heap_trap.h"
+#include "tests/support/proxy_snapshot.h"
 #include "tests/support/scripted_http.h"
 #include "tests/support/slab_pool.h"
 
@@ -20,43 +19,7 @@ inline constexpr IpAddress kHost = IpAddress::v4(198, 18, 0, 1);
 inline const std::string kResponse = "HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n" + std::string(64, 'b');
 
 inline std::shared_ptr<config::Snapshot> proxy_snapshot(std::uint64_t version = 1) {
-  auto snapshot = std::make_shared<config::Snapshot>();
-  snapshot->version = version;
-  snapshot->log_sinks.push_back({"/dev/null"});
-
-  auto routes = std::make_shared<config::RouteTable>();
-  config::VirtualHost host;
-  host.name = "all";
-  host.domains = {"*"};
-  config::Route route;
-  route.match.path.text = "/";
-  config::ForwardAction forward;
-  forward.clusters = {{.name = "app", .weight = 1, .headers = {}, .host_rewrite = {}}};
-  forward.total_weight = 1;
-  route.action = std::move(forward);
-  host.routes.push_back(std::move(route));
-  routes->virtual_hosts.push_back(std::move(host));
-  EXPECT_TRUE(config::index_domains(*routes).empty());
-
-  auto listener = std::make_shared<config::Listener>();
-  listener->name = "edge";
-  listener->addresses = {{kGateway, 80}};
-  listener->cell = std::make_shared<report::ListenerCell>(0, "edge", 1);
-  listener->chain.http.stat_prefix = "edge";
-  listener->chain.http.use_remote_address = true;
-  listener->chain.http.routes = routes;
-  listener->chain.http.cell = std::make_shared<report::HttpCell>(0, "edge", 1);
-  listener->chain.http.access_logs = {{.sink = 0, .format = *config::compile_format(config::kDefaultAccessLogFormat)}};
-  snapshot->listeners.push_back(listener);
-
-  auto cluster = std::make_shared<config::Cluster>();
-  cluster->name = "app";
-  cluster->cell = std::make_shared<report::ClusterCell>(0, "app", 1);
-  cluster->endpoints.push_back(
-      {.address = {kHost, 8000}, .hostname = {}, .cell = std::make_shared<report::EndpointCell>(0, "app|198.18.0.1:8000", 1)});
-  cluster->healthy_weight = 1;
-  snapshot->clusters.emplace("app", cluster);
-  return snapshot;
+  return test::make_snapshot({.listener = {kGateway, 80}, .endpoints = {{kHost, 8000}}, .version = version});
 }
 
 // The worker as a node of the simulated network; what its turns take from the heap can be counted.

@@ -1,0 +1,77 @@
+// The simplest configuration of a gateway: one listener whose requests all go to the endpoints of one cluster, with an access
+// log.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "config/compile/format_compiler.h"
+#include "config/compile/route_table.h"
+#include "config/model/snapshot.h"
+#include "dataplane/base/assert.h"
+
+namespace millrace::test {
+
+struct ProxySnapshot {
+  SocketAddress listener;
+  std::vector<SocketAddress> endpoints;
+  std::uint64_t version = 1;
+  // The configuration's own defaults where not set.
+  std::optional<Duration> route_timeout = {};
+  std::optional<Duration> client_idle = {};
+  std::optional<Duration> connect_timeout = {};
+  std::optional<Duration> upstream_idle = {};
+};
+
+/// Its listener "edge" is the first; the cluster is "app". May be changed until it is published.
+inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& wanted) {
+  auto snapshot = std::make_shared<config::Snapshot>();
+  snapshot->version = wanted.version;
+  snapshot->log_sinks.push_back({"/dev/null"});
+
+  auto routes = std::make_shared<config::RouteTable>();
+  config::VirtualHost host;
+  host.name = "all";
+  host.domains = {"*"};
+  config::Route route;
+  route.match.path.text = "/";
+  config::ForwardAction forward;
+  forward.clusters = {{.name = "app", .weight = 1, .headers = {}, .host_rewrite = {}}};
+  forward.total_weight = 1;
+  if (wanted.route_timeout) forward.timeout = *wanted.route_timeout;
+  route.action = std::move(forward);
+  host.routes.push_back(std::move(route));
+  routes->virtual_hosts.push_back(std::move(host));
+  MR_ASSERT(config::index_domains(*routes).empty());
+
+  auto listener = std::make_shared<config::Listener>();
+  listener->name = "edge";
+  listener->addresses = {wanted.listener};
+  listener->cell = std::make_shared<report::ListenerCell>(0, "edge", 1);
+  config::HttpConnectionManager& http = listener->chain.http;
+  http.stat_prefix = "edge";
+  http.use_remote_address = true;
+  if (wanted.client_idle) http.idle_timeout = *wanted.client_idle;
+  http.routes = routes;
+  http.cell = std::make_shared<report::HttpCell>(0, "edge", 1);
+  http.access_logs = {{.sink = 0, .format = *config::compile_format(config::kDefaultAccessLogFormat)}};
+  snapshot->listeners.push_back(listener);
+
+  auto cluster = std::make_shared<config::Cluster>();
+  cluster->name = "app";
+  cluster->cell = std::make_shared<report::ClusterCell>(0, "app", 1);
+  if (wanted.connect_timeout) cluster->connect_timeout = *wanted.connect_timeout;
+  if (wanted.upstream_idle) cluster->http.idle_timeout = *wanted.upstream_idle;
+  for (const SocketAddress& endpoint : wanted.endpoints) {
+    cluster->endpoints.push_back({.address = endpoint,
+                                  .hostname = {},
+                                  .cell = std::make_shared<report::EndpointCell>(0, "app|" + endpoint.to_string(), 1)});
+  }
+  cluster->healthy_weight = wanted.endpoints.size();
+  snapshot->clusters.emplace("app", cluster);
+  return snapshot;
+}
+
+}  // namespace millrace::test
