@@ -52,13 +52,22 @@ Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, c
       pattern_(chains_),
       origin_(chains_, pattern_, failures_, config.origin_config),
       clients_(tcp_, chains_, pattern_, failures_, config.load) {
-  if (config.origin && !tcp_.listen(*config.origin, origin_)) {
+  if (!config.origin) return;
+  if (const auto listener = tcp_.listen(*config.origin, origin_)) {
+    listener_ = *listener;
+  } else {
     error_ = "the origin cannot listen on " + config.origin->to_string() + ": no port of the generator has that address";
   }
 }
 
 bool Generator::run(Observed& observed, const Watch& watch) {
   if (!error_.empty() || !wait_for_links()) return false;
+  const bool complete = measure(observed, watch);
+  leave();
+  return complete;
+}
+
+bool Generator::measure(Observed& observed, const Watch& watch) {
   started_ = clock_now();
   next_report_ = started_ + Duration::seconds(1);
   ip_.announce(started_);
@@ -80,10 +89,15 @@ bool Generator::run(Observed& observed, const Watch& watch) {
   figures_.tsc_hertz = cycles / figures_.seconds;
   figures_.busy_share = static_cast<double>(busy_cycles_) / cycles;
   if (watch.ends) watch.ends();
+  return complete;
+}
 
+// The gateway hears that all connections are over, those that it keeps for later too.
+void Generator::leave() {
   clients_.stop(clock_now());
-  const Instant end = clock_now() + Duration::milliseconds(100);
-  return complete && turn_until(watch, Instant::never(), [&](Instant now) { return now >= end; });
+  if (listener_ != nullptr) tcp_.close_listener(*listener_, clock_now());
+  tcp_.reset_all(clock_now());
+  for (const Instant end = clock_now() + Duration::milliseconds(100); clock_now() < end;) turn(clock_now());
 }
 
 // Turns until done(now); false when something failed, or at `limit`.

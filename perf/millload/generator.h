@@ -70,6 +70,8 @@ class Generator {
   [[nodiscard]] const tcp::Stack& tcp() const { return tcp_; }
 
  private:
+  bool measure(Observed& observed, const Watch& watch);
+  void leave();
   template <typename Done>
   bool turn_until(const Watch& watch, Instant limit, Done&& done);
   bool turn(Instant now);
@@ -89,6 +91,7 @@ class Generator {
   Failures failures_;
   Origin origin_;
   Clients clients_;
+  tcp::Listener* listener_ = nullptr;  // the origin's
   std::array<nic::Packet, limits::kRxBurstPackets> burst_;
 
   LoopFigures figures_;

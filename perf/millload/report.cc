@@ -69,7 +69,7 @@ std::string to_text(const Measurement& measurement) {
   const Observed& observed = *measurement.observed;
   const LoopFigures& loop = measurement.loop;
   const LatencyHistogram& latency = observed.latency;
-  if (loop.seconds <= 0) return "NOTHING WAS MEASURED: " + measurement.error + "\n";
+  if (loop.seconds <= 0) return "VOID, nothing was measured: " + measurement.error + "\n";
   const double rate = static_cast<double>(observed.requests) / loop.seconds;
   const double bytes = static_cast<double>(measurement.load.request_bytes + measurement.load.response_bytes);
   std::string text;

@@ -183,3 +183,35 @@ def test_pipelined_requests_are_answered_in_order(gateway, origin, namespace):
               "d=b''\nwhile True:\n p=s.recv(65536)\n if not p: break\n d+=p\nprint(d.decode())")
     text = namespace.output(["/usr/bin/python3", "-c", script, GATEWAY])
     assert re.findall(r"HTTP/1.1 (\d+)", text) == ["200", "418", "200"]
+
+
+STALLED = r"""
+import socket, sys, time
+kept = []
+for _ in range(int(sys.argv[2])):
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.connect((sys.argv[1], 80))
+    one.sendall(b"GET /stalled HTTP/1.1\r\nHost: x\r\n\r\n")
+    kept.append(one)
+    time.sleep(0.02)
+print("asked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_clients_that_stall_by_the_dozen_do_not_stop_the_others(gateway, origin, namespace):
+    origin.add_file("stalled", 64 << 20)
+    clients = namespace.start(["/usr/bin/python3", "-c", STALLED, GATEWAY, "200"], stdout=subprocess.PIPE, text=True)
+    assert clients.stdout.readline() == "asked\n"
+    slowest = 0.0
+    for _ in range(40):
+        before = time.monotonic()
+        status = namespace.output(["curl", "-s", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", f"{BASE}/ok"])
+        assert status == "200"
+        slowest = max(slowest, time.monotonic() - before)
+        time.sleep(0.2)
+    assert slowest < 10
+    clients.terminate()
+    clients.wait(10)
+    wait_until(lambda: gateway.stats("packets_in_use")["millrace.worker.0.packets_in_use"] < 8_000, 30, "their buffers come back")
