@@ -99,6 +99,7 @@ struct Flow {
   std::uint16_t our_port = kPort;
   SeqNum isn = SeqNum(0xffff'f000);  // the peer's; wraps soon
   std::optional<SeqNum> our_isn;
+  std::vector<SeqNum> our_isns;  // all of them: an old cookie opens a connection after a newer one was sent
   SeqNum our_next;         // behind what the stack sent
   SeqNum acked;            // what the stack has acknowledged
   std::uint32_t echo = 0;  // its last timestamp
@@ -293,6 +294,7 @@ class Machine final : stream::Acceptor {
     const SeqNum seq(header.seq);
     if (header.has(TcpFlags::kSyn)) {
       flow.our_isn = seq;
+      flow.our_isns.push_back(seq);
       flow.our_next = seq + SeqLen(1);
       flow.acked = header.has(TcpFlags::kAck) ? SeqNum(header.ack) : flow.isn;
       return;
@@ -302,8 +304,10 @@ class Machine final : stream::Acceptor {
     const SeqNum end = seq + SeqLen(data.size() + (header.has(TcpFlags::kFin) ? 1u : 0u));
     flow.our_next = later(flow.our_next, end);
     // It is an echo of what the peer has sent, whose places the peer knows.
-    const std::size_t offset = (seq - (*flow.our_isn + SeqLen(1))).count();
-    for (std::size_t i = 0; i < data.size(); ++i) require(data[i] == byte_at(offset + i));
+    require(std::ranges::any_of(flow.our_isns, [&](SeqNum isn) {
+      std::size_t offset = (seq - (isn + SeqLen(1))).count();
+      return std::ranges::all_of(data, [&](std::uint8_t byte) { return byte == byte_at(offset++); });
+    }));
   }
 
   Instant now_ = Instant::from_nanoseconds(1'000'000'000);
