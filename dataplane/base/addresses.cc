@@ -61,20 +61,6 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   return std::nullopt;
 }
 
-bool IpAddress::is_unspecified() const {
-  const auto zero = [](std::uint8_t b) { return b == 0; };
-  return is_v4() ? std::ranges::all_of(v4_bytes(), zero) : std::ranges::all_of(bytes_, zero);
-}
-
-bool IpAddress::is_loopback() const {
-  if (is_v4()) return bytes_[12] == 127;
-  return std::all_of(bytes_.begin(), bytes_.end() - 1, [](std::uint8_t b) { return b == 0; }) && bytes_[15] == 1;
-}
-
-bool IpAddress::is_multicast() const { return is_v4() ? (bytes_[12] & 0xf0) == 0xe0 : bytes_[0] == 0xff; }
-
-bool IpAddress::is_broadcast() const { return *this == v4(255, 255, 255, 255); }
-
 bool IpAddress::is_link_local() const {
   return is_v4() ? bytes_[12] == 169 && bytes_[13] == 254 : bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
 }
@@ -85,14 +71,20 @@ bool IpAddress::is_private() const {
   return bytes_[12] == 10 || (bytes_[12] == 172 && (bytes_[13] & 0xf0) == 16) || (bytes_[12] == 192 && bytes_[13] == 168);
 }
 
+// Written for each request, in several fields: not by inet_ntop(), which formats with sprintf().
 std::size_t IpAddress::format_to(std::span<char> out) const {
   char text[INET6_ADDRSTRLEN];
+  char* end = text;
   if (is_v4()) {
-    inet_ntop(AF_INET, bytes_.data() + 12, text, sizeof(text));
+    for (const std::uint8_t byte : v4_bytes()) {
+      if (end != text) *end++ = '.';
+      end = std::to_chars(end, text + sizeof(text), byte).ptr;
+    }
   } else {
     inet_ntop(AF_INET6, bytes_.data(), text, sizeof(text));
+    end = text + std::strlen(text);
   }
-  const std::size_t size = std::min(std::strlen(text), out.size());
+  const std::size_t size = std::min(static_cast<std::size_t>(end - text), out.size());
   std::memcpy(out.data(), text, size);
   return size;
 }
@@ -144,10 +136,13 @@ std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {
 
 std::size_t SocketAddress::format_to(std::span<char> out) const {
   char text[kMaxText + 1];
-  char address[IpAddress::kMaxText + 1];
-  address[ip.format_to(std::span(address, IpAddress::kMaxText))] = '\0';
-  const int printed_size = std::snprintf(text, sizeof(text), ip.is_v4() ? "%s:%u" : "[%s]:%u", address, unsigned{port});
-  const std::size_t size = std::min(static_cast<std::size_t>(printed_size), out.size());
+  char* end = text;
+  if (ip.is_v6()) *end++ = '[';
+  end += ip.format_to(std::span(end, IpAddress::kMaxText));
+  if (ip.is_v6()) *end++ = ']';
+  *end++ = ':';
+  end = std::to_chars(end, text + sizeof(text), port).ptr;
+  const std::size_t size = std::min(static_cast<std::size_t>(end - text), out.size());
   std::memcpy(out.data(), text, size);
   return size;
 }

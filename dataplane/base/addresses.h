@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <cstring>
@@ -43,17 +44,24 @@ class IpAddress {
   [[nodiscard]] static std::optional<IpAddress> parse(std::string_view text);
 
   [[nodiscard]] constexpr bool is_v4() const {
-    for (std::size_t i = 0; i < 10; ++i) {
-      if (bytes_[i] != 0) return false;
-    }
-    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+    const Halves halves = this->halves();
+    return halves[0] == 0 && static_cast<std::uint32_t>(halves[1]) == kMappedMark;
   }
   [[nodiscard]] constexpr bool is_v6() const { return !is_v4(); }
-  [[nodiscard]] bool is_unspecified() const;  ///< 0.0.0.0 or ::
-  [[nodiscard]] bool is_loopback() const;     ///< 127.0.0.0/8 or ::1
-  [[nodiscard]] bool is_multicast() const;    ///< 224.0.0.0/4 or ff00::/8
-  [[nodiscard]] bool is_broadcast() const;    ///< 255.255.255.255
-  [[nodiscard]] bool is_link_local() const;   ///< 169.254.0.0/16 or fe80::/10
+  /// 0.0.0.0 or ::
+  [[nodiscard]] constexpr bool is_unspecified() const {
+    const Halves halves = this->halves();
+    return halves[0] == 0 && (halves[1] == 0 || halves[1] == kMappedMark);
+  }
+  /// 127.0.0.0/8 or ::1
+  [[nodiscard]] constexpr bool is_loopback() const {
+    return is_v4() ? bytes_[12] == 127 : halves() == Halves{0, std::uint64_t{1} << 56};
+  }
+  /// 224.0.0.0/4 or ff00::/8
+  [[nodiscard]] constexpr bool is_multicast() const { return is_v4() ? (bytes_[12] & 0xf0) == 0xe0 : bytes_[0] == 0xff; }
+  /// 255.255.255.255
+  [[nodiscard]] constexpr bool is_broadcast() const { return halves() == Halves{0, 0xffff'ffff'0000'0000 | kMappedMark}; }
+  [[nodiscard]] bool is_link_local() const;  ///< 169.254.0.0/16 or fe80::/10
   /// RFC 1918, RFC 4193 and loopback: what Envoy takes for an internal address by default.
   [[nodiscard]] bool is_private() const;
 
@@ -67,8 +75,17 @@ class IpAddress {
   static constexpr std::size_t kMaxText = 45;
 
   constexpr auto operator<=>(const IpAddress&) const = default;
+  // Asked several times for each packet: not byte by byte.
+  constexpr bool operator==(const IpAddress& other) const { return halves() == other.halves(); }
 
  private:
+  struct Halves : std::array<std::uint64_t, 2> {
+    constexpr bool operator==(const Halves& other) const { return (((*this)[0] ^ other[0]) | ((*this)[1] ^ other[1])) == 0; }
+  };
+  static_assert(std::endian::native == std::endian::little);
+  static constexpr std::uint32_t kMappedMark = 0xffff'0000;  // bytes 8 to 11 of ::ffff:a.b.c.d
+  [[nodiscard]] constexpr Halves halves() const { return {std::bit_cast<std::array<std::uint64_t, 2>>(bytes_)}; }
+
   std::array<std::uint8_t, 16> bytes_{};
 };
 

@@ -46,9 +46,14 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
          std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return to_lower(x) == to_lower(y); });
 }
 
+static_assert(kNameCount <= 64, "HeaderSet has a bit for each");
+
 // Ids are unique per known name, so that the name itself is compared for unknown ones only.
-bool is_named(const HeaderField& field, HeaderId id, std::string_view name) {
-  return field.id == id && (id != HeaderId::kOther || field.name == name);
+auto known(HeaderId id) {
+  return [id](const HeaderField& field) { return field.id == id; };
+}
+auto unknown(std::string_view name) {
+  return [name](const HeaderField& field) { return field.id == HeaderId::kOther && field.name == name; };
 }
 
 }  // namespace
@@ -80,6 +85,7 @@ bool HeaderMap::reserve_one() {
 bool HeaderMap::add_reference(HeaderId id, std::string_view name, std::string_view value) {
   if (!reserve_one()) return false;
   fields_[size_++] = {id, name, value};
+  present_.add(id);
   return true;
 }
 
@@ -102,11 +108,12 @@ bool HeaderMap::add_copy(HeaderId id, std::string_view value) {
 
 bool HeaderMap::set_copy(std::string_view name, std::string_view value) {
   char lower[kMaxNameLength];
-  const bool may_be_known = name.size() <= kMaxNameLength;
-  if (may_be_known) std::transform(name.begin(), name.end(), lower, to_lower);
-  const HeaderId id = may_be_known ? header_id({lower, name.size()}) : HeaderId::kOther;
+  if (name.size() <= kMaxNameLength) {
+    std::transform(name.begin(), name.end(), lower, to_lower);
+    if (const HeaderId id = header_id({lower, name.size()}); id != HeaderId::kOther) return set_copy(id, value);
+  }
   const auto matches = [&](const HeaderField& field) {
-    return field.id == id && (id != HeaderId::kOther || equal_ignoring_case(field.name, name));
+    return field.id == HeaderId::kOther && equal_ignoring_case(field.name, name);
   };
   HeaderField* const end = fields_ + size_;
   HeaderField* const first = std::find_if(fields_, end, matches);
@@ -120,38 +127,56 @@ bool HeaderMap::set_copy(std::string_view name, std::string_view value) {
 
 bool HeaderMap::set_copy(HeaderId id, std::string_view value) {
   MR_ASSERT(id != HeaderId::kOther);
-  return set_copy(header_name(id), value);
+  if (!present_.has(id)) return add_copy(id, value);
+  const std::string_view copy = arena_.copy(value);
+  if (copy.data() == nullptr) return false;
+  HeaderField* const end = fields_ + size_;
+  HeaderField* const first = std::find_if(fields_, end, known(id));
+  first->value = copy;
+  size_ = static_cast<std::size_t>(std::remove_if(first + 1, end, known(id)) - fields_);
+  return true;
+}
+
+template <typename Matches>
+std::size_t HeaderMap::remove_if(Matches&& matches) {
+  const std::size_t before = size_;
+  size_ = static_cast<std::size_t>(std::remove_if(fields_, fields_ + size_, matches) - fields_);
+  return before - size_;
 }
 
 std::size_t HeaderMap::remove(HeaderId id) {
   MR_ASSERT(id != HeaderId::kOther);
-  return remove(header_name(id));
+  if (!present_.has(id)) return 0;
+  present_.remove(id);
+  return remove_if(known(id));
 }
 
 std::size_t HeaderMap::remove(std::string_view name) {
   const HeaderId id = header_id(name);
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < size_; ++i) {
-    if (!is_named(fields_[i], id, name)) fields_[kept++] = fields_[i];
-  }
-  const std::size_t removed = size_ - kept;
-  size_ = kept;
-  return removed;
+  if (id != HeaderId::kOther) return remove(id);
+  return present_.has(HeaderId::kOther) ? remove_if(unknown(name)) : 0;
+}
+
+void HeaderMap::remove_all(HeaderSet names) {
+  MR_ASSERT(!names.has(HeaderId::kOther));
+  if (!present_.has_any(names)) return;
+  present_.remove(names);
+  remove_if([names](const HeaderField& field) { return names.has(field.id); });
 }
 
 const HeaderField* HeaderMap::find(HeaderId id) const {
-  for (const HeaderField& field : fields()) {
-    if (field.id == id) return &field;
-  }
-  return nullptr;
+  if (!present_.has(id)) return nullptr;
+  const HeaderField* const end = fields_ + size_;
+  const HeaderField* const found = std::find_if(static_cast<const HeaderField*>(fields_), end, known(id));
+  return found == end ? nullptr : found;
 }
 
 const HeaderField* HeaderMap::find(std::string_view name) const {
   const HeaderId id = header_id(name);
-  for (const HeaderField& field : fields()) {
-    if (is_named(field, id, name)) return &field;
-  }
-  return nullptr;
+  if (id != HeaderId::kOther) return find(id);
+  const HeaderField* const end = fields_ + size_;
+  const HeaderField* const found = std::find_if(static_cast<const HeaderField*>(fields_), end, unknown(name));
+  return found == end ? nullptr : found;
 }
 
 std::string_view HeaderMap::value(HeaderId id) const {
@@ -166,11 +191,18 @@ std::string_view HeaderMap::value(std::string_view name) const {
 
 std::string_view HeaderMap::joined_value(std::string_view name) const {
   const HeaderId id = header_id(name);
+  return id == HeaderId::kOther ? join(unknown(name)) : joined_value(id);
+}
+
+std::string_view HeaderMap::joined_value(HeaderId id) const { return present_.has(id) ? join(known(id)) : std::string_view(); }
+
+template <typename Matches>
+std::string_view HeaderMap::join(Matches&& matches) const {
   std::size_t count = 0;
   std::size_t bytes = 0;
   std::string_view only;
   for (const HeaderField& field : fields()) {
-    if (!is_named(field, id, name)) continue;
+    if (!matches(field)) continue;
     only = field.value.data() == nullptr ? std::string_view("") : field.value;
     bytes += only.size() + (count++ > 0 ? 1 : 0);
   }
@@ -179,7 +211,7 @@ std::string_view HeaderMap::joined_value(std::string_view name) const {
   if (memory == nullptr) return {};
   char* next = memory;
   for (const HeaderField& field : fields()) {
-    if (!is_named(field, id, name)) continue;
+    if (!matches(field)) continue;
     if (next != memory) *next++ = ',';
     next = std::copy(field.value.begin(), field.value.end(), next);
   }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 
@@ -23,6 +24,24 @@ enum class HeaderId : std::uint8_t {
 [[nodiscard]] HeaderId header_id(std::string_view name);
 /// The lower-case name; empty for kOther.
 [[nodiscard]] std::string_view header_name(HeaderId id);
+
+/// Some of the known names; all the others are one more, kOther.
+class HeaderSet {
+ public:
+  constexpr HeaderSet() = default;
+  constexpr HeaderSet(std::initializer_list<HeaderId> ids) {
+    for (const HeaderId id : ids) add(id);
+  }
+  constexpr void add(HeaderId id) { bits_ |= bit(id); }
+  constexpr void remove(HeaderId id) { bits_ &= ~bit(id); }
+  constexpr void remove(HeaderSet other) { bits_ &= ~other.bits_; }
+  [[nodiscard]] constexpr bool has(HeaderId id) const { return (bits_ & bit(id)) != 0; }
+  [[nodiscard]] constexpr bool has_any(HeaderSet other) const { return (bits_ & other.bits_) != 0; }
+
+ private:
+  static constexpr std::uint64_t bit(HeaderId id) { return std::uint64_t{1} << static_cast<unsigned>(id); }
+  std::uint64_t bits_ = 0;
+};
 
 struct HeaderField {
   HeaderId id = HeaderId::kOther;
@@ -50,17 +69,23 @@ class HeaderMap {
   /// Removes all fields of that name; returns how many.
   std::size_t remove(HeaderId id);
   std::size_t remove(std::string_view name);
-  void clear() { size_ = 0; }
+  /// Removes all fields of those names, known ones.
+  void remove_all(HeaderSet names);
+  void clear() {
+    size_ = 0;
+    present_ = {};
+  }
 
   /// The first field of that name; null when there is none.
   [[nodiscard]] const HeaderField* find(HeaderId id) const;
   [[nodiscard]] const HeaderField* find(std::string_view name) const;
-  [[nodiscard]] bool contains(HeaderId id) const { return find(id) != nullptr; }
+  [[nodiscard]] bool contains(HeaderId id) const { return present_.has(id); }
   /// The first value of that name; empty when there is none.
   [[nodiscard]] std::string_view value(HeaderId id) const;
   [[nodiscard]] std::string_view value(std::string_view name) const;
   /// All values of that name joined by "," (allocated from the arena when there are several); nothing found: null data().
   [[nodiscard]] std::string_view joined_value(std::string_view name) const;
+  [[nodiscard]] std::string_view joined_value(HeaderId id) const;
 
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] std::span<const HeaderField> fields() const { return {fields_, size_}; }
@@ -68,10 +93,15 @@ class HeaderMap {
 
  private:
   [[nodiscard]] bool reserve_one();
+  template <typename Matches>
+  std::size_t remove_if(Matches&& matches);
+  template <typename Matches>
+  [[nodiscard]] std::string_view join(Matches&& matches) const;
 
   Arena& arena_;
   std::size_t limit_;
   HeaderField* fields_ = nullptr;
+  HeaderSet present_;  // of the fields; most questions are about names that are not there
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
 };

@@ -43,7 +43,11 @@ void LocalAddresses::set_use(const Entry& entry, Use use) {
   std::ranges::sort(sorted_);
 }
 
-bool LocalAddresses::is_local(const IpAddress& address) const { return std::ranges::binary_search(sorted_, address); }
+bool LocalAddresses::is_local(const IpAddress& address) const {
+  constexpr std::size_t kFew = 16;  // compared one by one they are found sooner
+  return sorted_.size() <= kFew ? std::ranges::find(sorted_, address) != sorted_.end()
+                                : std::ranges::binary_search(sorted_, address);
+}
 
 bool LocalAddresses::is_local_on(const IpAddress& address, std::uint8_t interface) const {
   const Entry* entry = find(address, interface);

@@ -1,6 +1,7 @@
 #include "dataplane/http/http1/authority.h"
 
 #include <algorithm>
+#include <array>
 
 #include "dataplane/http/http1/characters.h"
 
@@ -8,7 +9,15 @@ namespace millrace::http::http1 {
 namespace {
 
 // unreserved and sub-delims
-bool is_name_char(char c) { return is_alpha(c) || is_digit(c) || std::string_view("-._~!$&'()*+,;=").contains(c); }
+constexpr auto kNameChars = [] {
+  std::array<bool, 256> table{};
+  for (int c = 0; c < 256; ++c) {
+    const char ch = static_cast<char>(c);
+    table[static_cast<std::size_t>(c)] = is_alpha(ch) || is_digit(ch) || std::string_view("-._~!$&'()*+,;=").contains(ch);
+  }
+  return table;
+}();
+bool is_name_char(char c) { return kNameChars[static_cast<std::uint8_t>(c)]; }
 
 bool is_registered_name(std::string_view host) {
   for (std::size_t i = 0; i < host.size(); ++i) {

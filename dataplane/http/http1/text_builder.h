@@ -1,9 +1,9 @@
 // Writes the text of a head into fresh packets, which reach the output all at once or not at all.
 #pragma once
 
-#include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "dataplane/stream/chain.h"
@@ -12,18 +12,14 @@ namespace millrace::http::http1 {
 
 class TextBuilder {
  public:
-  explicit TextBuilder(stream::ChainPool& pool) : pool_(pool), full_(pool), packet_(pool.packets().allocate()), ok_(packet_) {}
+  explicit TextBuilder(stream::ChainPool& pool) : pool_(pool), full_(pool) { begin_packet(); }
 
   void put(std::string_view text) {
-    while (ok_ && text.size() > packet_.tailroom()) {
-      const std::size_t part = packet_.tailroom();
-      packet_.append({reinterpret_cast<const std::uint8_t*>(text.data()), part});
-      text.remove_prefix(part);
-      ok_ = full_.append(nic::Slice(std::move(packet_)));
-      if (ok_) packet_ = pool_.packets().allocate();
-      ok_ = ok_ && packet_;
-    }
-    if (ok_) packet_.append({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    if (text.size() > static_cast<std::size_t>(end_ - at_)) [[unlikely]]
+      return put_in_parts(text);
+    if (text.empty()) return;
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
   }
   void put_number(std::uint64_t value, int base = 10) {
     char digits[20];
@@ -40,6 +36,7 @@ class TextBuilder {
   /// Moves all that was put to the end of `out`; false, with `out` unchanged, when the pools were exhausted.
   [[nodiscard]] bool finish(stream::Chain& out) {
     if (!ok_) return false;
+    end_packet();
     if (full_.empty()) return out.append(nic::Slice(std::move(packet_)));
     if (!full_.append(nic::Slice(std::move(packet_)))) return false;
     out.append(std::move(full_));
@@ -47,10 +44,34 @@ class TextBuilder {
   }
 
  private:
+  void begin_packet() {
+    packet_ = pool_.packets().allocate();
+    ok_ = static_cast<bool>(packet_);
+    at_ = ok_ ? packet_.data() : nullptr;
+    end_ = ok_ ? at_ + packet_.tailroom() : nullptr;
+  }
+  /// The packet's size is what was written.
+  void end_packet() { packet_.append(static_cast<std::size_t>(at_ - packet_.data())); }
+  void put_in_parts(std::string_view text) {
+    while (ok_ && text.size() > static_cast<std::size_t>(end_ - at_)) {
+      const auto part = static_cast<std::size_t>(end_ - at_);
+      std::memcpy(at_, text.data(), part);
+      at_ += part;
+      text.remove_prefix(part);
+      end_packet();
+      ok_ = full_.append(nic::Slice(std::move(packet_)));
+      if (ok_) begin_packet();
+    }
+    if (ok_) return put(text);
+    at_ = end_ = nullptr;  // all that comes is dropped
+  }
+
   stream::ChainPool& pool_;
   stream::Chain full_;
   nic::Packet packet_;
-  bool ok_;
+  std::uint8_t* at_ = nullptr;  // where the next byte goes, in the packet's memory
+  std::uint8_t* end_ = nullptr;
+  bool ok_ = false;
 };
 
 }  // namespace millrace::http::http1

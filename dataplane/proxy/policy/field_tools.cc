@@ -94,8 +94,7 @@ ForwardedClient last_forwarded_for(std::string_view value, std::uint32_t hops_to
 }
 
 bool append_to_list(http::HeaderMap& headers, HeaderId id, std::string_view value, std::string_view separator) {
-  const std::string_view name = http::header_name(id);
-  const std::string_view before = headers.joined_value(name);
+  const std::string_view before = headers.joined_value(id);
   if (before.data() == nullptr && headers.contains(id)) return false;  // the arena could not hold the joined value
   if (before.empty()) return headers.set_copy(id, value);
   const std::string_view joined = headers.arena().concat({before, separator, value});
@@ -106,7 +105,7 @@ bool append_to_list(http::HeaderMap& headers, HeaderId id, std::string_view valu
 
 bool strip_hop_by_hop(http::HeaderMap& headers) {
   if (headers.contains(HeaderId::kConnection)) {
-    const std::string_view options = headers.joined_value("connection");
+    const std::string_view options = headers.joined_value(HeaderId::kConnection);
     if (options.data() == nullptr) return false;
     remove_nominated(headers, options);
     headers.remove(HeaderId::kConnection);
@@ -116,7 +115,7 @@ bool strip_hop_by_hop(http::HeaderMap& headers) {
   headers.remove(HeaderId::kTransferEncoding);
   headers.remove(HeaderId::kUpgrade);
   if (headers.contains(HeaderId::kTe)) {
-    const std::string_view codings = headers.joined_value("te");
+    const std::string_view codings = headers.joined_value(HeaderId::kTe);
     if (codings.data() == nullptr) return false;
     headers.remove(HeaderId::kTe);
     if (http::list_contains(codings, "trailers") && !headers.add_reference(HeaderId::kTe, "trailers")) return false;

@@ -71,7 +71,7 @@ struct Origin {
 /// Finds the trusted client, maintains x-forwarded-for and x-forwarded-proto. False: out of memory.
 bool determine_client(const HttpConnectionManager& manager, RequestHead& head, StreamInfo& info, bool tls, Origin& origin) {
   http::HeaderMap& headers = head.headers;
-  const std::string_view forwarded_for = headers.joined_value("x-forwarded-for");
+  const std::string_view forwarded_for = headers.joined_value(HeaderId::kXForwardedFor);
   const bool has_forwarded_for = headers.contains(HeaderId::kXForwardedFor);
   if (has_forwarded_for && forwarded_for.data() == nullptr) return false;
 
@@ -110,27 +110,24 @@ bool determine_client(const HttpConnectionManager& manager, RequestHead& head, S
 }
 
 void remove_what_only_insiders_may_say(http::HeaderMap& headers, bool edge) {
-  if (edge) {
-    headers.remove(HeaderId::kXEnvoyDecoratorOperation);
-    headers.remove(HeaderId::kXEnvoyDownstreamServiceCluster);
-    headers.remove(HeaderId::kXEnvoyDownstreamServiceNode);
-    headers.remove(HeaderId::kXEnvoyOriginalPath);
-  }
-  headers.remove(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
-  headers.remove(HeaderId::kXEnvoyExpectedRqTimeoutMs);
-  constexpr std::string_view kOthers[] = {"x-envoy-retry-on",
-                                          "x-envoy-retry-grpc-on",
-                                          "x-envoy-max-retries",
-                                          "x-envoy-retriable-status-codes",
-                                          "x-envoy-retriable-header-names",
-                                          "x-envoy-upstream-alt-stat-name",
-                                          "x-envoy-upstream-rq-per-try-timeout-ms",
-                                          "x-envoy-upstream-rq-timeout-alt-response",
-                                          "x-envoy-hedge-on-per-try-timeout",
-                                          "x-envoy-force-trace",
-                                          "x-envoy-ip-tags",
-                                          "x-envoy-original-url"};
-  for (const std::string_view name : kOthers) headers.remove(name);
+  constexpr http::HeaderSet kOfTheEdge = {HeaderId::kXEnvoyDecoratorOperation, HeaderId::kXEnvoyDownstreamServiceCluster,
+                                          HeaderId::kXEnvoyDownstreamServiceNode, HeaderId::kXEnvoyOriginalPath};
+  constexpr http::HeaderSet kOfAnyStranger = {HeaderId::kXEnvoyUpstreamRqTimeoutMs,
+                                              HeaderId::kXEnvoyExpectedRqTimeoutMs,
+                                              HeaderId::kXEnvoyRetryOn,
+                                              HeaderId::kXEnvoyRetryGrpcOn,
+                                              HeaderId::kXEnvoyMaxRetries,
+                                              HeaderId::kXEnvoyRetriableStatusCodes,
+                                              HeaderId::kXEnvoyRetriableHeaderNames,
+                                              HeaderId::kXEnvoyUpstreamAltStatName,
+                                              HeaderId::kXEnvoyUpstreamRqPerTryTimeoutMs,
+                                              HeaderId::kXEnvoyUpstreamRqTimeoutAltResponse,
+                                              HeaderId::kXEnvoyHedgeOnPerTryTimeout,
+                                              HeaderId::kXEnvoyForceTrace,
+                                              HeaderId::kXEnvoyIpTags,
+                                              HeaderId::kXEnvoyOriginalUrl};
+  if (edge) headers.remove_all(kOfTheEdge);
+  headers.remove_all(kOfAnyStranger);
 }
 
 // A referer that is not one absolute http URL is dropped.
