@@ -276,7 +276,8 @@ def urgent_inline(t):
     at = len(data) - 3000
     c.send(data=data[:at])
     c.send("UPA", data[at:at + 1000], urg=500)
-    c.send(data=data[at + 1000:])
+    c.send(data=data[at + 1000:at + 2000])
+    c.send(data=data[at + 2000:])
     t.require(ahead(c.snd_nxt, start) == len(data) and c.read_response(4) == BODY, "the bytes delivered are not those sent")
 
 
