@@ -117,20 +117,22 @@ def test_capture_ends_after_its_packets(lab):
     assert len(reader.communicate(timeout=20)[0].splitlines()) >= 5
 
 
-def test_captures_are_bounded_and_end_when_their_readers_go(lab):
+def test_captures_are_bounded_and_end_when_their_readers_go(lab, tmp_path):
     _, gateway = lab
-    readers = [subprocess.Popen(["curl", "-sSN", "-o", "/dev/null", f"http://127.0.0.1:{gateway.admin_port}/millrace/pcap?seconds=60"])
-               for _ in range(4)]
+    files = [tmp_path / f"{i}.pcap" for i in range(4)]
+    url = f"http://127.0.0.1:{gateway.admin_port}/millrace/pcap?seconds=60"
+    readers = [subprocess.Popen(["curl", "-sSN", "-o", str(file), url]) for file in files]
+    header_bytes = 24
+    wait_until(lambda: all(file.exists() and file.stat().st_size >= header_bytes for file in files), 10, "four captures run")
 
     def fifth() -> int:
-        url = f"http://127.0.0.1:{gateway.admin_port}/millrace/pcap?seconds=1"
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url.replace("seconds=60", "seconds=1"), timeout=5) as response:
                 return response.status
         except urllib.error.HTTPError as error:
             return error.code
 
-    wait_until(lambda: fifth() == 503, 10, "four captures run")
+    assert fifth() == 503
     for reader in readers:
         reader.terminate()
         reader.wait(10)
