@@ -48,7 +48,7 @@ std::string take(CaptureRequest& request, const std::string& name, const std::st
     if (!printable) return "filter must not have control characters";
     if (value.size() > kFilterBytes) return "filter must be at most " + std::to_string(kFilterBytes) + " characters long";
     auto filter = compile_pcap_filter(value);
-    if (!filter) return "filter: " + filter.error();
+    if (!filter) return "filter: \"" + value + "\": " + filter.error();
     request.order.filter = std::move(*filter);
     note("filter \"" + value + "\"");
   } else if (name == "seconds") {
