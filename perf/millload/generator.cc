@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "dataplane/app/port_setup.h"
+#include "dataplane/worker/worker_thread.h"
 
 namespace millrace::perf {
 namespace {
@@ -14,11 +15,6 @@ namespace {
 constexpr std::size_t kNodesPerBuffer = 4;
 constexpr Duration kGap = Duration::microseconds(10);
 constexpr Duration kGapPerPacket = Duration::microseconds(2);
-
-Instant clock_now() {
-  return Instant::from_nanoseconds(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
-}
 
 std::vector<ip::InterfaceConfig> interfaces_of(const config::Dataplane& machine, std::span<nic::Port* const> ports) {
   std::vector<ip::InterfaceConfig> interfaces;
@@ -44,10 +40,10 @@ tcp::StackConfig stack_config(const GeneratorConfig& config) {
 Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, const GeneratorConfig& config)
     : ports_(ports.begin(), ports.end()),
       course_(config.course),
-      timers_(clock_now()),
+      timers_(worker::monotonic_now()),
       rng_(config.seed),
       chains_(pool, 4'096, config.packet_buffers * kNodesPerBuffer),
-      ip_(interfaces_of(config.machine, ports), app::route_configs(config.machine), timers_, pool, rng_, clock_now()),
+      ip_(interfaces_of(config.machine, ports), app::route_configs(config.machine), timers_, pool, rng_, worker::monotonic_now()),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
       pattern_(chains_),
       origin_(chains_, pattern_, failures_, config.origin_config),
@@ -68,24 +64,23 @@ bool Generator::run(Observed& observed, const Watch& watch) {
 }
 
 bool Generator::measure(Observed& observed, const Watch& watch) {
-  started_ = clock_now();
+  started_ = worker::monotonic_now();
   next_report_ = started_ + Duration::seconds(1);
   ip_.announce(started_);
-  if (!turn_until(watch, started_ + course_.patience + Duration::seconds(3'600), [&](Instant) { return clients_.all_open(); }))
-    return false;
-  const Instant warm = clock_now() + course_.warm_up;
+  if (!turn_until(watch, started_ + course_.patience, [&](Instant) { return clients_.all_open(); })) return false;
+  const Instant warm = worker::monotonic_now() + course_.warm_up;
   if (!turn_until(watch, Instant::never(), [&](Instant now) { return now >= warm; })) return false;
 
   figures_ = {};
   busy_cycles_ = 0;
   if (watch.begins) watch.begins();
-  const Instant begin = clock_now();
+  const Instant begin = worker::monotonic_now();
   const std::uint64_t first_cycle = __rdtsc();
   clients_.observe(&observed);
   const bool complete = turn_until(watch, Instant::never(), [&](Instant now) { return now >= begin + course_.duration; });
   clients_.observe(nullptr);
   const auto cycles = static_cast<double>(__rdtsc() - first_cycle);
-  figures_.seconds = static_cast<double>((clock_now() - begin).to_nanoseconds()) / 1e9;
+  figures_.seconds = static_cast<double>((worker::monotonic_now() - begin).to_nanoseconds()) / 1e9;
   figures_.tsc_hertz = cycles / figures_.seconds;
   figures_.busy_share = static_cast<double>(busy_cycles_) / cycles;
   if (watch.ends) watch.ends();
@@ -94,16 +89,17 @@ bool Generator::measure(Observed& observed, const Watch& watch) {
 
 // The gateway hears that all connections are over, those that it keeps for later too.
 void Generator::leave() {
-  clients_.stop(clock_now());
-  if (listener_ != nullptr) tcp_.close_listener(*listener_, clock_now());
-  tcp_.reset_all(clock_now());
-  for (const Instant end = clock_now() + Duration::milliseconds(100); clock_now() < end;) turn(clock_now());
+  clients_.stop(worker::monotonic_now());
+  if (listener_ != nullptr) tcp_.close_listener(*listener_, worker::monotonic_now());
+  tcp_.reset_all(worker::monotonic_now());
+  for (const Instant end = worker::monotonic_now() + Duration::milliseconds(100); worker::monotonic_now() < end;)
+    turn(worker::monotonic_now());
 }
 
 // Turns until done(now); false when something failed, or at `limit`.
 template <typename Done>
 bool Generator::turn_until(const Watch& watch, Instant limit, Done&& done) {
-  Instant now = clock_now();
+  Instant now = worker::monotonic_now();
   while (!done(now)) {
     const std::uint64_t start = __rdtsc();
     const bool busy = turn(now);
@@ -114,9 +110,9 @@ bool Generator::turn_until(const Watch& watch, Instant limit, Done&& done) {
     if (now >= next_report_) {
       if (watch.each_second) watch.each_second(clients_, static_cast<double>((now - started_).to_nanoseconds()) / 1e9);
       next_report_ = next_report_ + Duration::seconds(1);
-      clients_.disturbed(clock_now());
+      clients_.disturbed(worker::monotonic_now());
     }
-    const Instant after = clock_now();
+    const Instant after = worker::monotonic_now();
     look_for_gap(after - now, after);
     now = after;
   }
@@ -178,12 +174,12 @@ void Generator::transmit() {
 }
 
 bool Generator::wait_for_links() {
-  const Instant limit = clock_now() + course_.patience;
+  const Instant limit = worker::monotonic_now() + course_.patience;
   for (nic::Port* port : ports_) {
     // A memif client connects from inside its receive calls.
     for (port->refresh_link(); !port->link_up(); port->refresh_link()) {
       static_cast<void>(port->receive(0, burst_));
-      if (clock_now() > limit) {
+      if (worker::monotonic_now() > limit) {
         error_ = "port " + port->info().name + ": the link does not come up; is the other side running?";
         return false;
       }

@@ -23,7 +23,7 @@
 namespace millrace::perf {
 
 struct Course {
-  Duration patience = Duration::seconds(30);  ///< for ports to come up and all connections to open, beside the ramp
+  Duration patience = Duration::seconds(30);  ///< for ports to come up; then for all connections to open, the ramp included
   Duration warm_up = Duration::seconds(1);
   Duration duration = Duration::seconds(5);
 };
@@ -65,9 +65,7 @@ class Generator {
   bool run(Observed& observed, const Watch& watch);
 
   [[nodiscard]] const LoopFigures& loop() const { return figures_; }
-  [[nodiscard]] const Failures& failures() const { return failures_; }
   [[nodiscard]] const std::string& error() const { return error_; }
-  [[nodiscard]] const tcp::Stack& tcp() const { return tcp_; }
 
  private:
   bool measure(Observed& observed, const Watch& watch);

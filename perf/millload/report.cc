@@ -1,7 +1,10 @@
 #include "perf/millload/report.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <map>
+#include <string_view>
 #include <vector>
 
 namespace millrace::perf {
@@ -68,34 +71,29 @@ std::string line(const char* format, Values... values) {
 std::string to_text(const Measurement& measurement) {
   const Observed& observed = *measurement.observed;
   const LoopFigures& loop = measurement.loop;
-  const LatencyHistogram& latency = observed.latency;
   if (loop.seconds <= 0) return "VOID, nothing was measured: " + measurement.error + "\n";
-  const double rate = static_cast<double>(observed.requests) / loop.seconds;
-  const double bytes = static_cast<double>(measurement.load.request_bytes + measurement.load.response_bytes);
+  std::map<std::string_view, double> value;
+  for (const Metric& metric : metrics_of(measurement)) value[metric.name] = metric.value;
+  const auto requests = static_cast<double>(std::max<std::uint64_t>(observed.requests, 1));
   std::string text;
-  text += line("%s over %s: %llu requests in %.2f s: %.0f/s, %.3f Gbit/s of bodies; %.0f connections/s; %llu errors\n",
+  text += line("%s over %s: %llu requests in %.2f s: %.0f/s, %.3f Gbit/s of bodies; %.0f connections/s; %.0f errors\n",
                measurement.case_name.c_str(), measurement.path.c_str(), static_cast<unsigned long long>(observed.requests),
-               loop.seconds, rate, rate * bytes * 8 / 1e9, static_cast<double>(observed.connects) / loop.seconds,
-               static_cast<unsigned long long>(observed.refused));
-  const auto quantile = [&](double share) { return microseconds(latency.quantile(share)); };
+               loop.seconds, value["requests_per_second"], value["gbit_per_second"], value["connections_per_second"],
+               value["errors"]);
   text += line("latency  min %.1f  mean %.1f  p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f us\n",
-               microseconds(latency.min()), microseconds(latency.mean()), quantile(0.5), quantile(0.9), quantile(0.99),
-               quantile(0.999), microseconds(latency.max()));
+               microseconds(observed.latency.min()), value["mean_us"], value["p50_us"], value["p90_us"], value["p99_us"],
+               value["p999_us"], value["max_us"]);
   text +=
-      line("         p99 %.1f  p99.9 %.1f us without what was under way in the generator's own %llu gaps, the longest %.0f us\n",
-           microseconds(observed.undisturbed.quantile(0.99)), microseconds(observed.undisturbed.quantile(0.999)),
-           static_cast<unsigned long long>(loop.gaps), microseconds(loop.longest_gap));
-  text += line("generator busy %.0f%% of the time; %.2f packets received and %.2f sent per request\n", loop.busy_share * 100,
-               static_cast<double>(loop.packets_received) / static_cast<double>(std::max<std::uint64_t>(observed.requests, 1)),
-               static_cast<double>(loop.packets_sent) / static_cast<double>(std::max<std::uint64_t>(observed.requests, 1)));
-  if (measurement.gateway && measurement.gateway->requests > 0) {
-    for (const Metric& metric : metrics_of(measurement)) {
-      const std::string name = metric.name;
-      if (name == "requests_per_core_second") text += line("gateway  %.0f requests per core-second", metric.value);
-      if (name == "busy_cycles_per_request") text += line(", %.0f busy cycles each", metric.value);
-      if (name == "packets_per_busy_turn") text += line(", %.1f packets in a busy turn", metric.value);
-      if (name == "gateway_busy_share") text += line(", busy %.0f%% of the time\n", metric.value * 100);
-    }
+      line("         p99 %.1f  p99.9 %.1f us without what was under way in the generator's own %.0f gaps, the longest %.0f us\n",
+           value["undisturbed_p99_us"], value["undisturbed_p999_us"], value["generator_gaps"], microseconds(loop.longest_gap));
+  text += line("generator busy %.0f%% of the time; %.2f packets received and %.2f sent per request\n",
+               value["generator_busy_share"] * 100, static_cast<double>(loop.packets_received) / requests,
+               static_cast<double>(loop.packets_sent) / requests);
+  if (value.contains("requests_per_core_second")) {
+    text += line(
+        "gateway  %.0f requests per core-second, %.0f busy cycles each, %.1f packets in a busy turn, busy %.0f%% of the time\n",
+        value["requests_per_core_second"], value["busy_cycles_per_request"], value["packets_per_busy_turn"],
+        value["gateway_busy_share"] * 100);
   }
   if (!measurement.valid) text += "VOID: " + measurement.error + "\n";
   return text;
