@@ -14,7 +14,13 @@ namespace {
 void translate_device(const v1::Port& port, config::PortConfig& out) {
   switch (port.device_case()) {
     case v1::Port::kTap: out.device = config::TapDevice{port.tap().interface(), port.tap().netns()}; break;
-    case v1::Port::kAfXdp: out.device = config::AfXdpDevice{port.af_xdp().interface(), port.af_xdp().netns()}; break;
+    case v1::Port::kAfXdp:
+      out.device = config::AfXdpDevice{
+          .interface = port.af_xdp().interface(),
+          .netns = port.af_xdp().netns(),
+          .start_queue = port.af_xdp().start_queue(),
+          .queues = static_cast<std::uint16_t>(port.af_xdp().has_queues() ? port.af_xdp().queues().value() : 1)};
+      break;
     case v1::Port::kPci: out.device = config::PciDevice{port.pci().address()}; break;
     case v1::Port::kMemif:
       out.device = config::MemifDevice{port.memif().socket(), port.memif().id(), port.memif().role() == v1::Memif::SERVER};

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -26,6 +27,18 @@ constexpr std::size_t kXdpHeadroomBytes = 256;                 // the kernel's X
 constexpr std::size_t kAfXdpFillBuffers = 2048;                // what the driver takes from the pool for each queue
 constexpr std::uint16_t kTapRxDescriptors = 8;                 // a TAP reads frame by frame; each descriptor pins a buffer
 constexpr std::string_view kTapDriver = "net_tap";
+
+/// How many queue pairs a kind of device can have for so many workers, before it is asked itself.
+struct QueuePairs {
+  std::uint16_t workers;
+  // The kernel would spread flows over a TAP's queues by a rule of its own.
+  std::uint16_t operator()(const TapConfig&) const { return 1; }
+  std::uint16_t operator()(const AfXdpConfig& xdp) const { return std::min(workers, xdp.queues); }
+  std::uint16_t operator()(const PciConfig&) const { return workers; }
+  // The other end chooses the queue, by what rule it does not tell.
+  std::uint16_t operator()(const MemifConfig&) const { return 1; }
+  std::uint16_t operator()(const VdevConfig&) const { return 1; }
+};
 
 std::string error_text(int result) { return rte_strerror(result < 0 ? -result : result); }
 
@@ -77,8 +90,8 @@ struct Advice {
   std::string operator()(const AfXdpConfig& xdp) const {
     return " AF_XDP needs CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK, an interface with no other XDP program (`ip link "
            "show " +
-           xdp.interface + "`), and as many of its queues, from start_queue on, as there are workers (`ethtool -l " +
-           xdp.interface + "`)." + root_hint("these capabilities");
+           xdp.interface + "`), and the queues that are asked for (`ethtool -l " + xdp.interface + "`)." +
+           root_hint("these capabilities");
   }
   std::string operator()(const PciConfig& pci) const {
     return " Bind it to vfio-pci (`dpdk-devbind.py -b vfio-pci " + pci.address + "`) and name it among EAL's PCI devices." +
@@ -115,16 +128,17 @@ std::size_t largest_mtu(const PortConfig& config, const MbufPool& pool) {
 
 }  // namespace
 
-Result<std::unique_ptr<EthdevPort>, std::string> EthdevPort::open(const PortConfig& config, std::span<MbufPool* const> rx_pools,
+Result<std::unique_ptr<EthdevPort>, std::string> EthdevPort::open(const PortConfig& config, MbufPool& pool, std::uint16_t workers,
                                                                   std::uint8_t index) {
-  MR_ASSERT(!rx_pools.empty() && rx_pools.size() <= limits::kMaxWorkers && index < limits::kMaxPorts);
-  const auto queues = static_cast<std::uint16_t>(rx_pools.size());
+  MR_ASSERT(workers > 0 && workers <= limits::kMaxWorkers && index < limits::kMaxPorts);
+  const std::uint16_t queues = std::visit(QueuePairs{workers}, config.device);
   const auto refuse = [&](const std::string& reason) { return Error<std::string>("port \"" + config.name + "\": " + reason); };
 
   auto devargs = devargs_of(config, queues);
   if (!devargs) return Error<std::string>(std::move(devargs.error()));
-  std::unique_ptr<EthdevPort> port(new EthdevPort(config, queues, index));
-  if (std::string problem = port->check(config, rx_pools); !problem.empty()) return refuse(problem);
+  std::unique_ptr<EthdevPort> port(new EthdevPort(config, workers, index));
+  port->info_.queues = queues;
+  if (std::string problem = port->check(config, pool); !problem.empty()) return refuse(problem);
   auto netns = NetworkNamespace::open(devargs->netns);
   if (!netns) return refuse(netns.error());
   port->netns_ = std::move(*netns);
@@ -134,7 +148,7 @@ Result<std::unique_ptr<EthdevPort>, std::string> EthdevPort::open(const PortConf
     if (!inside) return refuse(inside.error());
     problem = port->probe(config, *devargs);
     if (problem.empty()) problem = port->configure(config);
-    if (problem.empty()) problem = port->set_up_queues(config, rx_pools);
+    if (problem.empty()) problem = port->set_up_queues(config, pool);
     if (problem.empty()) problem = port->set_mtu(config);
     if (problem.empty()) problem = port->start(config);
   }
@@ -143,22 +157,19 @@ Result<std::unique_ptr<EthdevPort>, std::string> EthdevPort::open(const PortConf
   return port;
 }
 
-std::string EthdevPort::check(const PortConfig& config, std::span<MbufPool* const> rx_pools) const {
-  for (const MbufPool* pool : rx_pools) {
-    if (config.mtu && *config.mtu > largest_mtu(config, *pool)) {
-      return "mtu " + std::to_string(*config.mtu) + " does not fit the packet buffers: at most " +
-             std::to_string(largest_mtu(config, *pool)) + " on this kind of port";
-    }
-    const std::size_t needed = is_af_xdp(config) ? 2 * kAfXdpFillBuffers
+std::string EthdevPort::check(const PortConfig& config, const MbufPool& pool) const {
+  if (config.mtu && *config.mtu > largest_mtu(config, pool)) {
+    return "mtu " + std::to_string(*config.mtu) + " does not fit the packet buffers: at most " +
+           std::to_string(largest_mtu(config, pool)) + " on this kind of port";
+  }
+  const std::size_t for_each = is_af_xdp(config) ? 2 * kAfXdpFillBuffers
                                : is_tap(config)  ? 2 * kTapRxDescriptors
                                                  : config.rx_descriptors;
-    const std::size_t free = pool->capacity() - pool->in_use();
-    if (free < needed) {
-      return "its receive queue needs " + std::to_string(needed) + " free buffers, the worker's pool has " +
-             std::to_string(free) + ": make the pool larger, or rx_descriptors fewer";
-    }
-  }
-  return {};
+  const std::size_t needed = for_each * info_.queues;
+  const std::size_t free = pool.capacity() - pool.in_use();
+  if (free >= needed) return {};
+  return "its receive queues (" + std::to_string(info_.queues) + ") need " + std::to_string(needed) +
+         " free buffers, the pool has " + std::to_string(free) + ": make the pool larger, or rx_descriptors fewer";
 }
 
 std::string EthdevPort::probe(const PortConfig& config, const Devargs& devargs) {
@@ -183,10 +194,7 @@ std::string EthdevPort::configure(const PortConfig& config) {
     return "the driver gives no information: " + error_text(result);
   info_.driver = device.driver_name;
   info_.numa_node = rte_eth_dev_socket_id(ethdev_);
-  if (info_.queues > device.max_rx_queues || info_.queues > device.max_tx_queues) {
-    return "it has " + std::to_string(std::min(device.max_rx_queues, device.max_tx_queues)) + " queue pairs, " +
-           std::to_string(info_.queues) + " workers want one each: use fewer workers";
-  }
+  info_.queues = std::min({info_.queues, device.max_rx_queues, device.max_tx_queues});
 
   // The TAP driver offers checksums and segmentation but computes them in software, with a copy of the headers for each frame.
   // The stack's own code is no slower and is the one that is tested everywhere, so a TAP claims nothing.
@@ -201,18 +209,21 @@ std::string EthdevPort::configure(const PortConfig& config) {
   const std::size_t most_parts = device.tx_desc_lim.nb_seg_max;  // 0: not told
   info_.tx.tcp_segmentation = (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && info_.tx.tcp_checksum && info_.tx.multi_segment &&
                               (most_parts == 0 || most_parts > Packet::kMostAttached);
-  // A TAP's RSS would need TC rules; the kernel spreads flows over a TAP's queues by its own hash.
-  const std::uint64_t hashes = software ? 0 : device.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP);
-  info_.rss = info_.queues > 1 && hashes != 0;
+  const std::uint64_t hashes =
+      info_.queues == 1
+          ? 0
+          : device.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP);
+  RssTable wanted = RssTable::symmetric(info_.queues, std::max<std::size_t>(device.hash_key_size, FlowSteering::kKeyBytes));
 
   rte_eth_conf conf{};
   conf.rxmode.offloads = rx & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
   conf.txmode.offloads = tx & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
   if (info_.tx.tcp_segmentation) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
   conf.rxmode.mtu = config.mtu.value_or(0);
-  if (info_.rss) {
+  if (hashes != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf.rss_hf = hashes;
+    conf.rx_adv_conf.rss_conf = {.rss_key = wanted.key.data(), .rss_key_len = device.hash_key_size, .rss_hf = hashes};
+    if (device.hash_key_size == 0) conf.rx_adv_conf.rss_conf.rss_key = nullptr;  // its key cannot be chosen
   }
   conf.intr_conf.rxq = software ? 1 : 0;  // see wait_descriptor()
   if (const int result = rte_eth_dev_configure(ethdev_, info_.queues, info_.queues, &conf); result != 0) {
@@ -222,7 +233,7 @@ std::string EthdevPort::configure(const PortConfig& config) {
   return {};
 }
 
-std::string EthdevPort::set_up_queues(const PortConfig& config, std::span<MbufPool* const> rx_pools) {
+std::string EthdevPort::set_up_queues(const PortConfig& config, MbufPool& pool) {
   std::uint16_t rx_descriptors = is_tap(config) ? std::min(kTapRxDescriptors, config.rx_descriptors) : config.rx_descriptors;
   std::uint16_t tx_descriptors = config.tx_descriptors;
   if (const int result = rte_eth_dev_adjust_nb_rx_tx_desc(ethdev_, &rx_descriptors, &tx_descriptors); result != 0) {
@@ -230,7 +241,7 @@ std::string EthdevPort::set_up_queues(const PortConfig& config, std::span<MbufPo
   }
   const auto socket = static_cast<unsigned>(info_.numa_node);
   for (std::uint16_t queue = 0; queue < info_.queues; ++queue) {
-    int result = rte_eth_rx_queue_setup(ethdev_, queue, rx_descriptors, socket, nullptr, rx_pools[queue]->mempool());
+    int result = rte_eth_rx_queue_setup(ethdev_, queue, rx_descriptors, socket, nullptr, pool.mempool());
     const char* side = "receive";
     if (result == 0) {
       side = "transmit";
@@ -266,6 +277,7 @@ std::string EthdevPort::start(const PortConfig& config) {
   if (const int result = rte_eth_macaddr_get(ethdev_, &address); result != 0)
     return "its MAC address cannot be read: " + error_text(result);
   std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), info_.mac.bytes.begin());
+  info_.rss = read_rss();
   if (is_tap(config)) {
     // The driver tells the address of the kernel's end. Ours must be another: with the same on both ends IPv6 finds its
     // link-local address taken. A TAP passes every frame, so that the choice is free.
@@ -279,6 +291,24 @@ std::string EthdevPort::start(const PortConfig& config) {
     static_cast<void>(rte_eth_promiscuous_enable(ethdev_));
   }
   return {};
+}
+
+// What the device does, not what it was asked to: keys may be fixed, tables have sizes of their own.
+std::optional<RssTable> EthdevPort::read_rss() const {
+  constexpr std::uint64_t kTcp = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+  rte_eth_dev_info device{};
+  if (info_.queues == 1 || rte_eth_dev_info_get(ethdev_, &device) != 0) return std::nullopt;
+  if (device.hash_key_size < FlowSteering::kKeyBytes || !std::has_single_bit(device.reta_size)) return std::nullopt;
+  RssTable table{.key = std::vector<std::uint8_t>(device.hash_key_size), .queues = {}};
+  rte_eth_rss_conf rss{.rss_key = table.key.data(), .rss_key_len = device.hash_key_size, .rss_hf = 0};
+  if (rte_eth_dev_rss_hash_conf_get(ethdev_, &rss) != 0 || (rss.rss_hf & kTcp) != kTcp) return std::nullopt;
+  std::vector<rte_eth_rss_reta_entry64> groups((device.reta_size + RTE_ETH_RETA_GROUP_SIZE - 1) / RTE_ETH_RETA_GROUP_SIZE);
+  for (rte_eth_rss_reta_entry64& group : groups) group.mask = ~std::uint64_t{0};
+  if (rte_eth_dev_rss_reta_query(ethdev_, groups.data(), device.reta_size) != 0) return std::nullopt;
+  for (std::size_t i = 0; i < device.reta_size; ++i) {
+    table.queues.push_back(groups[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE]);
+  }
+  return table;
 }
 
 }  // namespace millrace::nic

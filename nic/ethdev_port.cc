@@ -16,13 +16,14 @@ constexpr std::uint16_t kNoEthdev = RTE_MAX_ETHPORTS;
 
 }  // namespace
 
-EthdevPort::EthdevPort(const PortConfig& config, std::uint16_t queues, std::uint8_t index)
+EthdevPort::EthdevPort(const PortConfig& config, std::uint16_t workers, std::uint8_t index)
     : index_(index),
+      workers_(workers),
       ethdev_(kNoEthdev),
-      wait_descriptors_(queues, -1),
-      queue_counters_(std::make_unique<QueueCounters[]>(queues)) {
+      wait_descriptors_(workers, -1),
+      queues_(std::make_unique<Queue[]>(workers)) {
   info_.name = config.name;
-  info_.queues = queues;
+  info_.queues = workers;
 }
 
 EthdevPort::~EthdevPort() {
@@ -46,7 +47,7 @@ std::size_t EthdevPort::receive(std::uint16_t queue, std::span<Packet> out) {
     if (i + 1 < received) rte_prefetch0(mbufs[i + 1]);
     if (mbuf.nb_segs != 1 && rte_pktmbuf_linearize(&mbuf) != 0) [[unlikely]] {
       rte_pktmbuf_free(&mbuf);
-      queue_counters_[queue].rx_segmented.fetch_add(1, std::memory_order_relaxed);
+      queues_[queue].rx_segmented.fetch_add(1, std::memory_order_relaxed);
       continue;
     }
     out[filled++] = packet_of(mbuf, index_);
@@ -54,7 +55,17 @@ std::size_t EthdevPort::receive(std::uint16_t queue, std::span<Packet> out) {
   return filled;
 }
 
+// Who finds another worker inside comes again in the next turn: nobody waits for a thread that may have lost its core.
 std::size_t EthdevPort::transmit(std::uint16_t queue, std::span<Packet> frames) {
+  if (info_.queues == workers_) return transmit_alone(queue, frames);
+  std::atomic_flag& busy = queues_[queue].transmitting;
+  if (busy.test_and_set(std::memory_order_acquire)) return 0;
+  const std::size_t taken = transmit_alone(queue, frames);
+  busy.clear(std::memory_order_release);
+  return taken;
+}
+
+std::size_t EthdevPort::transmit_alone(std::uint16_t queue, std::span<Packet> frames) {
   rte_mbuf* mbufs[limits::kTxBurstPackets];
   std::uint16_t offered = 0;
   for (Packet& frame : frames.first(std::min(frames.size(), limits::kTxBurstPackets))) {
@@ -81,7 +92,7 @@ PortCounters EthdevPort::counters() const {
                 .tx_errors = stats.oerrors};
   }
   for (std::uint16_t queue = 0; queue < info_.queues; ++queue) {
-    counters.rx_errors += queue_counters_[queue].rx_segmented.load(std::memory_order_relaxed);
+    counters.rx_errors += queues_[queue].rx_segmented.load(std::memory_order_relaxed);
   }
   return counters;
 }

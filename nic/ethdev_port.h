@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,13 +24,12 @@ namespace millrace::nic {
 /// its pools and the Eal. Destruction gives the device back: a TAP interface disappears.
 class EthdevPort final : public Port {
  public:
-  /// Probes, configures and starts the device with one queue pair per pool: queue i receives into rx_pools[i] and must be
-  /// used by that pool's thread only. `index` (below limits::kMaxPorts) marks received packets. Needs a running Eal; where the
+  /// Probes, configures and starts the device with a queue pair for each worker, or as many as it has: info().queues. All receive
+  /// into `pool`. `index` (below limits::kMaxPorts) marks received packets. Needs a running Eal; where the
   /// configuration names a network namespace, the calling thread is inside it meanwhile.
   /// The error names the port, what failed, why, and what to do.
-  [[nodiscard]] static Result<std::unique_ptr<EthdevPort>, std::string> open(const PortConfig& config,
-                                                                             std::span<MbufPool* const> rx_pools,
-                                                                             std::uint8_t index);
+  [[nodiscard]] static Result<std::unique_ptr<EthdevPort>, std::string> open(const PortConfig& config, MbufPool& pool,
+                                                                             std::uint16_t workers, std::uint8_t index);
   ~EthdevPort() override;
   EthdevPort(const EthdevPort&) = delete;
   EthdevPort& operator=(const EthdevPort&) = delete;
@@ -37,7 +37,7 @@ class EthdevPort final : public Port {
   [[nodiscard]] const PortInfo& info() const override { return info_; }
   /// At most limits::kRxBurstPackets frames. A frame in several segments that does not fit its first one is dropped and counted.
   std::size_t receive(std::uint16_t queue, std::span<Packet> out) override;
-  /// At most limits::kTxBurstPackets frames at a time, all from MbufPools of the queue's thread.
+  /// At most limits::kTxBurstPackets frames at a time, all from the port's pool.
   std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) override;
   /// rx_errors include frames dropped because they came in segments; tx_errors of a TAP include refused frames that were
   /// sent later.
@@ -49,29 +49,32 @@ class EthdevPort final : public Port {
   [[nodiscard]] int wait_descriptor(std::uint16_t queue) const override { return wait_descriptors_[queue]; }
 
  private:
-  /// Written by the queue's worker, read by anyone.
-  struct alignas(64) QueueCounters {
+  struct alignas(64) Queue {
     std::atomic<std::uint64_t> rx_segmented{0};  ///< dropped: several segments, too long for one
+    std::atomic_flag transmitting;               ///< by one of several workers
   };
 
-  EthdevPort(const PortConfig& config, std::uint16_t queues, std::uint8_t index);
+  EthdevPort(const PortConfig& config, std::uint16_t workers, std::uint8_t index);
 
   // The steps of open(), in ethdev_open.cc: each returns an error text without the port's name, or nothing.
-  std::string check(const PortConfig& config, std::span<MbufPool* const> rx_pools) const;
+  std::string check(const PortConfig& config, const MbufPool& pool) const;
   std::string probe(const PortConfig& config, const Devargs& devargs);
   std::string configure(const PortConfig& config);
-  std::string set_up_queues(const PortConfig& config, std::span<MbufPool* const> rx_pools);
+  std::string set_up_queues(const PortConfig& config, MbufPool& pool);
   std::string set_mtu(const PortConfig& config);
   std::string start(const PortConfig& config);
+  [[nodiscard]] std::optional<RssTable> read_rss() const;
+  std::size_t transmit_alone(std::uint16_t queue, std::span<Packet> frames);
 
   PortInfo info_;
   std::uint8_t index_;
+  const std::uint16_t workers_;
   std::uint16_t ethdev_;  ///< DPDK's number of the device, kNoEthdev before probing
   bool started_ = false;
   std::atomic<bool> link_up_{true};
   NetworkNamespace netns_;
   std::vector<int> wait_descriptors_;
-  std::unique_ptr<QueueCounters[]> queue_counters_;
+  std::unique_ptr<Queue[]> queues_;
 };
 
 }  // namespace millrace::nic

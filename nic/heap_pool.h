@@ -5,6 +5,7 @@
 //   one allocation:  | Buffer | 32 bytes, poisoned under ASan | storage, `capacity` bytes |
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -22,13 +23,13 @@
 
 namespace millrace::nic {
 
-/// One core only. Must outlive its packets and slices: destruction with a buffer in use is an assertion.
+/// Any thread may take and give back. Must outlive its packets and slices: destruction with a buffer in use is an assertion.
 class HeapPool final : public PacketPool {
  public:
   /// At most `buffers` packets at a time, each of `buffer_bytes` (headroom included) unless made by copy_of().
   explicit HeapPool(std::size_t buffers, std::size_t buffer_bytes = limits::kPacketBufferBytes)
       : buffers_(buffers), buffer_bytes_(buffer_bytes) {}
-  ~HeapPool() override { MR_ASSERT(in_use_ == 0); }
+  ~HeapPool() override { MR_ASSERT(in_use() == 0); }
 
   /// A packet that holds a copy of `bytes` in a buffer of exactly headroom + bytes.size() bytes: a parser that reads one
   /// byte too many reads outside the allocation. False when the pool is exhausted.
@@ -42,7 +43,7 @@ class HeapPool final : public PacketPool {
   }
 
   [[nodiscard]] std::size_t capacity() const override { return buffers_; }
-  [[nodiscard]] std::size_t in_use() const override { return in_use_; }
+  [[nodiscard]] std::size_t in_use() const override { return in_use_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr std::size_t kGapBytes = 32;
@@ -50,20 +51,20 @@ class HeapPool final : public PacketPool {
   static constexpr std::size_t kPoisonOffset = (sizeof(Buffer) + 7) / 8 * 8;
 
   Buffer* take() override {
-    if (in_use_ >= buffers_) return nullptr;
+    if (in_use() >= buffers_) return nullptr;
     void* memory = std::malloc(kStorageOffset + buffer_bytes_);
     if (memory == nullptr) return nullptr;
     auto* bytes = static_cast<std::uint8_t*>(memory);
     auto* buffer = ::new (memory) Buffer{bytes + kStorageOffset, static_cast<std::uint32_t>(buffer_bytes_), 0, this};
     poison_gap(*buffer);
-    ++in_use_;
+    in_use_.fetch_add(1, std::memory_order_relaxed);
     return buffer;
   }
 
   // Not inlined: g++ does not follow the reference count and would warn of a use after free.
   [[gnu::noinline]] void give_back(Buffer& buffer) override {
-    MR_ASSERT(in_use_ > 0);
-    --in_use_;
+    MR_ASSERT(in_use() > 0);
+    in_use_.fetch_sub(1, std::memory_order_relaxed);
     std::free(&buffer);
   }
 
@@ -76,7 +77,7 @@ class HeapPool final : public PacketPool {
 
   std::size_t buffers_;
   std::size_t buffer_bytes_;
-  std::size_t in_use_ = 0;
+  std::atomic<std::size_t> in_use_{0};
 };
 
 }  // namespace millrace::nic

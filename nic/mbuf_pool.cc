@@ -14,7 +14,7 @@
 namespace millrace::nic {
 namespace {
 
-constexpr unsigned kCacheBuffers = 256;  // kept by the worker in front of the ring
+constexpr unsigned kCacheBuffers = 256;  // kept by each worker in front of the ring
 constexpr std::size_t kBuffersPerReference = 2;
 constexpr std::size_t kMaxBufferBytes = 65'535;  // mbuf lengths have 16 bits
 
@@ -36,7 +36,7 @@ Result<std::unique_ptr<MbufPool>, std::string> MbufPool::create(const MbufPoolOp
     const unsigned cache = std::min<unsigned>(kCacheBuffers, static_cast<unsigned>(count / 2));
     return rte_pktmbuf_pool_create_by_ops(name.c_str(), static_cast<unsigned>(count), cache,
                                           static_cast<std::uint16_t>(private_bytes), static_cast<std::uint16_t>(bytes),
-                                          options.numa_node, "ring_sp_sc");
+                                          options.numa_node, options.shared ? "ring_mp_mc" : "ring_sp_sc");
   };
   rte_mempool* mempool = make(options.name, options.buffers, kMbufPrivateBytes, options.buffer_bytes);
   rte_mempool* references =

@@ -24,11 +24,13 @@ struct MbufPoolOptions {
   std::string name;                                       ///< unique in the process, at most 20 bytes: "w0"
   std::size_t buffers = 16'384;                           ///< memory: about 2.4 KB each
   std::size_t buffer_bytes = limits::kPacketBufferBytes;  ///< headroom included; at most 65,535
-  int numa_node = -1;                                     ///< of the worker's core; -1: any
+  int numa_node = -1;                                     ///< of the workers' cores; -1: any
+  bool shared = false;                                    ///< by several threads
 };
 
-/// Used by one thread at a time: made by one, handed to its worker, returned to the first when the worker has ended. Outlives the
-/// ports that receive into it and all its packets. Only packets of MbufPools can be given to an EthdevPort.
+/// Used by one thread at a time (made by one, handed to its worker, returned to the first when the worker has ended), or
+/// `shared`: then each EalThread has a cache of its own in front of it, and a packet goes back by the thread that holds it last.
+/// Outlives the ports that receive into it and all its packets. Only packets of MbufPools can be given to an EthdevPort.
 class MbufPool final : public PacketPool {
  public:
   /// Needs a running Eal. The error says how much memory was asked for and what to do.

@@ -7,10 +7,12 @@
 //
 // A Packet is the sole owner of its buffer and may write it. A Slice shares a buffer with others and only reads it. A packet that
 // is sent may go on with slices that are attached to it (scatter-gather), where the port takes such packets.
-// Buffers, packets and slices belong to one core; reference counts are not atomic.
+// Buffers, packets and slices belong to one core at a time; reference counts are not atomic. What goes to another core is a
+// packet.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -184,7 +186,7 @@ class Packet {
 };
 static_assert(sizeof(Packet) == 32, "two to a cache line: bursts are arrays of them");
 
-/// Where buffers come from. One core only.
+/// Where buffers come from. What several workers use says so itself (nic/mbuf_pool.h).
 class PacketPool {
  public:
   virtual ~PacketPool() = default;
@@ -194,15 +196,15 @@ class PacketPool {
   /// An empty packet with `headroom` bytes before it; false when the pool is exhausted, which is counted.
   [[nodiscard]] Packet allocate(std::size_t headroom = limits::kPacketHeadroomBytes) {
     Buffer* buffer = take();
-    if (buffer == nullptr) {
-      ++exhausted_;
+    if (buffer == nullptr) [[unlikely]] {
+      exhausted_.fetch_add(1, std::memory_order_relaxed);
       return {};
     }
     buffer->references = 1;
     return Packet::adopt(*buffer, buffer->storage + headroom, 0);
   }
   /// How often allocate() found nothing.
-  [[nodiscard]] std::uint64_t exhausted() const { return exhausted_; }
+  [[nodiscard]] std::uint64_t exhausted() const { return exhausted_.load(std::memory_order_relaxed); }
   [[nodiscard]] virtual std::size_t capacity() const = 0;  ///< buffers
   [[nodiscard]] virtual std::size_t in_use() const = 0;    ///< buffers
 
@@ -219,7 +221,7 @@ class PacketPool {
   virtual void give_back(Buffer& buffer) = 0;
 
  private:
-  std::uint64_t exhausted_ = 0;
+  std::atomic<std::uint64_t> exhausted_{0};
 };
 
 inline Packet::~Packet() {

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/flow_steering.h"
 #include "nic/packet.h"
 
 namespace millrace::nic {
@@ -17,12 +19,13 @@ struct PortInfo {
   std::string driver;  ///< "net_tap", "net_af_xdp", "simulated", ...
   MacAddress mac;
   std::uint16_t mtu = 1500;  ///< largest IP packet, bytes
-  std::uint16_t queues = 1;  ///< receive and transmit queue pairs
+  std::uint16_t queues = 1;  ///< receive and transmit queue pairs; may be fewer than workers
   int numa_node = -1;        ///< -1: unknown
   bool rx_ip_checksum = false;
   bool rx_l4_checksum = false;
   TxOffloads tx = {};
-  bool rss = false;
+  /// By what the device chooses the queue of a TCP packet; none where it has one queue, or does not tell.
+  std::optional<RssTable> rss = {};
 };
 
 /// Counters of one port, as the device and the rim count them.
@@ -38,7 +41,8 @@ struct PortCounters {
   std::uint64_t tx_dropped = 0;  ///< the transmit queue stayed full
 };
 
-/// Virtual once a burst. One queue belongs to one worker; counters() may be called from any thread.
+/// Virtual once a burst. A queue is received from by one worker. Where there are fewer queues than workers, several transmit on
+/// one. counters() may be called from any thread.
 class Port {
  public:
   virtual ~Port() = default;
@@ -48,7 +52,8 @@ class Port {
   /// Fills `out` from the front with received frames; returns how many.
   virtual std::size_t receive(std::uint16_t queue, std::span<Packet> out) = 0;
 
-  /// Takes frames from the front, in order; returns how many were taken (those are moved from, the rest is untouched).
+  /// Takes frames from the front, in order; returns how many were taken (those are moved from, the rest is untouched): none while
+  /// another worker is inside this call for the same queue.
   virtual std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) = 0;
 
   [[nodiscard]] virtual PortCounters counters() const = 0;

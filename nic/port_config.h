@@ -22,6 +22,7 @@ struct AfXdpConfig {
   std::string interface;
   std::string netns;              ///< the namespace the interface is in; empty: ours
   std::uint32_t start_queue = 0;  ///< the first of the interface's queues
+  std::uint16_t queues = 1;       ///< how many, from that one on; at most one for each worker is used
 };
 
 /// A NIC bound to vfio-pci, or of a bifurcated kind (mlx5). It must also stand in EalOptions::pci_addresses.

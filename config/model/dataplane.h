@@ -18,6 +18,8 @@ struct TapDevice {
 struct AfXdpDevice {
   std::string interface;
   std::string netns;
+  std::uint32_t start_queue = 0;
+  std::uint16_t queues = 1;
 };
 struct PciDevice {
   std::string address;

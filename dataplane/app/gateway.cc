@@ -47,7 +47,7 @@ std::string offloads_text(const nic::PortInfo& info) {
   add(info.tx.tcp_checksum, "TCP checksum");
   add(info.tx.multi_segment, "scatter-gather");
   add(info.tx.tcp_segmentation, "TCP segmentation");
-  add(info.rss, "RSS");
+  add(info.rss.has_value(), "RSS");
   return text.empty() ? "none" : text;
 }
 
@@ -109,17 +109,19 @@ void Gateway::start_machine() {
                        std::to_string(pool_bytes / (2 * 1024 * 1024) + 64) +
                        " > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
   }
-  for (std::uint32_t i = 0; i < loaded_.machine.worker_count; ++i) {
-    pools_.push_back(must(nic::MbufPool::create(
-        {.name = "w" + std::to_string(i), .buffers = buffers, .numa_node = placement_.worker_numa_nodes[i]})));
-  }
+  const auto& nodes = placement_.worker_numa_nodes;
+  const bool one_node = std::ranges::all_of(nodes, [&](int node) { return node == nodes.front(); });
+  // One for all: a port with one queue receives into it for every worker, and what is scarce is scarce for all.
+  pool_ = must(nic::MbufPool::create({.name = "packets",
+                                      .buffers = buffers * loaded_.machine.worker_count,
+                                      .numa_node = one_node ? nodes.front() : -1,
+                                      .shared = loaded_.machine.worker_count > 1}));
 }
 
 void Gateway::open_ports() {
-  std::vector<nic::MbufPool*> pools;
-  for (const auto& pool : pools_) pools.push_back(pool.get());
+  const auto workers = static_cast<std::uint16_t>(loaded_.machine.worker_count);
   for (const config::PortConfig& port : loaded_.machine.ports) {
-    ports_.push_back(must(nic::EthdevPort::open(port_config(port), pools, static_cast<std::uint8_t>(ports_.size()))));
+    ports_.push_back(must(nic::EthdevPort::open(port_config(port), *pool_, workers, static_cast<std::uint8_t>(ports_.size()))));
     const nic::PortInfo& info = ports_.back()->info();
     spdlog::info("port {}: {}, {}, mtu {}, link {}, offloads in use: {}", info.name, info.driver, info.mac.to_string(), info.mtu,
                  link_text(*ports_.back()), offloads_text(info));
@@ -156,7 +158,7 @@ void Gateway::start_workers() {
     config.worker.seed = random_secret<std::uint64_t>();
     config.worker.secret = random_secret<std::array<std::uint8_t, 16>>();
     config.worker.hostname = hostname();
-    config.worker.packet_buffers = pools_[i]->capacity();
+    config.worker.packet_buffers = pool_->capacity();
     config.core = placement_.worker_cpus[i];
     config.idle = adaptive_ ? config::Dataplane::Idle::kAdaptive : loaded_.machine.idle;
     config.run_inside = [](const std::function<void()>& body) {
@@ -164,7 +166,7 @@ void Gateway::start_workers() {
       if (!registered) spdlog::warn("{}: packets will be allocated more slowly", registered.error());
       body();
     };
-    threads_.emplace_back(std::move(config), *pools_[i], snapshots_, controls_[i], reports_[i]);
+    threads_.emplace_back(std::move(config), *pool_, snapshots_, controls_[i], reports_[i]);
   }
 }
 
@@ -278,7 +280,7 @@ nlohmann::ordered_json Gateway::ports() const {
                       {"tx_tcp_checksum", info.tx.tcp_checksum},
                       {"tx_tcp_segmentation", info.tx.tcp_segmentation},
                       {"tx_multi_segment", info.tx.multi_segment},
-                      {"rss", info.rss}}}});
+                      {"rss", info.rss.has_value()}}}});
   }
   return {{"huge_pages", eal_->huge_pages()}, {"ports", list}};
 }

@@ -90,7 +90,7 @@ class Gateway final : public agent::GatewayView {
   nic::Placement placement_;
   bool adaptive_ = false;  ///< forced, because workers share CPUs
   std::unique_ptr<nic::Eal> eal_;
-  std::vector<std::unique_ptr<nic::MbufPool>> pools_;  ///< one per worker
+  std::unique_ptr<nic::MbufPool> pool_;
   std::vector<std::unique_ptr<nic::Port>> ports_;
   std::deque<worker::Control> controls_;
   std::atomic<std::size_t> captures_{0};

@@ -8,7 +8,7 @@ struct ToDevice {
     return nic::TapConfig{.interface = tap.interface, .netns = tap.netns};
   }
   nic::DeviceConfig operator()(const config::AfXdpDevice& xdp) const {
-    return nic::AfXdpConfig{.interface = xdp.interface, .netns = xdp.netns};
+    return nic::AfXdpConfig{.interface = xdp.interface, .netns = xdp.netns, .start_queue = xdp.start_queue, .queues = xdp.queues};
   }
   nic::DeviceConfig operator()(const config::PciDevice& pci) const { return nic::PciConfig{.address = pci.address}; }
   nic::DeviceConfig operator()(const config::MemifDevice& memif) const {

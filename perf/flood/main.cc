@@ -157,8 +157,7 @@ int run(const Options& options) {
   if (!eal) return fail(2, eal.error());
   auto pool = nic::MbufPool::create({.name = "flood", .buffers = kBuffers});
   if (!pool) return fail(2, pool.error());
-  nic::MbufPool* pools[] = {pool->get()};
-  auto port = nic::EthdevPort::open({.name = "flood", .device = options.memif}, pools, 0);
+  auto port = nic::EthdevPort::open({.name = "flood", .device = options.memif}, **pool, 1, 0);
   if (!port) return fail(2, port.error());
   Attack attack(
       options, {.kind = *kind, .target_mac = {}, .router = *router, .sources = *sources, .target = *target, .seed = options.seed},

@@ -236,11 +236,10 @@ int run(const Options& options) {
   if (!eal) return fail(2, eal.error());
   auto pool = nic::MbufPool::create({.name = "load", .buffers = config.packet_buffers});
   if (!pool) return fail(2, pool.error());
-  nic::MbufPool* pools[] = {pool->get()};
   std::vector<std::unique_ptr<nic::EthdevPort>> ports;
   std::vector<nic::Port*> views;
   for (const config::PortConfig& port : config.machine.ports) {
-    auto opened = nic::EthdevPort::open(app::port_config(port), pools, static_cast<std::uint8_t>(ports.size()));
+    auto opened = nic::EthdevPort::open(app::port_config(port), **pool, 1, static_cast<std::uint8_t>(ports.size()));
     if (!opened) return fail(2, opened.error());
     ports.push_back(std::move(*opened));
     views.push_back(ports.back().get());
