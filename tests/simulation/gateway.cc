@@ -44,7 +44,7 @@ Gateway::Gateway(Network& network, const GatewayConfig& config) : packets_(confi
     const MacAddress mac{{2, 0, 0, 0, 1, static_cast<std::uint8_t>(i)}};
     ports_.push_back(std::make_unique<Port>(network, *this, packets_, "gateway" + std::to_string(i), mac, std::uint16_t{1'500},
                                             static_cast<std::uint8_t>(i), config.tx));
-    worker.ports.push_back({.port = ports_.back().get(), .queue = 0});
+    worker.ports.push_back({.port = ports_.back().get()});
     worker.interfaces.push_back({.mac = mac, .mtu = 1'500, .addresses = {config.addresses[i]}, .tx = config.tx});
   }
   worker.seed = config.seed;
