@@ -1,22 +1,8 @@
 #include "dataplane/base/arena.h"
 
-#include <cstdint>
-#include <cstring>
-
 namespace millrace {
 
-void* Arena::allocate(std::size_t bytes, std::size_t alignment) {
-  const auto aligned = [alignment](std::byte* p) {
-    return reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(p) + alignment - 1) & ~(alignment - 1));
-  };
-  MR_ASSERT(alignment <= 16);
-  if (next_ != nullptr) {
-    std::byte* start = aligned(next_);
-    if (start <= end_ && static_cast<std::size_t>(end_ - start) >= bytes) {
-      next_ = start + bytes;
-      return start;
-    }
-  }
+void* Arena::allocate_in_new_chunk(std::size_t bytes) {
   // What would fill most of a small chunk gets a large one of its own, so that the rest of the current chunk is not lost.
   if (bytes > ChunkPool::kSmallBytes) {
     if (bytes > ChunkPool::kLargeBytes) return nullptr;
@@ -35,8 +21,6 @@ void* Arena::allocate(std::size_t bytes, std::size_t alignment) {
   return chunk->bytes;
 }
 
-std::string_view Arena::copy(std::string_view text) { return concat({text}); }
-
 std::string_view Arena::concat(std::initializer_list<std::string_view> parts) {
   std::size_t size = 0;
   for (std::string_view part : parts) size += part.size();
@@ -45,8 +29,7 @@ std::string_view Arena::concat(std::initializer_list<std::string_view> parts) {
   if (memory == nullptr) return {};
   char* next = memory;
   for (std::string_view part : parts) {
-    if (part.empty()) continue;
-    std::memcpy(next, part.data(), part.size());
+    copy_short(next, part.data(), part.size());
     next += part.size();
   }
   return {memory, size};

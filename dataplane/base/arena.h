@@ -3,9 +3,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 
+#include "dataplane/base/assert.h"
+#include "dataplane/base/copy_short.h"
 #include "dataplane/base/pool.h"
 
 namespace millrace {
@@ -42,19 +46,33 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment);
+  [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment) {
+    MR_ASSERT(alignment <= 16);
+    const std::size_t padding = -reinterpret_cast<std::uintptr_t>(next_) & (alignment - 1);
+    if (next_ == nullptr || static_cast<std::size_t>(end_ - next_) < padding + bytes) [[unlikely]]
+      return allocate_in_new_chunk(bytes);
+    void* start = next_ + padding;
+    next_ += padding + bytes;
+    return start;
+  }
 
-  /// `count` value-initialised trivially destructible objects; empty on failure.
+  /// Room for `count` objects without constructors or destructors to speak of, not initialised; empty on failure.
   template <typename T>
   [[nodiscard]] std::span<T> make_array(std::size_t count) {
-    static_assert(std::is_trivially_destructible_v<T>);
+    static_assert(std::is_trivially_copyable_v<T>);
     void* memory = allocate(count * sizeof(T), alignof(T));
     if (memory == nullptr) return {};
-    return {::new (memory) T[count]{}, count};
+    return {static_cast<T*>(memory), count};
   }
 
   /// A copy of `text` that lives as long as the arena; a view with null data() on failure (an empty text never fails).
-  [[nodiscard]] std::string_view copy(std::string_view text);
+  [[nodiscard]] std::string_view copy(std::string_view text) {
+    if (text.empty()) return "";
+    auto* memory = static_cast<char*>(allocate(text.size(), 1));
+    if (memory == nullptr) return {};
+    copy_short(memory, text.data(), text.size());
+    return {memory, text.size()};
+  }
 
   /// The same for the concatenation of several texts.
   [[nodiscard]] std::string_view concat(std::initializer_list<std::string_view> parts);
@@ -63,6 +81,8 @@ class Arena {
   void clear();
 
  private:
+  [[nodiscard]] void* allocate_in_new_chunk(std::size_t bytes);
+
   ChunkPool& pool_;
   ChunkPool::Chunk<ChunkPool::kSmallBytes>* small_ = nullptr;  // newest first
   ChunkPool::Chunk<ChunkPool::kLargeBytes>* large_ = nullptr;

@@ -26,6 +26,7 @@ enum class HashPurpose : std::uint64_t { kTable = 1, kIsn = 2, kPort = 3, kTimes
   std::memcpy(words, key.local_ip.bytes().data(), 16);
   std::memcpy(words + 2, key.peer_ip.bytes().data(), 16);
   words[4] = (std::uint64_t{key.local_port} << 16) | key.peer_port;
+  if (purpose == HashPurpose::kTable) return hash.for_table(words, static_cast<std::uint64_t>(purpose));
   return hash(words, static_cast<std::uint64_t>(purpose));
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "dataplane/base/copy_short.h"
 #include "dataplane/stream/chain.h"
 
 namespace millrace::http::http1 {
@@ -14,11 +15,11 @@ class TextBuilder {
  public:
   explicit TextBuilder(stream::ChainPool& pool) : pool_(pool), full_(pool) { begin_packet(); }
 
-  void put(std::string_view text) {
+  // Inline, so that literals are stored and not copied.
+  [[gnu::always_inline]] void put(std::string_view text) {
     if (text.size() > static_cast<std::size_t>(end_ - at_)) [[unlikely]]
       return put_in_parts(text);
-    if (text.empty()) return;
-    std::memcpy(at_, text.data(), text.size());
+    copy_short(at_, text.data(), text.size());
     at_ += text.size();
   }
   void put_number(std::uint64_t value, int base = 10) {
@@ -27,6 +28,17 @@ class TextBuilder {
     put({digits, static_cast<std::size_t>(end - digits)});
   }
   void put_field(std::string_view name, std::string_view value) {
+    if (name.size() + value.size() + 4 <= static_cast<std::size_t>(end_ - at_)) [[likely]] {
+      copy_short(at_, name.data(), name.size());
+      at_ += name.size();
+      std::memcpy(at_, ": ", 2);
+      at_ += 2;
+      copy_short(at_, value.data(), value.size());
+      at_ += value.size();
+      std::memcpy(at_, "\r\n", 2);
+      at_ += 2;
+      return;
+    }
     put(name);
     put(": ");
     put(value);
@@ -52,7 +64,7 @@ class TextBuilder {
   }
   /// The packet's size is what was written.
   void end_packet() { packet_.append(static_cast<std::size_t>(at_ - packet_.data())); }
-  void put_in_parts(std::string_view text) {
+  [[gnu::noinline]] void put_in_parts(std::string_view text) {
     while (ok_ && text.size() > static_cast<std::size_t>(end_ - at_)) {
       const auto part = static_cast<std::size_t>(end_ - at_);
       std::memcpy(at_, text.data(), part);

@@ -1,7 +1,9 @@
 #include "dataplane/proxy/policy/field_tools.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstring>
 
 namespace millrace::proxy {
 namespace {
@@ -54,6 +56,19 @@ std::size_t port_colon(std::string_view authority) {
   // An IPv6 address without brackets has colons of its own.
   const bool bracketed = host.starts_with('[') && host.ends_with(']');
   return bracketed || host.find(':') == std::string_view::npos ? at - 1 : std::string_view::npos;
+}
+
+// Sixteen digits at once: each half byte becomes a byte, from 10 on a letter.
+void write_hex(std::uint64_t value, std::span<char, 16> out) {
+  const auto spread = [](std::uint64_t half) {  // 32 bits: eight half bytes, the first digit in the lowest byte
+    half = __builtin_bswap32(static_cast<std::uint32_t>(half));
+    half = (half & 0xff) | (half & 0xff00) << 8 | (half & 0xff0000) << 16 | (half & 0xff000000) << 24;
+    half = (half >> 4 & 0x000f000f000f000f) | (half & 0x000f000f000f000f) << 8;
+    const std::uint64_t letters = (half + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    return half + 0x3030303030303030 + letters * ('a' - '0' - 10);
+  };
+  const std::uint64_t words[2] = {spread(value >> 32), spread(value & 0xffffffff)};
+  std::memcpy(out.data(), words, sizeof(words));
 }
 
 }  // namespace
@@ -124,14 +139,18 @@ bool strip_hop_by_hop(http::HeaderMap& headers) {
 }
 
 void write_uuid(Rng& rng, std::span<char, kUuidBytes> out) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::uint64_t words[2] = {rng.next(), rng.next()};
   words[0] = (words[0] & ~std::uint64_t{0xf000}) | 0x4000;                       // version
   words[1] = (words[1] & ~(std::uint64_t{3} << 62)) | (std::uint64_t{2} << 62);  // variant
-  std::size_t at = 0;
-  for (std::size_t nibble = 0; nibble < 32; ++nibble) {
-    if (nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20) out[at++] = '-';
-    out[at++] = kHex[(words[nibble / 16] >> (60 - 4 * (nibble % 16))) & 15];
+  std::array<char, 32> digits;
+  write_hex(words[0], std::span(digits).first<16>());
+  write_hex(words[1], std::span(digits).last<16>());
+  std::size_t from = 0;
+  char* to = out.data();
+  for (const int group : {8, 4, 4, 4, 12}) {
+    if (from > 0) *to++ = '-';
+    to = std::copy_n(digits.data() + from, group, to);
+    from += static_cast<std::size_t>(group);
   }
 }
 

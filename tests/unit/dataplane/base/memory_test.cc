@@ -106,8 +106,27 @@ TEST(Arena, CopiesAndJoinsTexts) {
   text = "xxxxx";
   EXPECT_EQ(copy, "hello");
   EXPECT_EQ(arena.concat({"a", "", "bc", copy}), "abchello");
-  const auto numbers = arena.make_array<int>(100);
-  EXPECT_TRUE(std::ranges::all_of(numbers, [](int n) { return n == 0; }));
+  EXPECT_EQ(arena.make_array<int>(100).size(), 100u);
+}
+
+TEST(Arena, AlignsWhatItAllocates) {
+  ChunkPool chunks(1, 10, 10);
+  Arena arena(chunks);
+  for (const std::size_t alignment : {1u, 2u, 8u, 16u, 4u}) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(arena.allocate(3, alignment)) % alignment, 0u) << alignment;
+  }
+}
+
+TEST(CopyShort, CopiesEveryLengthAndNothingElse) {
+  for (std::size_t size = 0; size <= 70; ++size) {
+    std::vector<char> from(size);  // exact: a sanitizer sees what is read or written beyond
+    for (std::size_t i = 0; i < size; ++i) from[i] = static_cast<char>(i + 1);
+    std::vector<char> to(size + 2, 'x');
+    copy_short(to.data() + 1, from.data(), size);
+    EXPECT_TRUE(std::equal(from.begin(), from.end(), to.begin() + 1)) << size;
+    EXPECT_EQ(to.front(), 'x');
+    EXPECT_EQ(to.back(), 'x');
+  }
 }
 
 struct Item : ListNode<>, ListNode<struct Other> {
