@@ -20,7 +20,7 @@ IDLE_LIMIT_BYTES = 2048       # of an idle connection, among many: the goal
 IDLE_LIMIT_FROM = 100_000     # connections; among fewer, what is there at the first request weighs more
 BETWEEN_REQUESTS_SECONDS = 10
 OPENED_PER_SECOND = 20_000
-BUFFERS = 131_072
+BUFFERS = 98_304
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,12 @@ def measure(case: Case, options, millload: pathlib.Path, results: records.Result
         if not case.active:
             arguments += ["--rate", str(case.connections / BETWEEN_REQUESTS_SECONDS)]
             warm_up += BETWEEN_REQUESTS_SECONDS  # least recently used first: each has had one by then
-        with Sampler(lab.gateway, 0.5) as sampler:
-            metrics = lab.run(case.name, *arguments, seconds=options.seconds, warm_up=warm_up, timeout=options.seconds + 180)
+        try:
+            with Sampler(lab.gateway, 0.5) as sampler:
+                metrics = lab.run(case.name, *arguments, seconds=options.seconds, warm_up=warm_up, timeout=options.seconds + 180)
+        except LabError as error:
+            refused = {name: value for name, value in lab.gateway.stats("overflow").items() if value}
+            raise LabError(f"{error}; what the gateway refused: {refused or 'nothing'}") from error
         served = sum(value for name, value in lab.gateway.stats("downstream_rq_2xx").items())
         check(case, metrics, sampler, served)
         resident = int(metrics["resident_bytes"])
