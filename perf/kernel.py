@@ -1,8 +1,8 @@
 """The part of the suite with a kernel in it: a real client (wrk) and a real origin (nginx) on one core, the subject on another.
 
 The client and the origin are in a namespace of their own. Millrace has a TAP into it, or takes its end of a veth by AF_XDP; the
-peers have the same veth, with the kernel's stack. Packets are received on the core of whom they are for (receive packet
-steering), so that a core's time is its subject's: see `Accounts`."""
+peers have the same veth, with the kernel's stack. Packets are received on the core of whom they are for, so that a core's time is
+its subject's: see `receive_on` and `Accounts`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import tempfile
 import peers
 import records
 from gateway_config import bootstrap
-from lab import GATEWAY, HOST, Gateway, LabError, Namespace, static_cluster
+from lab import GATEWAY, HOST, Gateway, LabError, Namespace, static_cluster, wait_until
 from machine import core_time, other_cpu, pin, process_seconds, subject_and_load_cpu
 
 ORIGIN_PORT = 8000
 CONNECTIONS = 64
 LOAD_END, SUBJECT_END = "mr0", "gw0"
+MOST_FOREIGN = 0.05  # of a core's time, without a remark
 
 ORIGIN_CONFIG = """
 user root;
@@ -62,7 +63,7 @@ class Running:
     """A subject that serves, and who loads it."""
 
     load: Namespace
-    pid: int
+    pids: list[int]  # its processes, and the kernel's thread that receives for it
     core: int
     load_core: int
     gateway: Gateway | None = None
@@ -80,7 +81,7 @@ class Accounts:
 
     def _read(self) -> tuple:
         r = self.running
-        return core_time(r.core), process_seconds(r.pid), core_time(r.load_core), r.busy_cycles()
+        return core_time(r.core), sum(map(process_seconds, r.pids)), core_time(r.load_core), r.busy_cycles()
 
     def metrics(self, requests: int) -> dict:
         now = self._read()
@@ -97,9 +98,30 @@ class Accounts:
 
 
 def steer(namespace: Namespace, interface: str, cpu: int) -> None:
-    """What arrives at the interface is worked on by this CPU."""
-    path = f"/sys/class/net/{interface}/queues/rx-0/rps_cpus"
-    namespace.run(["sh", "-c", f"echo {1 << cpu:x} > {path}"])
+    """What arrives at the interface is worked on by this CPU, in softirqs (receive packet steering)."""
+    namespace.run(["sh", "-c", f"echo {1 << cpu:x} > /sys/class/net/{interface}/queues/rx-0/rps_cpus"])
+
+
+def receive_threads() -> set[int]:
+    """The kernel's threads that receive at a subject's end of a veth; in whatever namespace."""
+    found = set()
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().startswith(f"napi/{SUBJECT_END}-"):
+                found.add(int(process.name))
+    return found
+
+
+def receive_on(subject: Namespace, cpu: int) -> int:
+    """A thread of the kernel receives at the subject's end of the veth, on the subject's core: a veth receives where its other
+    end sends, else, and AF_XDP comes before any steering. Returns the thread."""
+    before = receive_threads()
+    subject.run(["ethtool", "-K", SUBJECT_END, "gro", "on"], capture_output=True)  # as NICs do; a veth without has nothing to run
+    subject.run(["sh", "-c", f"echo 1 > /sys/class/net/{SUBJECT_END}/threaded"])
+    threads = wait_until(lambda: receive_threads() - before, 5, f"a receive thread of {SUBJECT_END}")
+    for thread in threads:
+        pin(thread, cpu)
+    return threads.pop()
 
 
 def start_origin(namespace: Namespace, directory: pathlib.Path, cpu: int) -> None:
@@ -123,7 +145,7 @@ def make_veth(load: Namespace, subject: Namespace) -> None:
 
 def gateway_running(load: Namespace, gateway: Gateway, directory: pathlib.Path) -> Running:
     core = gateway.stats("core")["millrace.worker.0.core"]
-    running = Running(load, gateway.process.pid, core, other_cpu(core), gateway)
+    running = Running(load, [gateway.process.pid], core, other_cpu(core), gateway)
     steer(load, LOAD_END, running.load_core)
     start_origin(load, directory, running.load_core)
     return running
@@ -132,7 +154,8 @@ def gateway_running(load: Namespace, gateway: Gateway, directory: pathlib.Path) 
 @contextlib.contextmanager
 def millrace_on_tap(directory: pathlib.Path):
     text = bootstrap([(GATEWAY, 80)], static_cluster("origin", [(HOST, ORIGIN_PORT)]))
-    with Namespace() as load, Gateway(load, text, interface=LOAD_END, host_addresses=[f"{HOST}/24"], arguments=["-l", "warning"]) as gateway:
+    with Namespace() as load, Gateway(load, text, interface=LOAD_END, host_addresses=[f"{HOST}/24"],
+                                      arguments=["-l", "warning"]) as gateway:
         yield gateway_running(load, gateway, directory)
 
 
@@ -144,7 +167,9 @@ def millrace_on_af_xdp(directory: pathlib.Path):
         dataplane = AF_XDP.format(interface=SUBJECT_END, netns=subject.name, gateway=GATEWAY)
         with Gateway(load, text, interface=LOAD_END, dataplane=dataplane, host_addresses=[f"{HOST}/24"],
                      arguments=["-l", "warning"]) as gateway:
-            yield gateway_running(load, gateway, directory)
+            running = gateway_running(load, gateway, directory)
+            running.pids.append(receive_on(subject, running.core))
+            yield running
 
 
 def peer_on_veth(name: str):
@@ -156,22 +181,27 @@ def peer_on_veth(name: str):
             load.attach_interface(LOAD_END, [f"{HOST}/24"])
             subject.attach_interface(SUBJECT_END, [f"{GATEWAY}/24"])
             steer(load, LOAD_END, load_core)
-            steer(subject, SUBJECT_END, core)
+            receiver = receive_on(subject, core)
             start_origin(load, directory, load_core)
             process = subject.start(["taskset", "-c", str(core), *peers.command(name, directory, GATEWAY, HOST, ORIGIN_PORT)])
             subject.wait_for_port(GATEWAY, 80)
-            yield Running(load, process.pid, core, load_core)
+            yield Running(load, [process.pid, receiver], core, load_core)
     return start
 
 
 def parse_wrk(text: str) -> dict:
     """Figures of one run of wrk with --latency; every kind of error counts."""
+    found = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", text)
+    if not found or int(found.group(1)) == 0:
+        raise LabError(f"no request was answered:\n{text}")
     microseconds = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
-    requests, duration, unit = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", text).groups()
+    requests, duration, unit = found.groups()
     figures = {"requests": int(requests), "seconds": float(duration) * microseconds[unit] / 1e6}
     for percent, metric in (("50%", "p50_us"), ("90%", "p90_us"), ("99%", "p99_us")):
-        value, unit = re.search(rf"^\s+{percent}\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE).groups()
-        figures[metric] = round(float(value) * microseconds[unit])
+        quantile = re.search(rf"^\s+{percent}\s+([\d.]+)(us|ms|s|m)\s*$", text, re.MULTILINE)
+        if not quantile:
+            raise LabError(f"wrk tells no latency:\n{text}")
+        figures[metric] = round(float(quantile.group(1)) * microseconds[quantile.group(2)])
     figures["errors"] = sum(int(n) for line in re.findall(r"Socket errors: (.*)", text) for n in re.findall(r"\d+", line))
     figures["errors"] += sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
     return figures
@@ -216,8 +246,13 @@ def run(cases: list[Case], paths: list[str], options, results: records.Results) 
                     metrics = measure(running, case, options.seconds)
                     results.add(case.name, path, subject, metrics, mtu=1500, round=number)
                     rates[-1] = metrics["requests_per_core_second"]
-                    print(records.line(case.name, path, subject, 1500, metrics), flush=True)
+                    print(records.line(case.name, path, subject, 1500, metrics) + remark(metrics), flush=True)
         compare(case, per_core, results)
+
+
+def remark(metrics: dict) -> str:
+    foreign = metrics["core_foreign_share"]
+    return f"  others took {foreign:.0%} of its core" if foreign > MOST_FOREIGN else ""
 
 
 def compare(case: Case, per_core: dict[tuple[str, str], list[float | None]], results: records.Results) -> None:

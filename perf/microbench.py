@@ -18,7 +18,8 @@ def run(program: pathlib.Path, results: records.Results) -> None:
         if done.returncode != 0:
             raise LabError(f"{program} ended with {done.returncode}")
         for benchmark in json.loads(out.read_text())["benchmarks"]:
+            allocations = round(benchmark["allocs"], 3)  # a few around the loop are none of an operation's
             results.add(f"micro-{benchmark['name']}", "micro", "millrace",
-                        {"nanoseconds": round(benchmark["cpu_time"], 2), "allocations": round(benchmark["allocs"], 3)})
-            if benchmark["allocs"] > 0:
-                results.fail(benchmark["name"], f"{benchmark['allocs']:g} allocations per operation")
+                        {"nanoseconds": round(benchmark["cpu_time"], 2), "allocations": allocations})
+            if allocations:
+                results.fail(benchmark["name"], f"{allocations:g} allocations per operation")

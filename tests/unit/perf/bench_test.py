@@ -46,6 +46,11 @@ class Wrk(unittest.TestCase):
         text = WRK + "  Socket errors: connect 1, read 2, write 0, timeout 4\n  Non-2xx or 3xx responses: 10\n"
         self.assertEqual(kernel.parse_wrk(text)["errors"], 17)
 
+    def test_nothing_measured_is_an_error(self):
+        for text in ("", "  0 requests in 2.02s, 0B read\n", "  575 requests in 2.02s, 36.47MB read\n"):
+            with self.assertRaises(LabError):
+                kernel.parse_wrk(text)
+
 
 class CoreTime(unittest.TestCase):
     def test_is_all_but_idle_waiting_and_stolen_time(self):
