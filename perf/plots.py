@@ -86,7 +86,7 @@ def comparison(files: list[ResultsFile], path: pathlib.Path) -> bool:
 
 def memory(files: list[ResultsFile], path: pathlib.Path) -> bool:
     labels, groups = by_file(files, "resident_bytes_per_connection", "memif", keep=is_memory)
-    return bars(path, "Resident bytes per connection over the start-up size (dashed: the goal, 2 KiB)", "bytes", labels, groups, line=2048)
+    return bars(path, "Memory of a connection (dashed: the goal of an idle one)", "bytes resident over the start-up size", labels, groups, line=2048)
 
 
 def soak(files: list[ResultsFile], path: pathlib.Path) -> bool:
@@ -103,9 +103,9 @@ def soak(files: list[ResultsFile], path: pathlib.Path) -> bool:
                   label=name, color=f"C{number}")
     axes.set_xlabel("seconds")
     axes.set_ylabel("MiB resident")
-    axes.set_ylim(bottom=0)
     counts.set_ylabel("count")
-    counts.set_ylim(bottom=0)
+    for side in (axes, counts):
+        side.set_ylim(0, side.get_ylim()[1] * 1.1)
     handles, names = (a + b for a, b in zip(axes.get_legend_handles_labels(), counts.get_legend_handles_labels()))
     axes.legend(handles, names, fontsize="small", loc="lower right")
     axes.set_title("Soak: full load with connections that come and go")

@@ -15,11 +15,11 @@ class Key:
     case: str
     path: str
     subject: str
-    mtu: int
+    mtu: int  # 0: there are no packets
 
     @property
     def label(self) -> str:
-        return self.case + (f", mtu {self.mtu}" if self.mtu != 1500 else "")
+        return self.case + (f", mtu {self.mtu}" if self.mtu not in (0, 1500) else "")
 
 
 class ResultsFile:
