@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 import re
 import statistics
@@ -67,6 +68,11 @@ class Running:
     core: int
     load_core: int
     gateway: Gateway | None = None
+
+    def circumstances(self) -> dict:
+        """What belongs into each record."""
+        huge = {"huge_pages": json.loads(self.gateway.admin("/millrace/nic"))["huge_pages"]} if self.gateway else {}
+        return {"mtu": 1500} | huge
 
     def busy_cycles(self) -> int:
         return self.gateway.stats("busy_cycles")["millrace.worker.0.busy_cycles"] if self.gateway else 0
@@ -244,7 +250,7 @@ def run(cases: list[Case], paths: list[str], options, results: records.Results) 
                 with results.case(f"{case.name}, {subject} on {path}"), tempfile.TemporaryDirectory() as directory, \
                         start(pathlib.Path(directory)) as running:
                     metrics = measure(running, case, options.seconds)
-                    results.add(case.name, path, subject, metrics, mtu=1500, round=number)
+                    results.add(case.name, path, subject, metrics, round=number, **running.circumstances())
                     rates[-1] = metrics["requests_per_core_second"]
                     print(records.line(case.name, path, subject, 1500, metrics) + remark(metrics), flush=True)
         compare(case, per_core, results)
