@@ -74,7 +74,7 @@ class MemifLab:
             self.gateway.start()
         except LabError as error:
             self.directory.cleanup()
-            refusal = re.search(r'port "\w+": mtu .*', str(error))
+            refusal = re.search(r'port "\w+": .*\bmtu\b.*', str(error))
             raise PortRefused(refusal.group()) if refusal else error
         return self
 
