@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
+import re
 import subprocess
 import tempfile
 
+import records
+from gateway_config import bootstrap as one_route
 from lab import Gateway, LabError, static_cluster
+from machine import other_cpu
 
 EDGE, INSIDE = "198.18.0", "198.18.1"  # networks of the clients and of the origin
 PORTS = range(80, 84)                  # listeners: a client has 64,000 ports to each
 
 DATAPLANE = """workers: {{count: 1, idle: POLL}}
 packet_buffers: {buffers}
+hugepages: {huge_pages}
 ports:
 - name: edge
   memif: {{socket: {directory}/edge.sock, role: {role}}}
   addresses: [{edge}/24]
+  mtu: {mtu}
 - name: inside
   memif: {{socket: {directory}/inside.sock, role: {role}}}
   addresses: [{inside}/24]
+  mtu: {mtu}
 """
 
 
@@ -31,23 +37,28 @@ class MemifCase:
     name: str
     response_bytes: int
     arguments: tuple[str, ...] = ()
-    half_load_of: str = ""  # an open loop at half of the rate that this case reached
+    half_load: bool = False  # an open loop at half of the rate that is reached just before
+    every_mtu: bool = False  # measured at each MTU, the others at the first
 
 
-CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 1024), MemifCase("http1-bulk-64k", 64 * 1024),
+CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 1024),
+         MemifCase("http1-bulk-64k", 64 * 1024, every_mtu=True),
          MemifCase("http1-close-64", 64, ("--close",)), MemifCase("http1-close-1k", 1024, ("--close",)),
          MemifCase("http1-close-64k", 64 * 1024, ("--close",)),
-         MemifCase("http1-latency-64", 64, half_load_of="http1-keepalive-64"),
-         MemifCase("http1-latency-1k", 1024, half_load_of="http1-keepalive-1k"),
-         MemifCase("http1-latency-64k", 64 * 1024, half_load_of="http1-bulk-64k")]
+         MemifCase("http1-latency-64", 64, half_load=True), MemifCase("http1-latency-1k", 1024, half_load=True),
+         MemifCase("http1-latency-64k", 64 * 1024, half_load=True)]
+
+
+class PortRefused(LabError):
+    """The gateway does not start with such a port; the text is its own."""
 
 
 class MemifLab:
     """A gateway on two memif ports, and millload at their other ends."""
 
-    def __init__(self, bootstrap, millload: pathlib.Path, buffers: int = 65_536):
+    def __init__(self, bootstrap, millload: pathlib.Path, buffers: int = 65_536, mtu: int = 1500, huge_pages: str = "IF_FREE"):
         """`bootstrap(addresses, clusters)` is the text of a configuration that listens on the addresses."""
-        self.millload, self.buffers = millload, buffers
+        self.millload, self.buffers, self.mtu, self.huge_pages = millload, buffers, mtu, huge_pages
         self.directory = tempfile.TemporaryDirectory(prefix="millrace-memif-")
         text = bootstrap([(f"{EDGE}.2", port) for port in PORTS], static_cluster("origin", [(f"{INSIDE}.1", 8000)]))
         self.gateway = Gateway(None, text, dataplane=self._dataplane("SERVER", 2), arguments=["-l", "warning"])
@@ -56,10 +67,15 @@ class MemifLab:
 
     def _dataplane(self, role: str, host: int) -> str:
         return DATAPLANE.format(buffers=self.buffers, directory=self.directory.name, role=role, edge=f"{EDGE}.{host}",
-                                inside=f"{INSIDE}.{host}")
+                                inside=f"{INSIDE}.{host}", mtu=self.mtu, huge_pages=self.huge_pages)
 
     def __enter__(self) -> "MemifLab":
-        self.gateway.start()
+        try:
+            self.gateway.start()
+        except LabError as error:
+            self.directory.cleanup()
+            refusal = re.search(r'port "\w+": .*\bmtu\b.*', str(error))
+            raise PortRefused(refusal.group()) if refusal else error
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -68,8 +84,11 @@ class MemifLab:
 
     def load_cpu(self) -> int:
         """A CPU that is not the worker's, if there is one."""
-        worker = self.gateway.stats("core")["millrace.worker.0.core"]
-        return next((cpu for cpu in sorted(os.sched_getaffinity(0)) if cpu != worker), worker)
+        return other_cpu(self.gateway.stats("core")["millrace.worker.0.core"])
+
+    def circumstances(self) -> dict:
+        """What belongs into each record."""
+        return {"mtu": self.mtu, "huge_pages": json.loads(self.gateway.admin("/millrace/nic"))["huge_pages"]}
 
     def run(self, name: str, *arguments: str, seconds: float = 5, warm_up: float = 1, timeout: float = 300, check: bool = True) -> dict:
         """One measurement: {metric: value}, "valid", "text" and "records" beside. A void one is an error, if `check`."""
@@ -84,23 +103,33 @@ class MemifLab:
             raise LabError(f"millload ended with {done.returncode}: {done.stderr[-2000:]}")
         document = json.loads(result.read_text())
         if check and not document["valid"]:
-            raise LabError(f"{name}: void: {document['error']}\n{done.stdout}")
+            raise LabError(f"void: {document['error']}")
         metrics = {record["metric"]: record["value"] for record in document["records"]}
         return metrics | {"valid": document["valid"], "error": document["error"], "text": done.stdout, "records": document["records"]}
 
 
-def run_cases(lab: MemifLab, cases: list[MemifCase], seconds: float, show) -> list[dict]:
-    """All records. `show(case, metrics)` prints a line of the table."""
-    records, reached = [], {}
-    for case in cases:
+def measure(case: MemifCase, mtu: int, options, millload: pathlib.Path, results: records.Results) -> None:
+    """In a gateway of its own; a measurement with errors is a failure and leaves no record."""
+    with MemifLab(one_route, millload, mtu=mtu, huge_pages="REQUIRED" if options.huge_pages else "NEVER") as lab:
         arguments = [*case.arguments, "--response-bytes", str(case.response_bytes)]
-        if case.half_load_of:
-            full = next(c for c in CASES if c.name == case.half_load_of)
-            if full.name not in reached:
-                reached[full.name] = lab.run(full.name, "--response-bytes", str(full.response_bytes), seconds=1)["requests_per_second"]
-            arguments += ["--rate", str(reached[full.name] / 2)]
-        metrics = lab.run(case.name, *arguments, seconds=seconds)
-        reached[case.name] = metrics["requests_per_second"]
-        records += metrics["records"]
-        show(case, metrics)
-    return records
+        if case.half_load:
+            full = lab.run(case.name, *arguments, seconds=min(2, options.seconds))["requests_per_second"]
+            arguments += ["--rate", str(full / 2)]
+        metrics = lab.run(case.name, *arguments, seconds=options.seconds, timeout=options.seconds + 120)
+        if metrics["errors"]:
+            raise LabError(f"{metrics['errors']:.0f} connections were refused or broken")
+        results.add_records(metrics["records"], **lab.circumstances())
+        print(records.line(case.name, "memif", "millrace", mtu, metrics), flush=True)
+        if case.half_load:
+            print(f"{'':<20} without what was under way in the generator's {metrics['generator_gaps']:,.0f} gaps: "
+                  f"p99 {metrics['undisturbed_p99_us']:,.0f} us, p99.9 {metrics['undisturbed_p999_us']:,.0f} us", flush=True)
+
+
+def run(cases: list[MemifCase], options, millload: pathlib.Path, results: records.Results) -> None:
+    for mtu in options.mtu:
+        for case in [case for case in cases if case.every_mtu or mtu == options.mtu[0]]:
+            with results.case(case.name):
+                try:
+                    measure(case, mtu, options, millload, results)
+                except PortRefused as refusal:
+                    results.leave_out(f"{case.name}, mtu {mtu}", str(refusal))

@@ -5,6 +5,11 @@ from __future__ import annotations
 import pathlib
 import shutil
 
+from gateway_config import bootstrap
+from lab import static_cluster
+
+NAMES = ["haproxy", "nginx", "envoy"]
+
 HAPROXY = """
 global
   nbthread 1
@@ -50,12 +55,15 @@ http {{
 
 
 def available(name: str) -> bool:
-    return shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+    return shutil.which(name, path="/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") is not None
 
 
 def command(name: str, directory: pathlib.Path, listen: str, origin: str, port: int) -> list[str]:
-    """Writes the configuration of `name` and returns how to start it in the foreground."""
+    """Writes the configuration of `name` and returns how to start it in the foreground. Envoy gets the file that Millrace gets."""
+    path = directory / f"{name}.yaml"
+    if name == "envoy":
+        path.write_text(bootstrap([(listen, 80)], static_cluster("origin", [(origin, port)])))
+        return ["envoy", "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
     template = {"haproxy": HAPROXY, "nginx": NGINX}[name]
-    path = directory / f"{name}.conf"
     path.write_text(template.format(listen=listen, origin=origin, port=port, directory=directory))
     return ["haproxy", "-db", "-f", str(path)] if name == "haproxy" else ["nginx", "-c", str(path), "-p", str(directory)]

@@ -1,0 +1,27 @@
+"""What the gateway is asked to do in every measurement: one route, everything to the cluster "origin", no access log."""
+
+from __future__ import annotations
+
+BOOTSTRAP = """static_resources:
+  listeners:
+{listeners}  clusters:
+{clusters}"""
+LISTENER = """  - name: edge-{port}
+    address: {{socket_address: {{address: {address}, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          use_remote_address: true
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+          route_config: {{name: edge, virtual_hosts: [{{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: origin, timeout: 60s}}}}]}}]}}
+"""
+
+
+def bootstrap(addresses: list[tuple[str, int]], clusters: str) -> str:
+    listeners = "".join(LISTENER.format(address=address, port=port) for address, port in addresses)
+    return BOOTSTRAP.format(listeners=listeners, clusters=clusters)
