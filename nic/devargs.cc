@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <string_view>
 
 namespace millrace::nic {
@@ -47,6 +48,7 @@ bool is_pci_address(std::string_view text) {
 /// Builds one kind's arguments; `problem` is left empty when all is well.
 struct Builder {
   const std::string& port;
+  std::optional<std::uint16_t> mtu;
   std::uint16_t queues;
   std::string problem;
 
@@ -85,8 +87,17 @@ struct Builder {
     const std::string device = "net_memif_" + port;
     return {device,
             device + ",role=" + (memif.role == MemifConfig::Role::kServer ? "server" : "client") +
-                ",id=" + std::to_string(memif.id) + ",socket=" + memif.socket + ",socket-abstract=no",
+                ",id=" + std::to_string(memif.id) + ",socket=" + memif.socket + ",socket-abstract=no" + ring_buffers(),
             {}};
+  }
+
+  // A frame in several buffers of the ring makes DPDK 22.11's driver send garbage once the ring is full, and read outside of it
+  // on the other side: each buffer holds a whole frame.
+  [[nodiscard]] std::string ring_buffers() const {
+    constexpr std::size_t kDefault = 2048;
+    constexpr std::size_t kStep = 1024;
+    const std::size_t frame = std::size_t{mtu.value_or(0)} + 18;  // Ethernet with a VLAN tag
+    return frame <= kDefault ? std::string() : ",bsize=" + std::to_string((frame + kStep - 1) / kStep * kStep);
   }
 
   Devargs operator()(const VdevConfig& vdev) {
@@ -104,7 +115,7 @@ Result<Devargs, std::string> devargs_of(const PortConfig& config, std::uint16_t 
   if (!legal_name) {
     return Error<std::string>("port \"" + config.name + "\": a port's name has 1 to 32 letters, digits, '-' or '_'");
   }
-  Builder builder{config.name, queues, {}};
+  Builder builder{config.name, config.mtu, queues, {}};
   Devargs devargs = std::visit(builder, config.device);
   if (!builder.problem.empty()) return Error<std::string>("port \"" + config.name + "\": " + builder.problem);
   return devargs;

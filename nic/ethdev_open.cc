@@ -121,12 +121,19 @@ std::string bring_up(const std::string& interface) {
 bool is_tap(const PortConfig& config) { return std::holds_alternative<TapConfig>(config.device); }
 bool is_af_xdp(const PortConfig& config) { return std::holds_alternative<AfXdpConfig>(config.device); }
 
+std::size_t bytes_beside_packet(const PortConfig& config) {
+  return limits::kPacketHeadroomBytes + kEthernetBytes + (is_af_xdp(config) ? kXdpHeadroomBytes : 0);
+}
 std::size_t largest_mtu(const PortConfig& config, const MbufPool& pool) {
-  const std::size_t lost = limits::kPacketHeadroomBytes + kEthernetBytes + (is_af_xdp(config) ? kXdpHeadroomBytes : 0);
-  return pool.buffer_bytes() > lost ? pool.buffer_bytes() - lost : 0;
+  const std::size_t beside = bytes_beside_packet(config);
+  return pool.buffer_bytes() > beside ? pool.buffer_bytes() - beside : 0;
 }
 
 }  // namespace
+
+std::size_t buffer_bytes_for(const PortConfig& config) {
+  return config.mtu.value_or(RTE_ETHER_MTU) + bytes_beside_packet(config);
+}
 
 Result<std::unique_ptr<EthdevPort>, std::string> EthdevPort::open(const PortConfig& config, MbufPool& pool, std::uint16_t workers,
                                                                   std::uint8_t index) {
@@ -219,7 +226,9 @@ std::string EthdevPort::configure(const PortConfig& config) {
   conf.rxmode.offloads = rx & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
   conf.txmode.offloads = tx & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
   if (info_.tx.tcp_segmentation) conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
-  conf.rxmode.mtu = config.mtu.value_or(0);
+  // memif takes whatever its buffers hold, and says otherwise.
+  const bool any_mtu = std::holds_alternative<MemifConfig>(config.device);
+  conf.rxmode.mtu = any_mtu ? 0 : config.mtu.value_or(0);
   if (hashes != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     conf.rx_adv_conf.rss_conf = {.rss_key = wanted.key.data(), .rss_key_len = device.hash_key_size, .rss_hf = hashes};

@@ -20,6 +20,9 @@
 
 namespace millrace::nic {
 
+/// What a buffer must hold for a frame of the port's MTU (1,500 where it names none), headroom included.
+[[nodiscard]] std::size_t buffer_bytes_for(const PortConfig& config);
+
 /// Made and destroyed on one thread (the agent's), with no worker inside receive() or transmit() at the time; destroyed before
 /// its pools and the Eal. Destruction gives the device back: a TAP interface disappears.
 class EthdevPort final : public Port {

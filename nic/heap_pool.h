@@ -42,6 +42,7 @@ class HeapPool final : public PacketPool {
     return packet;
   }
 
+  [[nodiscard]] std::size_t buffer_bytes() const override { return buffer_bytes_; }
   [[nodiscard]] std::size_t capacity() const override { return buffers_; }
   [[nodiscard]] std::size_t in_use() const override { return in_use_.load(std::memory_order_relaxed); }
 

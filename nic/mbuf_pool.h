@@ -26,6 +26,8 @@ struct MbufPoolOptions {
   std::size_t buffer_bytes = limits::kPacketBufferBytes;  ///< headroom included; at most 65,535
   int numa_node = -1;                                     ///< of the workers' cores; -1: any
   bool shared = false;                                    ///< by several threads
+  bool physical =
+      false;  ///< a device reads it by physical pages, which no buffer may cross: PCI. Costs memory without huge pages
 };
 
 /// Used by one thread at a time (made by one, handed to its worker, returned to the first when the worker has ended), or
@@ -40,7 +42,7 @@ class MbufPool final : public PacketPool {
   [[nodiscard]] std::size_t capacity() const override;
   [[nodiscard]] std::size_t in_use()
       const override;  ///< buffers in receive rings count as in use; walks caches: not for the fast path
-  [[nodiscard]] std::size_t buffer_bytes() const { return buffer_bytes_; }
+  [[nodiscard]] std::size_t buffer_bytes() const override { return buffer_bytes_; }
   [[nodiscard]] rte_mempool* mempool() const { return mempool_; }  ///< for nic/ only
   /// For nic/ only: turns what is attached to a packet of an MbufPool into mbufs that refer to the parts' buffers, behind the
   /// packet's own mbuf; if the packet ends before the device takes it, they end with it. False, with nothing changed, when no

@@ -205,8 +205,9 @@ class PacketPool {
   }
   /// How often allocate() found nothing.
   [[nodiscard]] std::uint64_t exhausted() const { return exhausted_.load(std::memory_order_relaxed); }
-  [[nodiscard]] virtual std::size_t capacity() const = 0;  ///< buffers
-  [[nodiscard]] virtual std::size_t in_use() const = 0;    ///< buffers
+  [[nodiscard]] virtual std::size_t buffer_bytes() const = 0;  ///< of each, headroom included
+  [[nodiscard]] virtual std::size_t capacity() const = 0;      ///< buffers
+  [[nodiscard]] virtual std::size_t in_use() const = 0;        ///< buffers
 
   static void add_reference(Buffer& buffer) { ++buffer.references; }
   static void drop_reference(Buffer& buffer) {

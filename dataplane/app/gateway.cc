@@ -112,7 +112,8 @@ void Gateway::start_machine() {
     adaptive_ = true;
   }
   const std::size_t buffers = loaded_.machine.packet_buffers > 0 ? loaded_.machine.packet_buffers : kDefaultPacketBuffers;
-  const std::size_t pool_bytes = nic::MbufPool::memory_bytes(buffers) * loaded_.machine.worker_count;
+  const std::size_t buffer_bytes = packet_buffer_bytes(loaded_.machine);
+  const std::size_t pool_bytes = nic::MbufPool::memory_bytes(buffers, buffer_bytes) * loaded_.machine.worker_count;
   eal_ = must(nic::Eal::start(
       {.memory_mb = pool_bytes / (1024 * 1024) + 64 * (1 + loaded_.machine.ports.size()),
        .huge_pages = loaded_.machine.hugepages == Hugepages::kNever ? nic::HugePages::kNever : nic::HugePages::kIfFree,
@@ -129,8 +130,10 @@ void Gateway::start_machine() {
   // One for all: a port with one queue receives into it for every worker, and what is scarce is scarce for all.
   pool_ = must(nic::MbufPool::create({.name = "packets",
                                       .buffers = buffers * loaded_.machine.worker_count,
+                                      .buffer_bytes = buffer_bytes,
                                       .numa_node = one_node ? nodes.front() : -1,
-                                      .shared = loaded_.machine.worker_count > 1}));
+                                      .shared = loaded_.machine.worker_count > 1,
+                                      .physical = needs_physical_memory(loaded_.machine)}));
 }
 
 void Gateway::open_ports() {

@@ -1,5 +1,10 @@
 #include "dataplane/app/port_setup.h"
 
+#include <algorithm>
+
+#include "dataplane/base/limits.h"
+#include "nic/ethdev_port.h"
+
 namespace millrace::app {
 namespace {
 
@@ -23,6 +28,19 @@ struct ToDevice {
 
 nic::PortConfig port_config(const config::PortConfig& port) {
   return {.name = port.name, .device = std::visit(ToDevice{}, port.device), .mtu = port.mtu};
+}
+
+std::size_t packet_buffer_bytes(const config::Dataplane& machine) {
+  std::size_t most = limits::kPacketBufferBytes;
+  for (const config::PortConfig& port : machine.ports) most = std::max(most, nic::buffer_bytes_for(port_config(port)));
+  constexpr std::size_t kCacheLine = 64;
+  return (most + kCacheLine - 1) / kCacheLine * kCacheLine;
+}
+
+bool needs_physical_memory(const config::Dataplane& machine) {
+  return std::ranges::any_of(machine.ports, [](const config::PortConfig& port) {
+    return std::holds_alternative<config::PciDevice>(port.device) || std::holds_alternative<config::VirtualDevice>(port.device);
+  });
 }
 
 std::vector<std::string> pci_addresses(const config::Dataplane& machine) {

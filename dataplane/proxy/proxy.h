@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "config/model/snapshot.h"
+#include "dataplane/base/limits.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/base/time.h"
 #include "dataplane/base/timer_wheel.h"
@@ -21,12 +22,12 @@ namespace millrace::proxy {
 
 /// Bounds of one worker. Reaching one is answered and counted, never fatal.
 struct ProxyLimits {
-  std::size_t downstream_connections = 65'536;  ///< more are reset (downstream_cx_overflow)
-  std::size_t upstream_connections = 65'536;    ///< over all clusters
-  std::size_t streams = 65'536;                 ///< requests in progress
-  std::size_t small_chunks = 262'144;           ///< of 4 KiB: what requests allocate from
-  std::size_t large_chunks = 4'096;             ///< of 128 KiB
-  std::size_t initial_objects = 64;             ///< of each kind, allocated at start
+  std::size_t downstream_connections = limits::kTcpMaxConnections;  ///< more are reset (downstream_cx_overflow)
+  std::size_t upstream_connections = limits::kTcpMaxConnections;    ///< over all clusters
+  std::size_t streams = limits::kTcpMaxConnections;                 ///< requests in progress
+  std::size_t small_chunks = 262'144;                               ///< of 4 KiB: what requests allocate from
+  std::size_t large_chunks = 4'096;                                 ///< of 128 KiB
+  std::size_t initial_objects = 64;                                 ///< of each kind, allocated at start
   /// What a connection may buffer at the most in each direction, whatever per_connection_buffer_limit_bytes says.
   std::size_t connection_buffer_bytes = std::size_t{1} << 30;
   // Envoy's default circuit breakers. Per worker here, since workers share no counts.

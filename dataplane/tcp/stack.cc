@@ -13,10 +13,10 @@ constexpr std::size_t kIpv4HeaderBytes = 20;
 constexpr std::size_t kIpv6HeaderBytes = 40;
 
 // Payload and options of a full segment: what the path takes and what one buffer holds.
-std::uint16_t mss_for(std::size_t mtu, bool v4) {
+std::uint16_t mss_for(std::size_t mtu, bool v4, const nic::PacketPool& pool) {
   const std::size_t headers = (v4 ? kIpv4HeaderBytes : kIpv6HeaderBytes) + wire::kTcpMinHeaderBytes;
-  constexpr std::size_t kBufferRoom = limits::kPacketBufferBytes - limits::kPacketHeadroomBytes - wire::kTcpMaxHeaderBytes;
-  return static_cast<std::uint16_t>(std::min(mtu > headers ? mtu - headers : 0, kBufferRoom));
+  const std::size_t room = pool.buffer_bytes() - limits::kPacketHeadroomBytes - wire::kTcpMaxHeaderBytes;
+  return static_cast<std::uint16_t>(std::min(mtu > headers ? mtu - headers : 0, room));
 }
 
 std::uint16_t port_of(const std::unique_ptr<Listener>& listener) { return listener->address().port; }
@@ -86,9 +86,11 @@ Listener* Stack::find_listener(const FlowKey& flow) {
 
 LocalTerms Stack::local_terms(const FlowKey& flow, const ip::Path& path, Instant now) const {
   const TcpConfig& config = config_.tcp;
+  const nic::PacketPool& packets = shared_.chains.packets();
+  const bool v4 = flow.local_ip.is_v4();
   return {.iss = initial_sequence_number(hash_, flow, now),
-          .mss = mss_for(path.mtu, flow.local_ip.is_v4()),
-          .least_mss = mss_for(flow.local_ip.is_v4() ? 576 : 1280, flow.local_ip.is_v4()),
+          .mss = mss_for(path.mtu, v4, packets),
+          .least_mss = mss_for(v4 ? 576 : 1280, v4, packets),
           .timestamp_offset = timestamp_offset(hash_, flow),
           .window = static_cast<std::uint32_t>(std::min(config.initial_receive_buffer_bytes, config.receive_buffer_bytes)),
           .window_scale = window_scale_for(config.receive_buffer_bytes),
@@ -132,7 +134,7 @@ void Stack::on_transport_error(const ip::TransportError& error, Instant now) {
   if (error.kind == ip::TransportError::Kind::kPacketTooBig) {
     if (!endpoint.connection_.is_in_flight(seq)) return counters_.add(Counter::kDropTransportError);  // forged (RFC 5927 7.2)
     const std::size_t mtu = ip_.learn_path_mtu(error.destination, error.mtu, now);
-    if (mtu > 0) endpoint.connection_.on_path_mss(mss_for(mtu, flow.local_ip.is_v4()), now);
+    if (mtu > 0) endpoint.connection_.on_path_mss(mss_for(mtu, flow.local_ip.is_v4(), shared_.chains.packets()), now);
   } else {
     endpoint.connection_.on_unreachable(seq, error.kind == ip::TransportError::Kind::kPortUnreachable);
   }
@@ -192,7 +194,7 @@ void Stack::look_at_buffers(Instant now) {
   const std::size_t all = pool.capacity();
   const std::size_t left = all - std::min(pool.in_use(), all);
   supply_ = left < all / 32 ? Supply::kNone : left < all / 8 ? Supply::kScarce : Supply::kPlenty;
-  shared_.buffer_share = supply_ == Supply::kPlenty ? left * limits::kPacketBufferBytes / kShares : 0;
+  shared_.buffer_share = supply_ == Supply::kPlenty ? left * pool.buffer_bytes() / kShares : 0;
   if (left < all / 16) [[unlikely]]
     reset_stalled(now);
 }

@@ -22,8 +22,8 @@ constexpr std::size_t kNodesPerBuffer = 8;
 constexpr std::size_t kPoolShare = 1'024;
 constexpr std::size_t kLeastConnectionBufferBytes = 16 * 1024;
 
-std::size_t connection_buffer_bytes(std::size_t packet_buffers) {
-  return std::max(kLeastConnectionBufferBytes, packet_buffers * limits::kPacketBufferBytes / kPoolShare);
+std::size_t connection_buffer_bytes(const nic::PacketPool& packets) {
+  return std::max(kLeastConnectionBufferBytes, packets.capacity() * packets.buffer_bytes() / kPoolShare);
 }
 
 tcp::StackConfig stack_config(const WorkerConfig& config) {
@@ -60,8 +60,7 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
               .log = report.log,
               .report = report,
               .wall_offset_nanoseconds = config.wall_offset_nanoseconds,
-              .limits = {.initial_objects = kInitialObjects,
-                         .connection_buffer_bytes = connection_buffer_bytes(config.packet_buffers)},
+              .limits = {.initial_objects = kInitialObjects, .connection_buffer_bytes = connection_buffer_bytes(packets)},
               .hostname = hostname_}),
       listeners_(tcp_, proxy_),
       taps_(config.wall_offset_nanoseconds),

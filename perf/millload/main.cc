@@ -227,14 +227,17 @@ int run(const Options& options) {
   config.machine = loaded->machine;
   config.packet_buffers = config.machine.packet_buffers > 0 ? config.machine.packet_buffers : kDefaultBuffers;
 
-  const std::size_t pool_bytes = nic::MbufPool::memory_bytes(config.packet_buffers);
+  const std::size_t pool_bytes = nic::MbufPool::memory_bytes(config.packet_buffers, app::packet_buffer_bytes(config.machine));
   const bool huge = config.machine.hugepages != config::Dataplane::Hugepages::kNever;
   auto eal = nic::Eal::start({.memory_mb = pool_bytes / (1024 * 1024) + 64 * (1 + config.machine.ports.size()),
                               .huge_pages = huge ? nic::HugePages::kIfFree : nic::HugePages::kNever,
                               .control_cpu = -1,
                               .pci_addresses = app::pci_addresses(config.machine)});
   if (!eal) return fail(2, eal.error());
-  auto pool = nic::MbufPool::create({.name = "load", .buffers = config.packet_buffers});
+  auto pool = nic::MbufPool::create({.name = "load",
+                                     .buffers = config.packet_buffers,
+                                     .buffer_bytes = app::packet_buffer_bytes(config.machine),
+                                     .physical = app::needs_physical_memory(config.machine)});
   if (!pool) return fail(2, pool.error());
   std::vector<std::unique_ptr<nic::EthdevPort>> ports;
   std::vector<nic::Port*> views;

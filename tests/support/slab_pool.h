@@ -22,6 +22,7 @@ class SlabPool final : public nic::PacketPool {
   }
   ~SlabPool() override { MR_ASSERT(in_use() == 0); }
 
+  [[nodiscard]] std::size_t buffer_bytes() const override { return limits::kPacketBufferBytes; }
   [[nodiscard]] std::size_t capacity() const override { return buffers_.size(); }
   [[nodiscard]] std::size_t in_use() const override { return buffers_.size() - free_.size(); }
 

@@ -65,6 +65,14 @@ TEST(Devargs_Memif, NamesRoleIdAndAFileSocket) {
   EXPECT_EQ(devargs->text, "net_memif_edge,role=client,id=7,socket=/run/mr.sock,socket-abstract=no");
 }
 
+TEST(Devargs, MemifsRingHoldsAWholeFrameInEachBuffer) {
+  PortConfig config = port(MemifConfig{"/run/mr.sock", 7, MemifConfig::Role::kClient});
+  config.mtu = 2'030;
+  EXPECT_FALSE(devargs_of(config, 1)->text.contains("bsize"));
+  config.mtu = 9'000;
+  EXPECT_TRUE(devargs_of(config, 1)->text.ends_with(",bsize=9216"));
+}
+
 TEST(Devargs_Memif, RefusesPathsThatCannotBeASocket) {
   EXPECT_THAT(error_of(port(MemifConfig{"mr.sock", 0, {}})), HasSubstr("absolute"));
   EXPECT_THAT(error_of(port(MemifConfig{"/" + std::string(107, 'x'), 0, {}})), HasSubstr("at most 107"));

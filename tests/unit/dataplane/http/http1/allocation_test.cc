@@ -20,6 +20,7 @@ class FixedPool final : public nic::PacketPool {
       free_[free_count_++] = &buffers_[i];
     }
   }
+  [[nodiscard]] std::size_t buffer_bytes() const override { return limits::kPacketBufferBytes; }
   [[nodiscard]] std::size_t capacity() const override { return kBuffers; }
   [[nodiscard]] std::size_t in_use() const override { return kBuffers - free_count_; }
 
