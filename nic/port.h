@@ -70,6 +70,13 @@ struct PortCounters {
   std::uint64_t rx_filtered = 0;  ///< dropped by rules, outside the device
 };
 
+/// What went through one queue.
+struct QueueCounters {
+  std::uint64_t rx_packets = 0;
+  std::uint64_t rx_missed = 0;  ///< its ring was full
+  std::uint64_t tx_packets = 0;
+};
+
 /// Virtual once a burst. A queue is received from by one worker. Where there are fewer queues than workers, several transmit on
 /// one. counters() may be called from any thread.
 class Port {
@@ -86,6 +93,9 @@ class Port {
   virtual std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) = 0;
 
   [[nodiscard]] virtual PortCounters counters() const = 0;
+
+  /// Of each queue, where they are counted: any thread.
+  [[nodiscard]] virtual std::vector<QueueCounters> queue_counters() const { return {}; }
 
   /// What has become of each rule that holds here, in their order. May ask the device: any thread, not for workers.
   [[nodiscard]] virtual std::vector<RuleUse> rules() const { return {}; }

@@ -13,6 +13,7 @@ constexpr std::size_t kIpv4FragmentOffset = 6;
 constexpr std::uint16_t kIpv4MoreFragments = 0x2000;
 constexpr std::uint16_t kIpv4OffsetMask = 0x1fff;
 constexpr std::uint16_t kIpv6OffsetMask = 0xfff8;
+constexpr std::uint16_t kIpv6MoreFragments = 0x0001;
 
 // Extension headers (RFC 8200 4): those that have a length in units of 8 bytes, and the fragment header, which is one unit.
 constexpr std::uint8_t kHopByHop = 0;
@@ -37,7 +38,8 @@ std::optional<FrameKey> ipv4_key(std::span<const std::uint8_t> packet) {
                         .protocol = packet[9]}};
   const std::uint16_t fragment = wire::load_be16(packet.data() + kIpv4FragmentOffset);
   if ((fragment & kIpv4OffsetMask) == 0) read_ports(packet.subspan(header), key.flow);
-  key.plain = header == wire::kIpv4HeaderBytes && (fragment & (kIpv4OffsetMask | kIpv4MoreFragments)) == 0;
+  key.fragment = (fragment & (kIpv4OffsetMask | kIpv4MoreFragments)) != 0;
+  key.plain = header == wire::kIpv4HeaderBytes && !key.fragment;
   return key;
 }
 
@@ -61,9 +63,10 @@ std::optional<FrameKey> ipv6_key(std::span<const std::uint8_t> packet) {
     }
     key.plain = false;
     if (rest.size() < size) return key;
-    const bool later_fragment = key.flow.protocol == kFragment && (wire::load_be16(rest.data() + 2) & kIpv6OffsetMask) != 0;
+    const std::uint16_t fragment = key.flow.protocol == kFragment ? wire::load_be16(rest.data() + 2) : std::uint16_t{0};
+    if ((fragment & (kIpv6OffsetMask | kIpv6MoreFragments)) != 0) key.fragment = true;
     key.flow.protocol = rest[0];
-    if (later_fragment) return key;
+    if ((fragment & kIpv6OffsetMask) != 0) return key;
     rest = rest.subspan(size);
   }
 }

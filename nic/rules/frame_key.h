@@ -15,6 +15,7 @@ struct FrameKey {
   /// Headers that every device's flow table follows: IPv4 without options or IPv6 without extension headers, not fragmented,
   /// tagged for no priority. A rule in a device may miss other frames, so that software looks at those itself.
   bool plain = false;
+  bool fragment = false;  ///< any but a whole datagram
 };
 
 /// Nothing for what is not IP, or too short for an IP header. One VLAN tag is looked through, whatever it says: the IP layer

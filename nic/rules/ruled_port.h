@@ -25,6 +25,7 @@ class RuledPort final : public Port {
   std::size_t receive(std::uint16_t queue, std::span<Packet> out) override;
   std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) override { return port_->transmit(queue, frames); }
   [[nodiscard]] PortCounters counters() const override;
+  [[nodiscard]] std::vector<QueueCounters> queue_counters() const override { return port_->queue_counters(); }
   [[nodiscard]] std::vector<RuleUse> rules() const override;
   [[nodiscard]] bool link_up() const override { return port_->link_up(); }
   void refresh_link() override { port_->refresh_link(); }

@@ -76,16 +76,18 @@ TEST(FrameKey, FindsPortsBehindAnyChainOfExtensionHeaders) {
 
 TEST(FrameKey, OnlyTheFirstFragmentHasPorts) {
   const auto first = frame_key(ipv4_fragment(0x2000));
-  EXPECT_TRUE(first->flow.has_ports);
+  EXPECT_TRUE(first->flow.has_ports && first->fragment);
   EXPECT_FALSE(first->plain);
   const auto later = frame_key(ipv4_fragment(0x0001));
-  EXPECT_FALSE(later->flow.has_ports);
+  EXPECT_TRUE(later->fragment && !later->flow.has_ports);
   EXPECT_EQ(later->flow.protocol, FlowMatch::kTcp);
   EXPECT_FALSE(later->plain);
   const auto first6 = frame_key(with_extension(44, {0, 0, 0, 1, 0, 0, 0, 9}));
   EXPECT_EQ(first6->flow.destination_port, 443);
+  EXPECT_TRUE(first6->fragment);
+  EXPECT_FALSE(frame_key(with_extension(44, {0, 0, 0, 0, 0, 0, 0, 9}))->fragment) << "an atomic fragment is whole";
   const auto later6 = frame_key(with_extension(44, {0, 0, 0, 8, 0, 0, 0, 9}));
-  EXPECT_FALSE(later6->flow.has_ports);
+  EXPECT_TRUE(later6->fragment && !later6->flow.has_ports);
   EXPECT_EQ(later6->flow.protocol, FlowMatch::kTcp);
 }
 
