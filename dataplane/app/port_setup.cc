@@ -3,6 +3,8 @@
 namespace millrace::app {
 namespace {
 
+static_assert(tcp::StackConfig{}.first_port == limits::kTcpFirstEphemeralPort, "steering rules end below it");
+
 struct ToDevice {
   nic::DeviceConfig operator()(const config::TapDevice& tap) const {
     return nic::TapConfig{.interface = tap.interface, .netns = tap.netns};
