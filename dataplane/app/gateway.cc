@@ -51,6 +51,20 @@ std::string offloads_text(const nic::PortInfo& info) {
   return text.empty() ? "none" : text;
 }
 
+// The rule by which flows belong to workers: that of a device which steers by it, else our own. A port that steers by another
+// rule, or not at all, costs its packets a way from worker to worker, no more.
+RssTable rss_table(std::span<const std::unique_ptr<nic::Port>> ports, std::uint16_t workers) {
+  for (const auto& port : ports) {
+    const auto& rss = port->info().rss;
+    const auto known = [&](std::uint16_t queue) { return queue < workers; };
+    if (!rss || port->info().queues != workers || !std::ranges::all_of(rss->queues, known)) continue;
+    spdlog::info("{} workers own flows by the rule of port {}", workers, port->info().name);
+    return *rss;
+  }
+  spdlog::info("{} workers own flows by a hash in software: no port steers to all of them", workers);
+  return RssTable::symmetric(workers);
+}
+
 template <typename T>
 T random_secret() {
   T secret{};
@@ -84,6 +98,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
 
 Gateway::~Gateway() {
   admin_.reset();
+  for (worker::WorkerThread& thread : threads_) thread.stop();
   threads_.clear();
   log_writer_.reset();
 }
@@ -146,12 +161,21 @@ void Gateway::start_workers() {
     controls_.emplace_back();
   }
   log_writer_ = std::make_unique<agent::LogWriter>(loaded_.snapshot->log_sinks, reports);
-  for (std::uint32_t i = 0; i < loaded_.machine.worker_count; ++i) {
+  const std::uint16_t workers = static_cast<std::uint16_t>(loaded_.machine.worker_count);
+  if (workers > 1) {
+    steering_.emplace(rss_table(ports_, workers));
+    exchange_ = std::make_unique<worker::Exchange>(workers);
+  }
+  const std::uint64_t probe_nonce = random_secret<std::uint64_t>() >> 16;
+  for (std::uint16_t i = 0; i < workers; ++i) {
     worker::WorkerThreadConfig config;
-    config.worker.index = i;
+    config.worker.team = {.steering = steering_ ? &*steering_ : nullptr, .exchange = exchange_.get(), .index = i};
     for (std::size_t p = 0; p < ports_.size(); ++p) {
-      config.worker.ports.push_back({.port = ports_[p].get(), .queue = static_cast<std::uint16_t>(i)});
-      config.worker.interfaces.push_back(interface_config(loaded_.machine, loaded_.machine.ports[p], ports_[p]->info()));
+      config.worker.ports.push_back(worker::bind_port(*ports_[p], p, i, workers));
+      ip::InterfaceConfig interface = interface_config(loaded_.machine, loaded_.machine.ports[p], ports_[p]->info());
+      interface.silent = !config.worker.ports.back().speaks();
+      interface.probe_nonce = probe_nonce;
+      config.worker.interfaces.push_back(std::move(interface));
     }
     config.worker.routes = route_configs(loaded_.machine);
     config.worker.tcp = tcp_config(loaded_.machine.tcp);
@@ -168,6 +192,7 @@ void Gateway::start_workers() {
     };
     threads_.emplace_back(std::move(config), *pool_, snapshots_, controls_[i], reports_[i]);
   }
+  for (worker::WorkerThread& thread : threads_) thread.start();
 }
 
 bool Gateway::serving() const {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "control-agent/bootstrap_loader.h"
 #include "control-agent/log_writer.h"
 #include "dataplane/app/options.h"
+#include "dataplane/base/flow_steering.h"
+#include "dataplane/worker/exchange.h"
 #include "dataplane/worker/worker_thread.h"
 #include "nic/eal.h"
 #include "nic/mbuf_pool.h"
@@ -92,6 +95,8 @@ class Gateway final : public agent::GatewayView {
   std::unique_ptr<nic::Eal> eal_;
   std::unique_ptr<nic::MbufPool> pool_;
   std::vector<std::unique_ptr<nic::Port>> ports_;
+  std::optional<FlowSteering> steering_;
+  std::unique_ptr<worker::Exchange> exchange_;  ///< none for one worker alone
   std::deque<worker::Control> controls_;
   std::atomic<std::size_t> captures_{0};
   std::deque<report::WorkerReport> reports_;

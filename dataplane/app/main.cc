@@ -26,9 +26,6 @@ using millrace::app::Options;
 constexpr int kBadConfiguration = 1;
 constexpr int kMachineRefused = 2;
 
-// One, until answers of upstream connections can be steered to the worker that owns them.
-constexpr std::size_t kWorkers = 1;
-
 void set_up_logging(const Options& options) {
   std::shared_ptr<spdlog::sinks::sink> sink;
   if (options.log_path.empty()) {
@@ -107,15 +104,10 @@ int run(const Options& options) {
                                        .service_node = options.service_node,
                                        .service_cluster = options.service_cluster,
                                        .allow_unknown_static_fields = options.allow_unknown_static_fields,
-                                       .concurrency = kWorkers,
+                                       .concurrency = options.concurrency.value_or(0),
                                        .cells = nullptr});
   if (!loaded) {
     for (const auto& error : loaded.error()) std::cerr << error.to_string() << "\n";
-    return kBadConfiguration;
-  }
-  if (loaded->machine.worker_count > kWorkers) {
-    std::cerr << options.dataplane_path << ": workers.count: " << loaded->machine.worker_count
-              << " workers are not supported yet; set it to 1 and run one gateway per port\n";
     return kBadConfiguration;
   }
   if (options.mode == Mode::kValidate) {
@@ -126,9 +118,6 @@ int run(const Options& options) {
   const sigset_t signals = block_signals();
   set_up_logging(options);
   spdlog::info("{}", millrace::app::kVersionText);
-  if (options.concurrency.value_or(kWorkers) > kWorkers) {
-    spdlog::warn("--concurrency {}: several workers are not supported yet, one runs", *options.concurrency);
-  }
   for (const std::string& warning : options.warnings) spdlog::warn("{}", warning);
   for (const std::string& warning : loaded->warnings) spdlog::warn("{}", warning);
   for (const auto& field : loaded->harmless) spdlog::debug("no effect: {}", field.to_string());

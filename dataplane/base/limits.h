@@ -47,6 +47,9 @@ inline constexpr std::size_t kTcpSendBufferBytes = 4 * 1024 * 1024;
 inline constexpr std::size_t kTcpInitialSendBufferBytes = 256 * 1024;
 inline constexpr std::size_t kTcpScarceBytes = 16 * 1024;  // who holds less is served on when buffers are scarce
 
+// Between workers: what may wait from each one for each other.
+inline constexpr std::size_t kExchangeParcels = 1'024;  // a power of two
+
 // Looking inside, per worker. The cost of a turn bounds how much a walk over connections may delay packets: a bucket of the table
 // costs 1, an entry looked at 4, one copied 32, which is about 50 us in the worst case.
 inline constexpr std::size_t kMailboxLetters = 16;

@@ -27,10 +27,11 @@ void DuplicateDetection::next_round(Port& port, Instant now) {
       advertise(pool_, link_, entry);
       continue;
     }
-    const NeighbourMessage message{.target = entry.prefix.address, .nonce = nonce_};
+    asked = true;
+    if (link_.config(entry.interface).silent) continue;
+    const NeighbourMessage message{.target = entry.prefix.address, .nonce = nonce(entry.interface)};
     send_nd_to_group(pool_, link_, entry.interface, IpAddress(), wire::solicited_node_group(message.target), message.size(),
                      [&](std::span<std::uint8_t> bytes) { message.write(bytes); });
-    asked = true;
   }
   ++port.rounds;
   if (asked) timers_.arm(port.timer, now + kProbeInterval);
@@ -38,7 +39,7 @@ void DuplicateDetection::next_round(Port& port, Instant now) {
 
 // RFC 4862 5.4.3: who probes for the address wants it as we do, and neither gets it; who has an address only looks for its owner.
 void DuplicateDetection::on_solicitation(const LocalAddresses::Entry& entry, const NeighbourMessage& message, bool probe) {
-  if (message.nonce == nonce_) return link_.count(DropReason::kNdOwnProbe);
+  if (message.nonce == nonce(entry.interface)) return link_.count(DropReason::kNdOwnProbe);
   if (!probe) return link_.count(DropReason::kNdNotForUs);
   set_duplicate(entry);
 }
@@ -50,6 +51,7 @@ void DuplicateDetection::set_duplicate(const LocalAddresses::Entry& entry) {
 }
 
 void advertise(nic::PacketPool& pool, Link& link, const LocalAddresses::Entry& entry) {
+  if (link.config(entry.interface).silent) return;
   const NeighbourMessage message{.is_advertisement = true,
                                  .override_ = true,
                                  .target = entry.prefix.address,

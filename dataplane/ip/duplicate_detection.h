@@ -24,7 +24,7 @@ class DuplicateDetection {
   static constexpr Duration kProbeInterval = Duration::seconds(1);  ///< RetransTimer of RFC 4861 10
 
   DuplicateDetection(LocalAddresses& addresses, Link& link, TimerWheel& timers, nic::PacketPool& pool, Rng& rng)
-      : addresses_(addresses), link_(link), timers_(timers), pool_(pool), nonce_(rng.next() >> 16) {
+      : addresses_(addresses), link_(link), timers_(timers), pool_(pool), chance_(rng.next() >> 16) {
     for (std::size_t i = 0; i < ports_.size(); ++i) {
       ports_[i].detection = this;
       ports_[i].interface = static_cast<std::uint8_t>(i);
@@ -52,12 +52,16 @@ class DuplicateDetection {
 
   void next_round(Port& port, Instant now);
   void set_duplicate(const LocalAddresses::Entry& entry);
+  [[nodiscard]] std::uint64_t nonce(std::uint8_t interface) const {
+    const std::uint64_t shared = link_.config(interface).probe_nonce;
+    return shared != 0 ? shared : chance_;
+  }
 
   LocalAddresses& addresses_;
   Link& link_;
   TimerWheel& timers_;
   nic::PacketPool& pool_;
-  std::uint64_t nonce_;  // 48 bits
+  std::uint64_t chance_;  // 48 bits
   std::array<Port, limits::kMaxPorts> ports_;
 };
 

@@ -22,6 +22,12 @@ struct InterfaceConfig {
   /// 0: they are used at once.
   std::uint8_t duplicate_probes = 0;
   nic::TxOffloads tx = {};
+  /// Another worker speaks for these addresses: answers who asks for them, announces them, probes for duplicates, reports groups
+  /// and looks for routers. This one asks for its own neighbours, and learns from what it hears.
+  bool silent = false;
+  /// Of duplicate detection's probes, 48 bits: the same for all workers, so that none takes another's probe, sent back by the
+  /// link, for a duplicate's. 0: by chance.
+  std::uint64_t probe_nonce = 0;
 };
 
 /// Longest prefix wins. `via` unspecified: on link.

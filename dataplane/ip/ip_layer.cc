@@ -70,6 +70,12 @@ IpLayer::Received IpLayer::receive(nic::Packet frame, Instant now) {
   }
 }
 
+void IpLayer::overhear(nic::Packet frame, Instant now) {
+  link_.set_overhearing(true);
+  static_cast<void>(receive(std::move(frame), now));
+  link_.set_overhearing(false);
+}
+
 std::optional<DropReason> IpLayer::wrong_ethernet(const wire::EthernetView& frame, std::uint8_t interface) const {
   if (frame.vlan != link_.config(interface).vlan) return DropReason::kEthernetVlan;
   if (frame.source.is_multicast()) return DropReason::kEthernetSourceMulticast;

@@ -82,6 +82,8 @@ class IpLayer final : private ReassemblyEvents {
   using Received = std::variant<std::monostate, Datagram, TransportError>;
   /// One frame from the port packet.port(). May queue answers on outgoing(). Transport checksums are the transport's business.
   [[nodiscard]] Received receive(nic::Packet frame, Instant now);
+  /// A copy of a frame that another worker received (link_control.h): as receive(), but drops are counted there.
+  void overhear(nic::Packet frame, Instant now);
 
   /// One of the addresses that were configured, in use or not yet: what may be listened on.
   [[nodiscard]] bool has_address(const IpAddress& address) const;

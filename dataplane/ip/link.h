@@ -38,7 +38,11 @@ class Link {
   [[nodiscard]] std::span<nic::Packet> outgoing(std::size_t interface);
   void outgoing_taken(std::size_t interface, std::size_t count);
 
-  void count(wire::DropReason reason) { wire::count(drops_, reason); }
+  void count(wire::DropReason reason) {
+    if (!overhearing_) wire::count(drops_, reason);
+  }
+  /// What happens meanwhile is counted by the worker that received the frame.
+  void set_overhearing(bool on) { overhearing_ = on; }
   [[nodiscard]] const wire::DropCounters& drops() const { return drops_; }
 
  private:
@@ -52,6 +56,7 @@ class Link {
   };
   std::vector<Port> ports_;
   wire::DropCounters drops_{};
+  bool overhearing_ = false;
 };
 
 }  // namespace millrace::ip

@@ -39,7 +39,7 @@ MulticastListener::MulticastListener(const LocalAddresses& addresses, Link& link
 
 void MulticastListener::start(std::uint8_t interface, Instant now) {
   Port& port = ports_[interface];
-  if (port.groups.empty()) return;
+  if (port.groups.empty() || link_.config(interface).silent) return;
   port.changes_left = kRobustness;
   report(port, now);
 }
@@ -51,6 +51,7 @@ void MulticastListener::on_query(std::uint8_t interface, std::uint8_t hop_limit,
   if (message.size() < kQueryBytes || hop_limit != 1 || !source.is_link_local() || port.groups.empty()) {
     return link_.count(wire::DropReason::kMldInvalid);  // RFC 3810 5.1.14
   }
+  if (link_.config(interface).silent) return;
   // Of the answers that are due the first serves all: a query for one group is answered for all groups, too.
   if (port.timer.is_armed()) return;
   // Codes from 32,768 on are floating-point numbers above 32 seconds (RFC 3810 5.1.3): sooner than allowed is always right.

@@ -84,6 +84,7 @@ void NeighbourResolver::on_solicitation(const NdArrival& arrival, const Neighbou
                                 .link_address = link_.config(arrival.interface).mac};
   const IpAddress to = detecting_duplicates ? wire::all_nodes_group() : arrival.source;
   if (message.link_address) table_.learn(arrival.interface, arrival.source, *message.link_address, now);
+  if (link_.config(arrival.interface).silent) return;
   nic::Packet packet = message_packet(answer, message.target, to);
   if (!packet) return;
   if (detecting_duplicates) {
@@ -108,7 +109,7 @@ void NeighbourResolver::on_advertisement(const NdArrival& arrival, const Neighbo
 void NeighbourResolver::announce(std::uint8_t interface, Instant now) {
   for (const LocalAddresses::Entry& entry : addresses_.entries()) {
     const IpAddress& address = entry.prefix.address;
-    if (entry.interface != interface || entry.use != LocalAddresses::Use::kUsable) continue;
+    if (entry.interface != interface || entry.use != LocalAddresses::Use::kUsable || link_.config(interface).silent) continue;
     if (address.is_v4()) {
       send_arp_request(entry.interface, address, address, MacAddress::broadcast());
     } else {
@@ -141,6 +142,7 @@ void NeighbourResolver::send_arp_request(std::uint8_t interface, const IpAddress
 
 void NeighbourResolver::send_arp_reply(std::uint8_t interface, const IpAddress& sender, const IpAddress& target,
                                        const MacAddress& to) {
+  if (link_.config(interface).silent) return;
   const MacAddress& ours = link_.config(interface).mac;
   nic::Packet packet = arp_packet(pool_, link_, {ArpMessage::Operation::kReply, ours, sender, to, target});
   if (packet) link_.transmit(interface, to, wire::kEtherTypeArp, std::move(packet));

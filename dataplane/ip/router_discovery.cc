@@ -30,7 +30,7 @@ RouterDiscovery::~RouterDiscovery() {
 // RFC 4861 6.3.7: a random delay, so that machines that start together do not ask together.
 void RouterDiscovery::start(std::uint8_t interface, Instant now) {
   Port& port = ports_[interface];
-  if (!port.wanted) return;
+  if (!port.wanted || link_.config(interface).silent) return;  // silent ones hear what the others ask for
   port.solicitations = 0;
   timers_.arm(port.timer, now + Duration::milliseconds(rng_.below(kMaxSolicitationDelayMilliseconds)));
 }

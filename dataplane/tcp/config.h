@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "dataplane/base/flow_steering.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/time.h"
 #include "dataplane/tcp/congestion/congestion.h"
@@ -49,6 +50,10 @@ struct StackConfig {
   std::uint16_t first_port = 32'768;        ///< ephemeral ports
   std::uint16_t last_port = 65'535;
   std::uint32_t challenge_acks_per_second = 1'000;  ///< RFC 5961 10
+  /// Of several workers, who owns which flow: connections are opened from ports whose answers come to this one. Null: all are
+  /// ours.
+  const FlowSteering* steering = nullptr;
+  std::uint16_t worker = 0;
 };
 
 }  // namespace millrace::tcp

@@ -105,7 +105,7 @@ stream::ByteStream* Stack::connect(const SocketAddress& peer, stream::ByteStream
   const std::optional<ip::Path> path = peer.port == 0 ? std::nullopt : ip_.path_to(peer.ip);
   if (!path) return fail(stream::CloseReason::kNoRoute);
   FlowKey flow{path->source, peer.ip, 0, peer.port};
-  if (!ports_.choose(flow, [&](const FlowKey& candidate) { return flows_.find(candidate) == nullptr; })) {
+  if (!ports_.choose(flow, [&](const FlowKey& candidate) { return owns(candidate) && flows_.find(candidate) == nullptr; })) {
     return fail(stream::CloseReason::kNoPort);
   }
   Endpoint* endpoint = endpoints_.make(*this, shared_, flow, path->tx);

@@ -134,6 +134,11 @@ class Stack final : public stream::Connector {
   void look_at_buffers(Instant now);
   void reset_stalled(Instant now);
   [[nodiscard]] bool may_take_payload(const FlowEntry* entry) const;
+  /// What the peer sends will come to this worker.
+  [[nodiscard]] bool owns(const FlowKey& flow) const {
+    return config_.steering == nullptr ||
+           config_.steering->worker_of({flow.peer_ip, flow.peer_port}, {flow.local_ip, flow.local_port}) == config_.worker;
+  }
   /// False when some of it could not be handed on.
   bool emit(const FlowKey& flow, nic::TxOffloads tx, const OutgoingSegment& segment, Instant now);
 

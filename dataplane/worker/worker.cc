@@ -11,6 +11,8 @@ namespace {
 // How often plain counters are copied to where other threads may read them.
 constexpr Duration kPublishInterval = Duration::milliseconds(100);
 
+constexpr int kLastTransmits = 1'000;
+
 // How many objects of each kind a worker starts with; what is above is allocated when it is first needed, and kept.
 constexpr std::size_t kInitialObjects = 1'024;
 // Small slices are copied together, so that chains hold few nodes per buffer; see stream::Chain.
@@ -28,6 +30,8 @@ tcp::StackConfig stack_config(const WorkerConfig& config) {
   tcp::StackConfig stack;
   stack.tcp = config.tcp;
   stack.secret = config.secret;
+  stack.steering = config.team.steering;
+  stack.worker = config.team.index;
   return stack;
 }
 
@@ -42,13 +46,13 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
       report_(report),
       packets_(packets),
       hostname_(config.hostname),
-      ports_(config.ports),
+      leads_(config.team.index == 0),
       rng_(config.seed),
       timers_(now),
       chains_(packets, config.packet_buffers, config.packet_buffers * kNodesPerBuffer),
       ip_(config.interfaces, config.routes, timers_, packets, rng_, now),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
-      proxy_({.worker_index = config.index,
+      proxy_({.worker_index = config.team.index,
               .timers = timers_,
               .chains = chains_,
               .rng = rng_,
@@ -61,7 +65,8 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
               .hostname = hostname_}),
       listeners_(tcp_, proxy_),
       taps_(config.wall_offset_nanoseconds),
-      inspector_(config.index, tcp_, taps_),
+      io_(config.ports, ip_, tcp_, packets, &taps_, config.team),
+      inspector_(config.team.index, tcp_, taps_),
       published_(report) {
   register_counters();
 }
@@ -89,8 +94,17 @@ void Worker::register_counters() {
   published_.add_gauge<&ip::IpLayer::default_routers>("ip.default_routers", ip_);
   published_.add_counter("listener.open_failed", listeners_.failed());
   published_.add_counter("capture_dropped", taps_.dropped());
-  published_.add_gauge<&nic::PacketPool::in_use>("packets_in_use", packets_);
-  published_.add_gauge<&nic::PacketPool::exhausted>("packets_exhausted", packets_);
+  if (leads_) {
+    published_.add_gauge<&nic::PacketPool::in_use>("packets_in_use", packets_);
+    published_.add_gauge<&nic::PacketPool::exhausted>("packets_exhausted", packets_);
+  }
+  const PacketIo::Counters& io = io_.counters();
+  published_.add_counter("io.frames_received", io.frames_received);
+  published_.add_counter("io.frames_sent", io.frames_sent);
+  published_.add_counter("io.handed_over", io.handed_over);
+  published_.add_counter("io.taken_over", io.taken_over);
+  published_.add_counter("io.hand_over_dropped", io.hand_over_dropped);
+  published_.add_counter("io.overheard", io.overheard);
   published_.add_gauge<&stream::ChainPool::nodes_in_use>("chain_nodes_in_use", chains_);
   published_.add_gauge(
       "proxy.upstream_connections",
@@ -105,65 +119,27 @@ void Worker::register_counters() {
 }
 
 bool Worker::turn(Instant now) {
+  last_turn_ = now;
   report_.last_turn_nanoseconds.set(now.to_nanoseconds());
   follow_control(now);
   adopt_snapshot(now);
-  follow_links(now);
+  io_.follow_links(now);
 
-  bool busy = receive_bursts(now);
+  bool busy = io_.receive(now);
   busy |= timers_.advance(now) > 0;
   tcp_.deliver_events(now);
   proxy_.end_of_turn(now);
   tcp_.flush(now);
-  busy |= transmit_bursts(now);
+  busy |= io_.transmit(now);
   busy |= inspector_.serve(control_.mailbox, now);
   published_.refresh(now, kPublishInterval);
   return busy;
 }
 
-bool Worker::receive_bursts(Instant now) {
-  bool any = false;
-  for (std::size_t port = 0; port < ports_.size(); ++port) {
-    const PortBinding& binding = ports_[port];
-    for (std::size_t burst = 0; burst < limits::kRxBurstsPerTurn; ++burst) {
-      const std::size_t count = binding.port->receive(binding.queue, burst_);
-      if (taps_.active()) taps_.on_received(port, std::span(burst_).first(count), now);
-      for (std::size_t i = 0; i < count; ++i) handle_frame(std::move(burst_[i]), now);
-      any |= count > 0;
-      if (count < burst_.size()) break;
-    }
-  }
-  if (any) tcp_.end_burst(now);
-  return any;
-}
-
-void Worker::handle_frame(nic::Packet frame, Instant now) {
-  ip::IpLayer::Received received = ip_.receive(std::move(frame), now);
-  if (auto* datagram = std::get_if<ip::Datagram>(&received)) {
-    tcp_.on_datagram(std::move(*datagram), now);
-  } else if (const auto* error = std::get_if<ip::TransportError>(&received)) {
-    tcp_.on_transport_error(*error, now);
-  }
-}
-
-// What a port does not take now stays queued, in order, for the next turn; the queue's bound is ip's.
-bool Worker::transmit_bursts(Instant now) {
-  bool any = false;
-  for (std::size_t i = 0; i < ports_.size(); ++i) {
-    while (true) {
-      std::span<nic::Packet> frames = ip_.outgoing(i);
-      if (frames.empty()) break;
-      if (frames.size() > limits::kTxBurstPackets) frames = frames.first(limits::kTxBurstPackets);
-      const std::size_t offered = frames.size();
-      if (taps_.active()) taps_.on_transmit(i, frames, now);
-      const std::size_t taken = ports_[i].port->transmit(ports_[i].queue, frames);
-      if (taps_.active()) taps_.on_transmitted(i, offered, taken);
-      ip_.outgoing_taken(i, taken);
-      any |= taken > 0;
-      if (taken < offered) break;
-    }
-  }
-  return any;
+Instant Worker::next_due() const {
+  constexpr Duration kPortWait = Duration::microseconds(50);  // until a port that took no more is tried again
+  const Instant timer = timers_.next_expiry();
+  return io_.waits() ? std::min(timer, last_turn_ + kPortWait) : timer;
 }
 
 void Worker::adopt_snapshot(Instant now) {
@@ -189,20 +165,10 @@ void Worker::follow_control(Instant now) {
   if (lifecycle_ == Lifecycle::kDraining && proxy_.idle()) control_.drained.store(true, std::memory_order_release);
 }
 
-void Worker::follow_links(Instant now) {
-  for (std::size_t i = 0; i < ports_.size(); ++i) {
-    const auto interface = static_cast<std::uint8_t>(i);
-    const bool up = ports_[i].port->link_up();
-    if (up == ip_.is_link_up(interface)) continue;
-    ip_.set_link_up(interface, up, now);
-    if (!up) taps_.on_discarded(i);
-  }
-}
-
 void Worker::announce(Instant now) {
-  follow_links(now);
+  io_.follow_links(now);
   ip_.announce(now);
-  transmit_bursts(now);
+  io_.transmit(now);
 }
 
 void Worker::stop(Instant now) {
@@ -212,7 +178,9 @@ void Worker::stop(Instant now) {
   proxy_.end_of_turn(now);
   tcp_.reset_all(now);
   tcp_.flush(now);
-  transmit_bursts(now);
+  // Another worker may be transmitting on the same queue.
+  for (int tries = 0; tries < kLastTransmits && (io_.transmit(now), io_.waits()); ++tries) {
+  }
   published_.refresh(now, Duration());
 }
 

@@ -1,7 +1,8 @@
 // One worker: everything that one core owns, and the turn of its loop. Sans-I/O but for its ports (nic/port.h): the clock is an
 // argument, so that a thread on real ports and a simulator on virtual time run the same code.
 //
-// A turn: receive bursts -> ip -> tcp -> (events: http, proxy) -> timers -> what events put off -> tcp output -> transmit bursts
+// A turn: receive bursts, and what other workers received for this one -> ip -> tcp -> (events: http, proxy) -> timers -> what
+// events put off -> tcp output -> transmit bursts
 // -> a part of what the agent asks to see.
 #pragma once
 
@@ -24,19 +25,13 @@
 #include "dataplane/worker/control.h"
 #include "dataplane/worker/inspector.h"
 #include "dataplane/worker/listener_set.h"
+#include "dataplane/worker/packet_io.h"
 #include "dataplane/worker/published_counters.h"
-#include "nic/port.h"
 
 namespace millrace::worker {
 
-/// A port as one worker uses it: the queue pair that is this worker's.
-struct PortBinding {
-  nic::Port* port = nullptr;
-  std::uint16_t queue = 0;
-};
-
 struct WorkerConfig {
-  std::uint32_t index = 0;
+  Team team = {};
   std::vector<PortBinding> ports;  ///< in the order of `interfaces`
   std::vector<ip::InterfaceConfig> interfaces;
   std::vector<ip::RouteConfig> routes;
@@ -59,8 +54,8 @@ class alignas(64) Worker {
   /// One turn. Returns whether there was anything to do; `now` never runs backwards.
   bool turn(Instant now);
 
-  /// When the next turn is due if no frame arrives before; never() when nothing is planned.
-  [[nodiscard]] Instant next_due() const { return timers_.next_expiry(); }
+  /// When the next turn is due if nothing arrives before; never() when nothing is planned.
+  [[nodiscard]] Instant next_due() const;
 
   /// Announces our addresses to the neighbours (gratuitous ARP, unsolicited NA). Once, before the first turn.
   void announce(Instant now);
@@ -68,16 +63,14 @@ class alignas(64) Worker {
   /// Ends every connection at once (RST) and transmits that. The last call before destruction.
   void stop(Instant now);
 
+  [[nodiscard]] const tcp::Stack& tcp() const { return tcp_; }
+
   void set_wall_offset(std::int64_t nanoseconds) {
     proxy_.set_wall_offset(nanoseconds);
     taps_.set_wall_offset(nanoseconds);
   }
 
  private:
-  bool receive_bursts(Instant now);
-  void handle_frame(nic::Packet frame, Instant now);
-  bool transmit_bursts(Instant now);
-  void follow_links(Instant now);
   void follow_control(Instant now);
   void adopt_snapshot(Instant now);
   void register_counters();
@@ -87,7 +80,7 @@ class alignas(64) Worker {
   report::WorkerReport& report_;
   nic::PacketPool& packets_;
   const std::string hostname_;
-  std::vector<PortBinding> ports_;
+  const bool leads_;  // of its team: tells what all share
 
   Rng rng_;
   TimerWheel timers_;
@@ -97,12 +90,13 @@ class alignas(64) Worker {
   proxy::Proxy proxy_;
   ListenerSet listeners_;
   CaptureTaps taps_;
+  PacketIo io_;
   Inspector inspector_;
   PublishedCounters published_;
 
   std::uint64_t snapshot_version_ = 0;
   Lifecycle lifecycle_ = Lifecycle::kServing;
-  std::array<nic::Packet, limits::kRxBurstPackets> burst_;
+  Instant last_turn_;
 };
 
 }  // namespace millrace::worker

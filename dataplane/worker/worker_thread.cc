@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 #include <algorithm>
@@ -46,16 +48,28 @@ std::int64_t wall_clock_offset() { return read_clock(CLOCK_REALTIME) - read_cloc
 WorkerThread::WorkerThread(WorkerThreadConfig config, nic::PacketPool& packets, const config::SnapshotSlot& snapshots,
                            Control& control, report::WorkerReport& report)
     : config_(std::move(config)), packets_(packets), snapshots_(snapshots), control_(control), report_(report) {
+  if (Exchange* exchange = config_.worker.team.exchange) {
+    bell_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    exchange->set_waker(config_.worker.team.index, [bell = bell_] { static_cast<void>(eventfd_write(bell, 1)); });
+  }
+}
+
+void WorkerThread::start() {
   thread_ = std::thread([this] { run(); });
 }
 
 WorkerThread::~WorkerThread() {
+  stop();
+  if (bell_ >= 0) close(bell_);
+}
+
+void WorkerThread::stop() {
   control_.wanted.store(Lifecycle::kStopped, std::memory_order_relaxed);
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void WorkerThread::run() {
-  const std::string name = "mr-worker-" + std::to_string(config_.worker.index);
+  const std::string name = "mr-worker-" + std::to_string(config_.worker.team.index);
   pthread_setname_np(pthread_self(), name.c_str());
   if (config_.core >= 0) {
     cpu_set_t set;
@@ -106,17 +120,21 @@ void WorkerThread::loop(Worker& worker) {
 }
 
 void WorkerThread::sleep(Instant now, Instant until, std::uint32_t empty_turns) {
-  std::array<pollfd, limits::kMaxPorts> descriptors{};
+  Exchange* exchange = config_.worker.team.exchange;
+  if (exchange != nullptr && !exchange->may_sleep(config_.worker.team.index)) return;
+  std::array<pollfd, limits::kMaxPorts + 1> descriptors{};
   nfds_t count = 0;
   bool blind = false;
   for (const PortBinding& binding : config_.worker.ports) {
-    const int descriptor = binding.port->wait_descriptor(binding.queue);
+    if (!binding.receive_queue) continue;
+    const int descriptor = binding.port->wait_descriptor(*binding.receive_queue);
     if (descriptor < 0) {
       blind = true;
     } else {
       descriptors[count++] = {.fd = descriptor, .events = POLLIN, .revents = 0};
     }
   }
+  if (bell_ >= 0) descriptors[count++] = {.fd = bell_, .events = POLLIN, .revents = 0};
   Duration most = kLongestDescriptorSleep;
   if (blind) {
     // Grows with the time that nothing has come: 10 us, 20 us, ... 200 us.
@@ -124,6 +142,10 @@ void WorkerThread::sleep(Instant now, Instant until, std::uint32_t empty_turns) 
   }
   const timespec timeout = to_timespec(std::min(most, until - now));
   ppoll(descriptors.data(), count, &timeout, nullptr);
+  if (exchange == nullptr) return;
+  exchange->wake_up(config_.worker.team.index);
+  eventfd_t rings = 0;
+  static_cast<void>(eventfd_read(bell_, &rings));
 }
 
 }  // namespace millrace::worker

@@ -28,13 +28,18 @@ struct WorkerThreadConfig {
 
 class WorkerThread {
  public:
-  /// Starts the thread. Everything passed must outlive this object.
+  /// Everything passed must outlive this object.
   WorkerThread(WorkerThreadConfig config, nic::PacketPool& packets, const config::SnapshotSlot& snapshots, Control& control,
                report::WorkerReport& report);
-  /// Asks for kStopped and joins.
+  /// As stop().
   ~WorkerThread();
   WorkerThread(const WorkerThread&) = delete;
   WorkerThread& operator=(const WorkerThread&) = delete;
+
+  /// Once; when the WorkerThreads of the whole team have been made.
+  void start();
+  /// Asks for kStopped and joins. A team is stopped together, before the first of its WorkerThreads goes.
+  void stop();
 
  private:
   void run();
@@ -44,6 +49,7 @@ class WorkerThread {
   void sleep(Instant now, Instant until, std::uint32_t empty_turns);
 
   WorkerThreadConfig config_;
+  int bell_ = -1;  ///< eventfd: another worker has put something into our rings
   nic::PacketPool& packets_;
   const config::SnapshotSlot& snapshots_;
   Control& control_;

@@ -3,6 +3,7 @@
 #include <x86intrin.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <thread>
 
@@ -25,6 +26,12 @@ std::vector<ip::InterfaceConfig> interfaces_of(const config::Dataplane& machine,
   return interfaces;
 }
 
+std::vector<worker::PortBinding> bindings_of(std::span<nic::Port* const> ports) {
+  std::vector<worker::PortBinding> bindings;
+  for (nic::Port* port : ports) bindings.push_back({.port = port});
+  return bindings;
+}
+
 tcp::StackConfig stack_config(const GeneratorConfig& config) {
   tcp::StackConfig stack;
   stack.tcp = app::tcp_config(config.machine.tcp);
@@ -45,6 +52,7 @@ Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, c
       chains_(pool, 4'096, config.packet_buffers * kNodesPerBuffer),
       ip_(interfaces_of(config.machine, ports), app::route_configs(config.machine), timers_, pool, rng_, worker::monotonic_now()),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
+      io_(bindings_of(ports), ip_, tcp_, pool, nullptr, {}),
       pattern_(chains_),
       origin_(chains_, pattern_, failures_, config.origin_config),
       clients_(tcp_, chains_, pattern_, failures_, config.load) {
@@ -128,57 +136,28 @@ void Generator::look_for_gap(Duration took, Instant now) {
 }
 
 bool Generator::turn(Instant now) {
-  packets_in_turn_ = 0;
-  bool busy = receive(now);
-  tcp_.end_burst(now);
+  const worker::PacketIo::Counters before = io_.counters();
+  bool busy = io_.receive(now);
   busy |= timers_.advance(now) > 0;
   tcp_.deliver_events(now);
   clients_.pace(now);
   tcp_.flush(now);
-  transmit();
-  return busy || packets_in_turn_ > 0;
-}
-
-bool Generator::receive(Instant now) {
-  bool any = false;
-  for (nic::Port* port : ports_) {
-    for (std::size_t burst = 0; burst < limits::kRxBurstsPerTurn; ++burst) {
-      const std::size_t count = port->receive(0, burst_);
-      for (std::size_t i = 0; i < count; ++i) {
-        auto received = ip_.receive(std::move(burst_[i]), now);
-        if (auto* datagram = std::get_if<ip::Datagram>(&received)) tcp_.on_datagram(std::move(*datagram), now);
-      }
-      packets_in_turn_ += count;
-      figures_.packets_received += count;
-      any |= count > 0;
-      if (count < burst_.size()) break;
-    }
-  }
-  return any;
-}
-
-void Generator::transmit() {
-  for (std::size_t i = 0; i < ports_.size(); ++i) {
-    while (true) {
-      std::span<nic::Packet> frames = ip_.outgoing(i);
-      if (frames.empty()) break;
-      frames = frames.first(std::min(frames.size(), limits::kTxBurstPackets));
-      const std::size_t offered = frames.size();
-      const std::size_t taken = ports_[i]->transmit(0, frames);
-      ip_.outgoing_taken(i, taken);
-      packets_in_turn_ += taken;
-      figures_.packets_sent += taken;
-      if (taken < offered) break;
-    }
-  }
+  busy |= io_.transmit(now);
+  const std::uint64_t received = io_.counters().frames_received - before.frames_received;
+  const std::uint64_t sent = io_.counters().frames_sent - before.frames_sent;
+  figures_.packets_received += received;
+  figures_.packets_sent += sent;
+  packets_in_turn_ = received + sent;
+  return busy;
 }
 
 bool Generator::wait_for_links() {
   const Instant limit = worker::monotonic_now() + course_.patience;
+  std::array<nic::Packet, 1> nothing;
   for (nic::Port* port : ports_) {
     // A memif client connects from inside its receive calls.
     for (port->refresh_link(); !port->link_up(); port->refresh_link()) {
-      static_cast<void>(port->receive(0, burst_));
+      static_cast<void>(port->receive(0, nothing));
       if (worker::monotonic_now() > limit) {
         error_ = "port " + port->info().name + ": the link does not come up; is the other side running?";
         return false;

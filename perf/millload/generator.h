@@ -1,7 +1,6 @@
 // Clients and an origin on one stack over open ports, in one thread: the poll loop, and the course of a measurement.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/tcp/stack.h"
+#include "dataplane/worker/packet_io.h"
 #include "nic/port.h"
 #include "perf/millload/clients.h"
 #include "perf/millload/failures.h"
@@ -73,8 +73,6 @@ class Generator {
   template <typename Done>
   bool turn_until(const Watch& watch, Instant limit, Done&& done);
   bool turn(Instant now);
-  bool receive(Instant now);
-  void transmit();
   void look_for_gap(Duration took, Instant now);
   bool wait_for_links();
 
@@ -85,12 +83,12 @@ class Generator {
   stream::ChainPool chains_;
   ip::IpLayer ip_;
   tcp::Stack tcp_;
+  worker::PacketIo io_;
   Pattern pattern_;
   Failures failures_;
   Origin origin_;
   Clients clients_;
   tcp::Listener* listener_ = nullptr;  // the origin's
-  std::array<nic::Packet, limits::kRxBurstPackets> burst_;
 
   LoopFigures figures_;
   std::uint64_t busy_cycles_ = 0;

@@ -31,48 +31,145 @@ std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
                               .route_timeout = config.route_timeout,
                               .client_idle = Duration::seconds(60),  // of clients that crashed
                               .connect_timeout = config.connect_timeout,
-                              .upstream_idle = config.upstream_idle});
+                              .upstream_idle = config.upstream_idle,
+                              .workers = config.workers});
+}
+
+// As devices of another make would: not symmetric, and not what the workers go by.
+RssTable another_rule(std::uint16_t workers) {
+  RssTable rule = RssTable::symmetric(workers);
+  for (std::size_t i = 0; i < rule.key.size(); ++i) rule.key[i] = static_cast<std::uint8_t>(37 * i + 11);
+  return rule;
 }
 
 }  // namespace
 
+const char* to_text(Spread spread) {
+  switch (spread) {
+    case Spread::kOneQueue: return "one queue";
+    case Spread::kByOwner: return "a queue for each, by owner";
+    case Spread::kAnotherRule: return "a queue for each, by another rule";
+  }
+  return "unknown";
+}
+
 Gateway::Gateway(Network& network, const GatewayConfig& config) : packets_(config.packets), network_(network) {
-  network.add(*this);
   slot_.publish(snapshot_of(config));
-  worker::WorkerConfig worker;
+  for (std::uint16_t i = 0; i < config.workers; ++i) {
+    members_.push_back(std::make_unique<Member>(*this, i));
+    network.add(*members_.back());
+  }
+  make_ports(config);
+  if (config.workers > 1) {
+    steering_.emplace(RssTable::symmetric(config.workers));
+    exchange_ = std::make_unique<worker::Exchange>(config.workers);
+    for (const auto& member : members_) exchange_->set_waker(member->index, [this, &member] { network_.wake(*member); });
+  }
+  for (const auto& member : members_) {
+    member->worker.emplace(worker_config(config, member->index), packets_, slot_, member->control, member->report, network.now());
+  }
+}
+
+void Gateway::make_ports(const GatewayConfig& config) {
+  std::vector<Node*> nodes;
+  for (const auto& member : members_) nodes.push_back(member.get());
   for (std::size_t i = 0; i < config.addresses.size(); ++i) {
     const MacAddress mac{{2, 0, 0, 0, 1, static_cast<std::uint8_t>(i)}};
-    ports_.push_back(std::make_unique<Port>(network, *this, packets_, "gateway" + std::to_string(i), mac, std::uint16_t{1'500},
-                                            static_cast<std::uint8_t>(i), config.tx));
-    worker.ports.push_back({.port = ports_.back().get(), .queue = 0});
-    worker.interfaces.push_back({.mac = mac, .mtu = 1'500, .addresses = {config.addresses[i]}, .tx = config.tx});
+    // The only queue goes to another worker at each port, as worker::bind_port() says.
+    ports_.push_back(std::make_unique<Port>(network_, *nodes[i % nodes.size()], packets_, "gateway" + std::to_string(i), mac,
+                                            std::uint16_t{1'500}, static_cast<std::uint8_t>(i), config.tx));
+    if (config.workers == 1 || config.spread == Spread::kOneQueue) continue;
+    const bool by_owner = config.spread == Spread::kByOwner;
+    ports_.back()->set_queues(nodes, by_owner ? RssTable::symmetric(config.workers) : another_rule(config.workers), by_owner);
   }
-  worker.seed = config.seed;
-  worker.secret.fill(static_cast<std::uint8_t>(config.seed));
+}
+
+worker::WorkerConfig Gateway::worker_config(const GatewayConfig& config, std::uint16_t index) {
+  worker::WorkerConfig worker;
+  if (config.mistaken_owner && index == 1) mistake_.emplace(another_rule(config.workers));
+  worker.team = {.steering = mistake_ && index == 1 ? &*mistake_
+                             : steering_            ? &*steering_
+                                                    : nullptr,
+                 .exchange = exchange_.get(),
+                 .index = index};
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    worker.ports.push_back(worker::bind_port(*ports_[i], i, index, members_.size()));
+    worker.interfaces.push_back({.mac = ports_[i]->info().mac,
+                                 .mtu = 1'500,
+                                 .addresses = {config.addresses[i]},
+                                 .tx = config.tx,
+                                 .silent = !worker.ports.back().speaks(),
+                                 .probe_nonce = 1});
+  }
+  worker.seed = config.seed + index;
+  worker.secret.fill(static_cast<std::uint8_t>(config.seed + index));
   worker.packet_buffers = config.packets;
-  worker_.emplace(worker, packets_, slot_, control_, report_, network.now());
+  return worker;
 }
 
 Gateway::~Gateway() {
   hogged_.clear();
-  worker_->stop(network_.now());
+  for (const auto& member : members_) member->worker->stop(network_.now());
 }
 
-bool Gateway::turn(Instant now) {
-  const bool busy = worker_->turn(now);
-  report_.log.drain([&](auto...) { ++log_lines_; });
-  return busy;
+bool Gateway::Member::turn(Instant now) {
+  const bool busy = worker->turn(now);
+  report.log.drain([&](auto...) { ++gateway.log_lines_; });
+  return gateway.exchange_ != nullptr && !gateway.exchange_->may_sleep(index) ? true : busy;
+}
+
+Instant Gateway::next_due() const {
+  Instant due = Instant::never();
+  for (const auto& member : members_) due = std::min(due, member->next_due());
+  return due;
+}
+
+std::int64_t Gateway::published(std::size_t worker, std::string_view name) const {
+  const auto& values = members_[worker]->report.values;
+  const auto value = std::ranges::find(values, name, &report::NamedValue::name);
+  return value == values.end() ? 0 : value->value.value();  // what all share, the first one tells
 }
 
 std::int64_t Gateway::published(std::string_view name) const {
-  const auto value = std::ranges::find(report_.values, name, &report::NamedValue::name);
-  MR_ASSERT(value != report_.values.end());
-  return value->value.value();
+  const auto& known = members_[0]->report.values;
+  MR_ASSERT(std::ranges::find(known, name, &report::NamedValue::name) != known.end());
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < members_.size(); ++i) sum += published(i, name);
+  return sum;
 }
 
 void Gateway::hog(std::size_t left) {
   while (!hogged_.empty() && packets_.capacity() - packets_.in_use() < left) hogged_.pop_back();
   while (packets_.capacity() - packets_.in_use() > left) hogged_.push_back(packets_.allocate());
+}
+
+void Gateway::audit_ownership(Findings& findings) const {
+  if (!steering_) return;
+  for (const auto& member : members_) {
+    std::size_t position = 0;
+    member->worker->tcp().walk(position, SIZE_MAX, [&](const tcp::FlowEntry& entry) {
+      const SocketAddress peer{entry.key.peer_ip, entry.key.peer_port};
+      const SocketAddress local{entry.key.local_ip, entry.key.local_port};
+      const std::uint16_t owner = steering_->worker_of(peer, local);
+      if (owner == member->index) return;
+      findings.add("gateway: the flow " + peer.to_string() + " to " + local.to_string() + " is of worker " +
+                   std::to_string(owner) + ", and is with worker " + std::to_string(member->index));
+    });
+  }
+}
+
+void Gateway::audit_counters(Findings& findings) const {
+  const auto expect_equal = [&](const char* what, std::int64_t left, std::int64_t right) {
+    if (left != right)
+      findings.add(std::string("gateway: ") + what + ": " + std::to_string(left) + " and " + std::to_string(right));
+  };
+  std::int64_t received = 0;
+  for (const auto& port : ports_) received += static_cast<std::int64_t>(port->counters().rx_packets);
+  expect_equal("frames that ports and workers received", received, published("io.frames_received"));
+  expect_equal("what workers handed over, and what arrived", published("io.handed_over"),
+               published("io.taken_over") + published("io.overheard"));
+  const std::int64_t opened = published("tcp.active_opens") + published("tcp.passive_opens");
+  if (opened == 0) findings.add("gateway: no connection was counted");
 }
 
 bool Gateway::clean() const {

@@ -1,5 +1,5 @@
-// A whole gateway in the simulated network: a production Worker with one port per neighbour and a configuration that forwards
-// everything to one cluster.
+// A whole gateway in the simulated network: production Workers, one or several, with one port per neighbour and a configuration
+// that forwards everything to one cluster.
 #pragma once
 
 #include <memory>
@@ -8,13 +8,23 @@
 #include <vector>
 
 #include "config/model/snapshot_slot.h"
+#include "dataplane/base/flow_steering.h"
 #include "dataplane/report/worker_report.h"
+#include "dataplane/worker/exchange.h"
 #include "dataplane/worker/worker.h"
 #include "nic/heap_pool.h"
 #include "tests/simulation/findings.h"
 #include "tests/simulation/network.h"
 
 namespace millrace::sim {
+
+/// How its ports spread what comes over the workers.
+enum class Spread : std::uint8_t {
+  kOneQueue,     ///< not at all: one worker receives for all
+  kByOwner,      ///< by the rule by which workers own flows
+  kAnotherRule,  ///< by one that nobody was told: most packets reach the wrong worker
+};
+[[nodiscard]] const char* to_text(Spread spread);
 
 struct GatewayConfig {
   std::vector<IpPrefix> addresses;  ///< one per port; the listener is on the first
@@ -25,35 +35,61 @@ struct GatewayConfig {
   Duration upstream_idle = Duration::seconds(30);
   std::size_t packets = 8'192;
   nic::TxOffloads tx = {};
+  std::uint16_t workers = 1;
+  Spread spread = Spread::kOneQueue;
+  bool mistaken_owner = false;  ///< a fault for tests of the oracle: one worker goes by another rule
   std::uint64_t seed = 1;
 };
 
-class Gateway final : public Node {
+class Gateway final {
  public:
   Gateway(Network& network, const GatewayConfig& config);
-  ~Gateway() override;
+  ~Gateway();
 
-  bool turn(Instant now) override;
-  [[nodiscard]] Instant next_due() const override { return worker_->next_due(); }
-
+  /// When a worker has its next turn, if nothing arrives.
+  [[nodiscard]] Instant next_due() const;
+  [[nodiscard]] std::size_t workers() const { return members_.size(); }
+  [[nodiscard]] Node& worker(std::size_t index) { return *members_[index]; }
   [[nodiscard]] Port& port(std::size_t index) { return *ports_[index]; }
   [[nodiscard]] nic::HeapPool& packets() { return packets_; }
   [[nodiscard]] std::uint64_t log_lines() const { return log_lines_; }
-  /// What the worker publishes under that name; it does so every 100 ms in which it has turns.
+  /// What the workers publish under that name, all together; they do so every 100 ms in which they have turns.
   [[nodiscard]] std::int64_t published(std::string_view name) const;
+  [[nodiscard]] std::int64_t published(std::size_t worker, std::string_view name) const;
   void hog(std::size_t left);
-  /// Everything is over: nothing may be left. Then stops the worker.
+  /// Every flow is with the worker that owns it, at any time.
+  void audit_ownership(Findings& findings) const;
+  /// At rest: what went from worker to worker has arrived, and what the ports count is what the workers count.
+  void audit_counters(Findings& findings) const;
+  /// Everything is over: nothing may be left.
   void audit_leaks(Findings& findings);
   [[nodiscard]] bool clean() const;
 
  private:
+  /// A worker, and what its thread is to it.
+  struct Member final : Node {
+    Member(Gateway& owner, std::uint16_t number) : gateway(owner), index(number), report(number, 1 << 20) {}
+    bool turn(Instant now) override;
+    [[nodiscard]] Instant next_due() const override { return worker->next_due(); }
+
+    Gateway& gateway;
+    const std::uint16_t index;
+    worker::Control control;
+    report::WorkerReport report;
+    std::optional<worker::Worker> worker;
+  };
+
+  void make_ports(const GatewayConfig& config);
+  [[nodiscard]] worker::WorkerConfig worker_config(const GatewayConfig& config, std::uint16_t index);
+
   nic::HeapPool packets_;
   std::vector<nic::Packet> hogged_;
   std::vector<std::unique_ptr<Port>> ports_;
   config::SnapshotSlot slot_;
-  worker::Control control_;
-  report::WorkerReport report_{0, 1 << 20};
-  std::optional<worker::Worker> worker_;
+  std::optional<FlowSteering> steering_;
+  std::optional<FlowSteering> mistake_;
+  std::unique_ptr<worker::Exchange> exchange_;
+  std::vector<std::unique_ptr<Member>> members_;
   Network& network_;
   std::uint64_t log_lines_ = 0;
 };

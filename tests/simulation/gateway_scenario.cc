@@ -68,6 +68,8 @@ GatewayConfig gateway_config(const GatewayScenario& scenario) {
   }
   config.packets = scenario.packets;
   config.tx = scenario.tx;
+  config.workers = scenario.workers;
+  config.spread = scenario.spread;
   config.seed = scenario.seed;
   return config;
 }
@@ -120,12 +122,16 @@ class GatewayRun {
       if (next < actions_.size()) until = std::min(until, actions_[next].first);
       network_.run_until(until, [&] { return next == actions_.size() && table_.over(); });
       audit_timers();
+      gateway_.audit_ownership(table_.findings);
     }
     return conclude();
   }
 
  private:
-  Node& node(std::size_t index) { return index == 0 ? static_cast<Node&>(gateway_) : *hosts_[index - 1]; }
+  Node& node(const GatewayScenario::Event& event) {
+    if (event.node > 0) return *hosts_[event.node - 1];
+    return gateway_.worker(static_cast<std::size_t>(event.time.to_milliseconds()) % gateway_.workers());
+  }
 
   void crash(std::size_t node) {
     if (node >= 2) return origins_[node - 2]->crash(network_.now());
@@ -140,7 +146,7 @@ class GatewayRun {
       const Instant at = start_ + event.at;
       switch (event.fault) {
         case Fault::kPause:
-          actions_.emplace_back(at, [this, &event] { network_.pause(node(event.node), network_.now() + event.time); });
+          actions_.emplace_back(at, [this, &event] { network_.pause(node(event), network_.now() + event.time); });
           break;
         case Fault::kCrash: actions_.emplace_back(at, [this, &event] { crash(event.node); }); break;
         case Fault::kHog:
@@ -175,6 +181,7 @@ class GatewayRun {
     }
     for (const auto& host : hosts_) audit_leaks(*host, table_.findings);
     gateway_.audit_leaks(table_.findings);
+    gateway_.audit_counters(table_.findings);
     outcome.answered = table_.count(RequestTable::Result::kAnswered);
     outcome.errors = table_.rows.size() - outcome.answered;
     outcome.frames = network_.frames();
@@ -218,6 +225,10 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
   }
   draw_events(draw, scenario);
   scenario.tx = draw.offloads();
+  if (!draw.one_in(3)) {
+    scenario.workers = static_cast<std::uint16_t>(1u << draw.between(1, 3));
+    scenario.spread = static_cast<Spread>(draw.between(0, 2));
+  }
   return scenario;
 }
 
@@ -230,6 +241,7 @@ std::string GatewayScenario::describe() const {
   std::string text = "gateway, seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(clients.size()) +
                      " clients, " + std::to_string(requests.size()) + " requests, " + std::to_string(origins) +
                      " origins, offloads: " + sim::describe(tx);
+  if (workers > 1) text += ", " + std::to_string(workers) + " workers, " + to_text(spread);
   for (std::size_t i = 0; i < links.size(); ++i) {
     text += (i == 0 ? "\n  clients: " : "\n  origin " + std::to_string(i) + ": ") + sim::describe(links[i]);
   }

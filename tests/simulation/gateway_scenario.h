@@ -7,6 +7,7 @@
 
 #include "nic/packet.h"
 #include "tests/simulation/findings.h"
+#include "tests/simulation/gateway.h"
 #include "tests/simulation/http_program.h"
 #include "tests/simulation/link.h"
 
@@ -25,6 +26,8 @@ struct GatewayScenario {
   };
   std::vector<Client> clients;
   nic::TxOffloads tx = {};  ///< of every port
+  std::uint16_t workers = 1;
+  Spread spread = Spread::kOneQueue;
   std::size_t packets = 8'192;
   bool mix_up_answers = false;  ///< a fault for tests of the oracle
 
@@ -32,7 +35,7 @@ struct GatewayScenario {
   struct Event {
     Duration at;
     Fault fault = Fault::kPause;
-    std::size_t node = 0;  ///< 0: the gateway, 1: the clients' host, 2 and on: origins. The gateway does not crash
+    std::size_t node = 0;  ///< 0: a worker of the gateway, 1: the clients' host, 2 and on: origins. The gateway does not crash
     Duration time = {};
     std::size_t left = 0;  ///< kHog, of the gateway: packets left
   };

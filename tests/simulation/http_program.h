@@ -18,8 +18,8 @@ struct RequestPlan {
   bool chunked_request = false;
   bool chunked_response = false;
   bool origin_closes = false;                    ///< Connection: close, and the origin ends its side
-  Duration origin_delay;                         ///< between the request and its answer
-  Duration think;                                ///< of the client, before it asks
+  Duration origin_delay = {};                    ///< between the request and its answer
+  Duration think = {};                           ///< of the client, before it asks
   std::uint64_t abandon_at = ~std::uint64_t{0};  ///< the client resets the connection having read so much of the answer's body
 };
 

@@ -5,6 +5,7 @@
 
 #include "dataplane/base/assert.h"
 #include "tests/simulation/router.h"
+#include "tests/simulation/spread.h"
 #include "tests/simulation/trace.h"
 
 namespace millrace::sim {
@@ -17,27 +18,34 @@ constexpr Duration kPollWithoutBuffers = Duration::milliseconds(1);
 
 Port::Port(Network& network, Node& node, nic::PacketPool& pool, std::string name, MacAddress mac, std::uint16_t mtu,
            std::uint8_t index, nic::TxOffloads tx)
-    : network_(network), pool_(pool), index_(index), node_(0), ring_(kRing) {
+    : network_(network), pool_(pool), index_(index), queues_(1) {
   info_.name = std::move(name);
   info_.driver = "simulated";
   info_.mac = mac;
   info_.mtu = mtu;
   info_.tx = tx;
-  const auto member = std::ranges::find(network.members_, &node, &Network::Member::node);
-  MR_ASSERT(member != network.members_.end());
-  node_ = static_cast<std::uint32_t>(member - network.members_.begin());
+  queues_[0].node = network.member_of(node);
 }
 
-std::size_t Port::receive(std::uint16_t, std::span<nic::Packet> out) {
+void Port::set_queues(std::span<Node* const> nodes, const RssTable& rule, bool tells) {
+  queues_ = std::vector<Queue>(nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) queues_[i].node = network_.member_of(*nodes[i]);
+  info_.queues = static_cast<std::uint16_t>(nodes.size());
+  rule_.emplace(rule);
+  if (tells) info_.rss = rule;
+}
+
+std::size_t Port::receive(std::uint16_t number, std::span<nic::Packet> out) {
+  Queue& queue = queues_[number];
   std::size_t count = 0;
-  while (count < out.size() && tail_ != head_) {
+  while (count < out.size() && queue.tail != queue.head) {
     nic::Packet packet = pool_.allocate();
     if (!packet) {  // as a device without descriptors: the frame waits, later ones are missed
       ++counters_.rx_no_buffer;
-      network_.wake(node_, network_.now_ + kPollWithoutBuffers);
+      network_.wake(queue.node, network_.now_ + kPollWithoutBuffers);
       break;
     }
-    const std::uint32_t index = ring_[tail_++ % kRing];
+    const std::uint32_t index = queue.ring[queue.tail++ % kRing];
     const Frame& frame = *network_.frames_memory_[index];
     packet.append(std::span(frame.bytes.data(), frame.size));
     packet.set_port(index_);
@@ -49,13 +57,13 @@ std::size_t Port::receive(std::uint16_t, std::span<nic::Packet> out) {
   return count;
 }
 
-std::size_t Port::transmit(std::uint16_t, std::span<nic::Packet> frames) {
+std::size_t Port::transmit(std::uint16_t queue, std::span<nic::Packet> frames) {
   const std::size_t limit = transmit_limit_ == 0 ? frames.size() : std::min(transmit_limit_, frames.size());
   for (nic::Packet& packet : frames.first(limit)) {
     send(packet);
     packet = {};
   }
-  if (limit < frames.size()) network_.wake(node_, network_.now_);
+  if (limit < frames.size()) network_.wake(queues_[queue].node, network_.now_);
   return limit;
 }
 
@@ -76,13 +84,15 @@ void Port::send(nic::Packet& packet) {
 }
 
 void Port::arrive(std::uint32_t frame) {
-  if (head_ - tail_ == kRing) {
+  const Frame& bytes = *network_.frames_memory_[frame];
+  Queue& queue = queues_[rule_ ? queue_of(*rule_, std::span(bytes.bytes).first(bytes.size)) : 0];
+  if (queue.head - queue.tail == kRing) {
     ++counters_.rx_missed;
     network_.free_frames_.push_back(frame);
     return;
   }
-  ring_[head_++ % kRing] = frame;
-  network_.wake(node_, network_.now_);
+  queue.ring[queue.head++ % kRing] = frame;
+  network_.wake(queue.node, network_.now_);
 }
 
 Network::Network(std::uint64_t seed, Instant start) : rng_(seed), now_(start) {
@@ -116,6 +126,12 @@ std::uint32_t Network::take_frame() {
 void Network::fly(Port& to, Instant arrival, std::uint32_t frame) {
   flying_.push_back({.arrival = arrival, .order = order_++, .frame = frame, .to = &to});
   std::ranges::push_heap(flying_, later);
+}
+
+std::uint32_t Network::member_of(const Node& node) const {
+  const auto member = std::ranges::find(members_, &node, &Member::node);
+  MR_ASSERT(member != members_.end());
+  return static_cast<std::uint32_t>(member - members_.begin());
 }
 
 void Network::wake(std::uint32_t member, Instant at) { members_[member].due = std::min(members_[member].due, at); }

@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "dataplane/base/flow_steering.h"
 #include "nic/model/transmit_engine.h"
 #include "nic/port.h"
 #include "tests/simulation/link.h"
@@ -47,6 +49,9 @@ class Port final : public nic::Port {
   [[nodiscard]] const nic::PortInfo& info() const override { return info_; }
   std::size_t receive(std::uint16_t queue, std::span<nic::Packet> out) override;
   std::size_t transmit(std::uint16_t queue, std::span<nic::Packet> frames) override;
+  /// Before the first frame: a queue for each of the nodes, which all have been added. `rule` tells where a flow goes; `tells`:
+  /// the port says so (PortInfo::rss), else users must find out.
+  void set_queues(std::span<Node* const> nodes, const RssTable& rule, bool tells);
   [[nodiscard]] nic::PortCounters counters() const override { return counters_; }
   [[nodiscard]] int wait_descriptor(std::uint16_t) const override { return -1; }
 
@@ -59,6 +64,12 @@ class Port final : public nic::Port {
 
  private:
   friend class Network;
+  struct Queue {
+    std::uint32_t node = 0;
+    std::vector<std::uint32_t> ring = std::vector<std::uint32_t>(kRing);
+    std::size_t head = 0;
+    std::size_t tail = 0;
+  };
   void arrive(std::uint32_t frame);
   void send(nic::Packet& packet);
 
@@ -66,12 +77,10 @@ class Port final : public nic::Port {
   nic::PacketPool& pool_;
   nic::PortInfo info_;
   std::uint8_t index_;
-  std::uint32_t node_;
   Port* peer_ = nullptr;
   std::unique_ptr<Link> link_;
-  std::vector<std::uint32_t> ring_;
-  std::size_t head_ = 0;
-  std::size_t tail_ = 0;
+  std::vector<Queue> queues_;
+  std::optional<FlowSteering> rule_;
   std::size_t transmit_limit_ = 0;
   nic::PortCounters counters_;
   nic::TransmitEngine engine_;
@@ -86,6 +95,8 @@ class Network {
 
   /// `node` outlives the network's last run.
   void add(Node& node);
+  /// The node has a turn now.
+  void wake(const Node& node) { wake(member_of(node), now_); }
   void join(Port& a, Port& b, const LinkConfig& a_to_b, const LinkConfig& b_to_a);
 
   [[nodiscard]] Instant now() const { return now_; }
@@ -125,6 +136,7 @@ class Network {
     return a.arrival != b.arrival ? a.arrival > b.arrival : a.order > b.order;
   }
 
+  [[nodiscard]] std::uint32_t member_of(const Node& node) const;
   void wake(std::uint32_t member, Instant at);
   void put(Port& from, std::span<std::uint8_t> bytes);
   void answer_too_big(Port& from, std::span<const std::uint8_t> frame);

@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <initializer_list>
+#include <map>
+#include <utility>
 
 #include "tests/simulation/gateway_scenario.h"
 #include "tests/simulation/seeds.h"
@@ -90,6 +93,20 @@ TEST(Simulation, DrawsEveryKindOfTrouble) {
   }
   for (const std::uint64_t count : {crashes, hogs, pauses, partitions, lossy, bursts, late, corrupted, resets})
     EXPECT_GT(count, 10u);
+}
+
+TEST(Simulation, DrawsEveryNumberOfWorkersBehindEveryKindOfPort) {
+  std::map<std::pair<std::uint16_t, Spread>, int> drawn;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const GatewayScenario scenario = GatewayScenario::draw(seed);
+    ++drawn[{scenario.workers, scenario.spread}];
+  }
+  for (const std::uint16_t workers : std::initializer_list<std::uint16_t>{2, 4, 8}) {
+    for (const Spread spread : {Spread::kOneQueue, Spread::kByOwner, Spread::kAnotherRule}) {
+      EXPECT_GT((drawn[{workers, spread}]), 5) << workers << " workers, " << to_text(spread);
+    }
+  }
+  EXPECT_GT((drawn[{1, Spread::kOneQueue}]), 50);
 }
 
 }  // namespace

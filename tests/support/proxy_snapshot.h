@@ -23,6 +23,7 @@ struct ProxySnapshot {
   std::optional<Duration> client_idle = {};
   std::optional<Duration> connect_timeout = {};
   std::optional<Duration> upstream_idle = {};
+  std::size_t workers = 1;
 };
 
 /// Its listener "edge" is the first; the cluster is "app". May be changed until it is published.
@@ -49,25 +50,26 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   auto listener = std::make_shared<config::Listener>();
   listener->name = "edge";
   listener->addresses = {wanted.listener};
-  listener->cell = std::make_shared<report::ListenerCell>(0, "edge", 1);
+  listener->cell = std::make_shared<report::ListenerCell>(0, "edge", wanted.workers);
   config::HttpConnectionManager& http = listener->chain.http;
   http.stat_prefix = "edge";
   http.use_remote_address = true;
   if (wanted.client_idle) http.idle_timeout = *wanted.client_idle;
   http.routes = routes;
-  http.cell = std::make_shared<report::HttpCell>(0, "edge", 1);
+  http.cell = std::make_shared<report::HttpCell>(0, "edge", wanted.workers);
   http.access_logs = {{.sink = 0, .format = *config::compile_format(config::kDefaultAccessLogFormat)}};
   snapshot->listeners.push_back(listener);
 
   auto cluster = std::make_shared<config::Cluster>();
   cluster->name = "app";
-  cluster->cell = std::make_shared<report::ClusterCell>(0, "app", 1);
+  cluster->cell = std::make_shared<report::ClusterCell>(0, "app", wanted.workers);
   if (wanted.connect_timeout) cluster->connect_timeout = *wanted.connect_timeout;
   if (wanted.upstream_idle) cluster->http.idle_timeout = *wanted.upstream_idle;
   for (const SocketAddress& endpoint : wanted.endpoints) {
-    cluster->endpoints.push_back({.address = endpoint,
-                                  .hostname = {},
-                                  .cell = std::make_shared<report::EndpointCell>(0, "app|" + endpoint.to_string(), 1)});
+    cluster->endpoints.push_back(
+        {.address = endpoint,
+         .hostname = {},
+         .cell = std::make_shared<report::EndpointCell>(0, "app|" + endpoint.to_string(), wanted.workers)});
   }
   cluster->healthy_weight = wanted.endpoints.size();
   snapshot->clusters.emplace("app", cluster);

@@ -58,7 +58,7 @@ class WorkerTest : public ::testing::Test {
 
   WorkerConfig config() {
     WorkerConfig config;
-    config.ports = {{.port = &gateway_port_, .queue = 0}};
+    config.ports = {{.port = &gateway_port_}};
     config.interfaces = {{.mac = gateway_port_.info().mac, .mtu = 1500, .addresses = {{kGateway, 24}}}};
     config.seed = 42;
     config.packet_buffers = gateway_packets_.capacity();

@@ -46,11 +46,12 @@ class WorkerThreadTest : public ::testing::Test {
   }
   void start(config::Dataplane::Idle idle) {
     WorkerThreadConfig config;
-    config.worker.ports = {{.port = &port_, .queue = 0}};
+    config.worker.ports = {{.port = &port_}};
     config.worker.interfaces = {{.mac = port_.info().mac, .mtu = 1500, .addresses = {{IpAddress::v4(198, 18, 0, 2), 24}}}};
     config.worker.packet_buffers = packets_.capacity();
     config.idle = idle;
     thread_ = std::make_unique<WorkerThread>(std::move(config), packets_, slot_, control_, report_);
+    thread_->start();
   }
   /// Waits for the condition, ten seconds at most.
   template <typename Condition>
