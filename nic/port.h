@@ -36,7 +36,7 @@ struct RuleUse {
   Place where = Place::kSoftware;
   std::string reason = {};                 ///< why it is not in the device; empty where it is
   std::optional<std::uint64_t> hits = {};  ///< packets that it decided about; none: nobody counts them
-  std::uint64_t dropped = 0;               ///< of these, as far as software or a model dropped them
+  std::uint64_t dropped = 0;               ///< of these
   bool operator==(const RuleUse&) const = default;
 };
 

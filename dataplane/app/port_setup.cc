@@ -24,7 +24,13 @@ struct ToDevice {
 }  // namespace
 
 nic::PortConfig port_config(const config::PortConfig& port) {
-  return {.name = port.name, .device = std::visit(ToDevice{}, port.device), .mtu = port.mtu};
+  return {.name = port.name, .device = std::visit(ToDevice{}, port.device), .mtu = port.mtu, .vlan = port.vlan};
+}
+
+std::vector<FlowRule> all_rules(const config::Dataplane& machine) {
+  std::vector<FlowRule> rules;
+  for (const config::RuleConfig& config : machine.rules) rules.push_back(config.rule);
+  return rules;
 }
 
 std::vector<std::string> pci_addresses(const config::Dataplane& machine) {

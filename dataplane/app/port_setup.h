@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/model/dataplane.h"
+#include "dataplane/base/flow_rule.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/tcp/config.h"
 #include "nic/port.h"
@@ -11,7 +12,10 @@
 
 namespace millrace::app {
 
+/// Without rules.
 [[nodiscard]] nic::PortConfig port_config(const config::PortConfig& port);
+/// Every rule, whatever ports it holds at.
+[[nodiscard]] std::vector<FlowRule> all_rules(const config::Dataplane& machine);
 /// PCI addresses among the ports: EAL must know them before it starts.
 [[nodiscard]] std::vector<std::string> pci_addresses(const config::Dataplane& machine);
 /// What the IP layer needs to know of an open port.

@@ -55,16 +55,25 @@ void SmartNic::describe() {
 }
 
 std::size_t SmartNic::receive(std::uint16_t queue, std::span<Packet> out) {
-  PacketRing& ring = queues_[queue]->ring;
-  std::size_t filled = ring.pop(out);
+  SpscRing<Packet>& ring = queues_[queue]->ring;
+  std::size_t filled = pop(ring, out);
   if (filled < out.size() && !polling_.test_and_set(std::memory_order_acquire)) {
     poll();
     polling_.clear(std::memory_order_release);
-    filled += ring.pop(out.subspan(filled));
+    filled += pop(ring, out.subspan(filled));
   }
   if (some_wait_.load(std::memory_order_relaxed) && !sending_.test_and_set(std::memory_order_acquire)) {
     flush();
     sending_.clear(std::memory_order_release);
+  }
+  return filled;
+}
+
+std::size_t SmartNic::pop(SpscRing<Packet>& ring, std::span<Packet> out) {
+  std::size_t filled = 0;
+  for (Packet* packet = nullptr; filled < out.size() && (packet = ring.front()) != nullptr; ++filled) {
+    out[filled] = std::move(*packet);
+    ring.drop_front();
   }
   return filled;
 }
@@ -82,9 +91,10 @@ void SmartNic::poll() {
     }
     if (config_.checksums) packet.set_offload(receive_checksum_bits(packet.bytes()));
     Queue& queue = *queues_[queue_of(key)];
-    auto& counter = queue.ring.push(packet) ? queue.rx_packets : queue.rx_missed;
+    auto& counter = queue.ring.put(std::move(packet)) ? queue.rx_packets : queue.rx_missed;
     counter.fetch_add(1, std::memory_order_relaxed);
   }
+  for (const auto& queue : queues_) queue->ring.publish();
 }
 
 // As devices do: by the hash for TCP that is whole, so that fragments of a datagram meet in one queue.

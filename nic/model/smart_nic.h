@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "dataplane/base/flow_steering.h"
+#include "dataplane/base/spsc_ring.h"
 #include "dataplane/base/time.h"
-#include "nic/model/packet_ring.h"
 #include "nic/model/transmit_engine.h"
 #include "nic/port.h"
 #include "nic/rules/rule_table.h"
@@ -58,13 +58,14 @@ class SmartNic final : public Port {
   static constexpr std::size_t kMostWaiting = 256;  // frames, before packets are refused
 
   struct Queue {
-    PacketRing ring{kRingPackets};
+    SpscRing<Packet> ring{kRingPackets};
     std::atomic<std::uint64_t> rx_packets{0};
     std::atomic<std::uint64_t> rx_missed{0};
     std::atomic<std::uint64_t> tx_packets{0};
   };
 
   void describe();
+  static std::size_t pop(SpscRing<Packet>& ring, std::span<Packet> out);
   void poll();
   [[nodiscard]] std::uint16_t queue_of(const std::optional<FrameKey>& key) const;
   void take(Packet& packet);

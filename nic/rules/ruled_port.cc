@@ -51,6 +51,7 @@ std::vector<RuleUse> RuledPort::rules() const {
   for (std::size_t i = 0; i < uses.size(); ++i) {
     if (rules_[i].steers()) continue;
     const RuleTable::Counts counts = table_.counts(i);
+    if (uses[i].where == Place::kDevice) uses[i].dropped = uses[i].hits.value_or(0);  // a device does not police
     if (uses[i].hits || uses[i].where == Place::kSoftware) uses[i].hits = uses[i].hits.value_or(0) + counts.hits;
     uses[i].dropped += counts.dropped;
   }

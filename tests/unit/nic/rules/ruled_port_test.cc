@@ -64,6 +64,7 @@ TEST_F(RuledPort_Receive, LeavesToTheDeviceWhatADeviceUnderstands) {
   fake_->arrive(to_port("198.18.0.2:23", 0));  // a priority tag hides it from the device
   EXPECT_EQ(port.receive(0, burst_), 1u);
   EXPECT_EQ(port.rules()[0].hits, 11u);
+  EXPECT_EQ(port.rules()[0].dropped, 11u);
   EXPECT_EQ(port.rules()[0].where, Place::kDevice);
 }
 
