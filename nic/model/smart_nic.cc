@@ -158,6 +158,7 @@ PortCounters SmartNic::counters() const {
 
 std::vector<QueueCounters> SmartNic::queue_counters() const {
   std::vector<QueueCounters> list;
+  list.reserve(queues_.size());
   for (const auto& queue : queues_) {
     list.push_back({.rx_packets = queue->rx_packets.load(std::memory_order_relaxed),
                     .rx_missed = queue->rx_missed.load(std::memory_order_relaxed),
