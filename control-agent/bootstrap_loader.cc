@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "control-agent/dataplane_rules.h"
 #include "control-agent/field_table.h"
 #include "control-agent/loader.h"
 #include "control-agent/to_json.h"
@@ -134,6 +135,8 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
     out.machine = translate_dataplane(*out.dataplane, extension, diagnostics);
   }
   out.machine.worker_count = decide_workers(out.machine.worker_count, options.concurrency);
+  options.dataplane_path.empty() ? check_worker_numbers(out.machine, extension, diagnostics)
+                                 : check_worker_numbers(out.machine, {}, dataplane_diagnostics);
   out.cells = options.cells != nullptr ? options.cells : std::make_shared<CellRegistry>(out.machine.worker_count);
 
   if (readable) {

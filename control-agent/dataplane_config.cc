@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "control-agent/dataplane_rules.h"
 #include "control-agent/translate.h"
 #include "control-agent/translate_common.h"
 #include "millrace/v1/dataplane.pb.h"
@@ -134,8 +135,10 @@ config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std:
     if (port.has_mtu()) config.mtu = static_cast<std::uint16_t>(port.mtu().value());
     translate_port_addresses(port, at, owners, config, diagnostics);
     translate_port_routes(port, at, config, diagnostics);
+    if (port.has_model()) config.model = translate_model(port.model(), join_path(at, "model"), diagnostics);
     out.ports.push_back(std::move(config));
   }
+  out.rules = translate_rules(dataplane, path, diagnostics);
   return out;
 }
 

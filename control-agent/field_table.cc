@@ -23,10 +23,14 @@ namespace {
 
 constexpr int kMaxDepth = 200;
 
-std::vector<FieldRow> build_rows() {
+struct Index {
   std::vector<FieldRow> rows;
-  std::string_view message;
-#define MR_MESSAGE(name) message = name;
+  std::unordered_map<std::string, const FieldRow*> by_field;
+  std::unordered_set<std::string_view> messages;  // those without fields too
+
+  Index() {
+    std::string_view message;
+#define MR_MESSAGE(name) messages.insert(message = name);
 #define MR_ACTS(field, note) rows.push_back({message, #field, FieldStatus::kActs, note});
 #define MR_HARMLESS(field, note) rows.push_back({message, #field, FieldStatus::kHarmless, note});
 #define MR_REFUSED(field, note) rows.push_back({message, #field, FieldStatus::kRefused, note});
@@ -35,19 +39,7 @@ std::vector<FieldRow> build_rows() {
 #undef MR_ACTS
 #undef MR_HARMLESS
 #undef MR_REFUSED
-  return rows;
-}
-
-struct Index {
-  std::vector<FieldRow> rows = build_rows();
-  std::unordered_map<std::string, const FieldRow*> by_field;
-  std::unordered_set<std::string_view> messages;
-
-  Index() {
-    for (const auto& row : rows) {
-      by_field.emplace(join_path(row.message, row.field), &row);
-      messages.insert(row.message);
-    }
+    for (const auto& row : rows) by_field.emplace(join_path(row.message, row.field), &row);
   }
 };
 

@@ -124,6 +124,19 @@ bool is_af_xdp(const PortConfig& config) { return std::holds_alternative<AfXdpCo
 std::size_t bytes_beside_packet(const PortConfig& config) {
   return limits::kPacketHeadroomBytes + kEthernetBytes + (is_af_xdp(config) ? kXdpHeadroomBytes : 0);
 }
+
+OfferedOffloads offered_by(const rte_eth_dev_info& device) {
+  const std::uint64_t rx = device.rx_offload_capa;
+  const std::uint64_t tx = device.tx_offload_capa;
+  return {.rx_ip_checksum = (rx & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0,
+          .rx_l4_checksum = (rx & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0,
+          .tx = {.ip_checksum = (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0,
+                 .tcp_checksum = (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0,
+                 .multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0,
+                 .tcp_segmentation = (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0},
+          .rss = (device.flow_type_rss_offloads & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP)) != 0};
+}
+
 std::size_t largest_mtu(const PortConfig& config, const MbufPool& pool) {
   const std::size_t beside = bytes_beside_packet(config);
   return pool.buffer_bytes() > beside ? pool.buffer_bytes() - beside : 0;
@@ -158,6 +171,7 @@ Result<std::unique_ptr<EthdevPort>, std::string> EthdevPort::open(const PortConf
     if (problem.empty()) problem = port->set_up_queues(config, pool);
     if (problem.empty()) problem = port->set_mtu(config);
     if (problem.empty()) problem = port->start(config);
+    if (problem.empty()) port->place(config);
   }
   if (!problem.empty()) return refuse(problem);
   port->refresh_link();
@@ -203,18 +217,19 @@ std::string EthdevPort::configure(const PortConfig& config) {
   info_.numa_node = rte_eth_dev_socket_id(ethdev_);
   info_.queues = std::min({info_.queues, device.max_rx_queues, device.max_tx_queues});
 
+  offered_ = offered_by(device);
   // The TAP driver offers checksums and segmentation but computes them in software, with a copy of the headers for each frame.
   // The stack's own code is no slower and is the one that is tested everywhere, so a TAP claims nothing.
   const bool software = info_.driver == kTapDriver;
   const std::uint64_t rx = software ? 0 : device.rx_offload_capa;
   const std::uint64_t tx = software ? 0 : device.tx_offload_capa;
-  info_.rx_ip_checksum = (rx & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM) != 0;
-  info_.rx_l4_checksum = (rx & RTE_ETH_RX_OFFLOAD_TCP_CKSUM) != 0;
-  info_.tx.ip_checksum = (tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
-  info_.tx.tcp_checksum = (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
-  info_.tx.multi_segment = (tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  if (!software) {
+    info_.rx_ip_checksum = offered_.rx_ip_checksum;
+    info_.rx_l4_checksum = offered_.rx_l4_checksum;
+    info_.tx = offered_.tx;
+  }
   const std::size_t most_parts = device.tx_desc_lim.nb_seg_max;  // 0: not told
-  info_.tx.tcp_segmentation = (tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && info_.tx.tcp_checksum && info_.tx.multi_segment &&
+  info_.tx.tcp_segmentation = info_.tx.tcp_segmentation && info_.tx.tcp_checksum && info_.tx.multi_segment &&
                               (most_parts == 0 || most_parts > Packet::kMostAttached);
   const std::uint64_t hashes =
       info_.queues == 1
@@ -287,6 +302,7 @@ std::string EthdevPort::start(const PortConfig& config) {
     return "its MAC address cannot be read: " + error_text(result);
   std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), info_.mac.bytes.begin());
   info_.rss = read_rss();
+  info_.offloads = offload_uses(info_, offered_, info_.driver == kTapDriver);
   if (is_tap(config)) {
     // The driver tells the address of the kernel's end. Ours must be another: with the same on both ends IPv6 finds its
     // link-local address taken. A TAP passes every frame, so that the choice is free.
@@ -300,6 +316,12 @@ std::string EthdevPort::start(const PortConfig& config) {
     static_cast<void>(rte_eth_promiscuous_enable(ethdev_));
   }
   return {};
+}
+
+void EthdevPort::place(const PortConfig& config) {
+  if (config.rules.empty()) return;
+  flow_table_ = std::make_unique<EthdevRules>(ethdev_);
+  rules_ = place_rules(config.rules, {.vlan = config.vlan, .queues = info_.queues, .workers = workers_}, *flow_table_);
 }
 
 // What the device does, not what it was asked to: keys may be fixed, tables have sizes of their own.

@@ -30,6 +30,7 @@ EthdevPort::~EthdevPort() {
   if (ethdev_ == kNoEthdev) return;
   // AF_XDP takes its program off the interface by name: that must happen in the interface's namespace.
   const auto inside = netns_.enter();
+  flow_table_.reset();
   rte_eth_dev_info device{};
   const bool known = rte_eth_dev_info_get(ethdev_, &device) == 0;
   if (started_) rte_eth_dev_stop(ethdev_);
@@ -95,6 +96,14 @@ PortCounters EthdevPort::counters() const {
     counters.rx_errors += queues_[queue].rx_segmented.load(std::memory_order_relaxed);
   }
   return counters;
+}
+
+std::vector<RuleUse> EthdevPort::rules() const {
+  std::vector<RuleUse> uses = rules_;
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    if (uses[i].where == Place::kDevice) uses[i].hits = flow_table_->hits(i);
+  }
+  return uses;
 }
 
 void EthdevPort::refresh_link() {

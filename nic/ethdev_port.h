@@ -1,5 +1,6 @@
 // A Port over any DPDK ethdev: TAP, AF_XDP, memif, PCI NICs and other virtual devices take the same path. It claims only offloads
-// that a device does in hardware; the layers above do the rest. It does not choose cores, resolve addresses or steer flows.
+// that a device does in hardware; the layers above do the rest, and carry out the rules that the device does not take. It does
+// not choose cores or resolve addresses.
 #pragma once
 
 #include <atomic>
@@ -13,8 +14,10 @@
 
 #include "dataplane/base/result.h"
 #include "nic/devargs.h"
+#include "nic/ethdev_rules.h"
 #include "nic/mbuf_pool.h"
 #include "nic/netns.h"
+#include "nic/offload_report.h"
 #include "nic/port.h"
 #include "nic/port_config.h"
 
@@ -45,6 +48,8 @@ class EthdevPort final : public Port {
   /// rx_errors include frames dropped because they came in segments; tx_errors of a TAP include refused frames that were
   /// sent later.
   [[nodiscard]] PortCounters counters() const override;
+  /// Of the configured rules, in the device or left to whoever stands before this port.
+  [[nodiscard]] std::vector<RuleUse> rules() const override;
   [[nodiscard]] bool link_up() const override { return link_up_.load(std::memory_order_relaxed); }
   void refresh_link() override;
   /// Only a TAP has one: readable exactly while frames wait, nothing to arm or to clear. Other devices' interrupts must be armed
@@ -66,10 +71,14 @@ class EthdevPort final : public Port {
   std::string set_up_queues(const PortConfig& config, MbufPool& pool);
   std::string set_mtu(const PortConfig& config);
   std::string start(const PortConfig& config);
+  void place(const PortConfig& config);
   [[nodiscard]] std::optional<RssTable> read_rss() const;
   std::size_t transmit_alone(std::uint16_t queue, std::span<Packet> frames);
 
   PortInfo info_;
+  OfferedOffloads offered_;
+  std::vector<RuleUse> rules_;
+  std::unique_ptr<EthdevRules> flow_table_;  ///< null without rules
   std::uint8_t index_;
   const std::uint16_t workers_;
   std::uint16_t ethdev_;  ///< DPDK's number of the device, kNoEthdev before probing

@@ -6,12 +6,39 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/flow_steering.h"
 #include "nic/packet.h"
 
 namespace millrace::nic {
+
+/// Who carries something out.
+enum class Place : std::uint8_t { kDevice, kModel, kSoftware };
+[[nodiscard]] constexpr std::string_view to_text(Place place) {
+  return place == Place::kDevice ? "device" : place == Place::kModel ? "model" : "software";
+}
+
+/// What has become of one thing that devices may do for us.
+struct OffloadUse {
+  std::string name;      ///< "tx_tcp_checksum", ...
+  bool offered = false;  ///< the driver says that the device does it
+  Place where = Place::kSoftware;
+  std::string reason = {};  ///< why it is done in software; empty where it is not
+  bool operator==(const OffloadUse&) const = default;
+};
+
+/// What has become of one rule at a port.
+struct RuleUse {
+  std::string name;
+  Place where = Place::kSoftware;
+  std::string reason = {};                 ///< why it is not in the device; empty where it is
+  std::optional<std::uint64_t> hits = {};  ///< packets that it decided about; none: nobody counts them
+  std::uint64_t dropped = 0;               ///< of these
+  bool operator==(const RuleUse&) const = default;
+};
 
 /// What a port is and can do; what it cannot, the layers above do in software. Constant after start.
 struct PortInfo {
@@ -26,6 +53,7 @@ struct PortInfo {
   TxOffloads tx = {};
   /// By what the device chooses the queue of a TCP packet; none where it has one queue, or does not tell.
   std::optional<RssTable> rss = {};
+  std::vector<OffloadUse> offloads = {};  ///< each that is known, for people to read
 };
 
 /// Counters of one port, as the device and the rim count them.
@@ -38,7 +66,15 @@ struct PortCounters {
   std::uint64_t rx_errors = 0;
   std::uint64_t rx_no_buffer = 0;  ///< the pool was exhausted
   std::uint64_t tx_errors = 0;
-  std::uint64_t tx_dropped = 0;  ///< the transmit queue stayed full
+  std::uint64_t tx_dropped = 0;   ///< the transmit queue stayed full
+  std::uint64_t rx_filtered = 0;  ///< dropped by rules, outside the device
+};
+
+/// What went through one queue.
+struct QueueCounters {
+  std::uint64_t rx_packets = 0;
+  std::uint64_t rx_missed = 0;  ///< its ring was full
+  std::uint64_t tx_packets = 0;
 };
 
 /// Virtual once a burst. A queue is received from by one worker. Where there are fewer queues than workers, several transmit on
@@ -57,6 +93,12 @@ class Port {
   virtual std::size_t transmit(std::uint16_t queue, std::span<Packet> frames) = 0;
 
   [[nodiscard]] virtual PortCounters counters() const = 0;
+
+  /// Of each queue, where they are counted: any thread.
+  [[nodiscard]] virtual std::vector<QueueCounters> queue_counters() const { return {}; }
+
+  /// What has become of each rule that holds here, in their order. May ask the device: any thread, not for workers.
+  [[nodiscard]] virtual std::vector<RuleUse> rules() const { return {}; }
 
   /// The link was up when refresh_link() looked last: any thread. A device that does not know is up.
   [[nodiscard]] virtual bool link_up() const { return true; }

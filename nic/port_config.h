@@ -5,8 +5,10 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/flow_rule.h"
 
 namespace millrace::nic {
 
@@ -51,6 +53,8 @@ struct PortConfig {
   std::optional<std::uint16_t> mtu{};  ///< largest IP packet, bytes; none: what the device has
   std::uint16_t rx_descriptors = 1024;
   std::uint16_t tx_descriptors = 1024;
+  std::vector<FlowRule> rules{};  ///< those that hold here, in their order; the port puts into the device what it takes
+  std::uint16_t vlan = 0;         ///< the tag of frames that rules are about; 0: none
 };
 
 }  // namespace millrace::nic

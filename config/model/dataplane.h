@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/flow_rule.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -38,6 +40,14 @@ struct StaticRoute {
   IpAddress via;
 };
 
+/// The model of a SmartNIC before a device.
+struct NicModel {
+  std::uint16_t queues = 0;  ///< 0: one for each worker
+  bool checksums = false;
+  bool segmentation = false;  ///< only with `checksums`
+  bool rules = false;
+};
+
 struct PortConfig {
   std::string name;
   std::variant<TapDevice, AfXdpDevice, PciDevice, MemifDevice, VirtualDevice> device;
@@ -45,6 +55,12 @@ struct PortConfig {
   std::uint16_t mtu = 1500;
   std::vector<IpPrefix> addresses;
   std::vector<StaticRoute> routes;
+  std::optional<NicModel> model;
+};
+
+struct RuleConfig {
+  FlowRule rule;
+  std::vector<std::string> ports;  ///< names; empty: all
 };
 
 /// What may be chosen about TCP; the defaults are millrace.v1.Tcp's.
@@ -71,6 +87,7 @@ struct Dataplane {
   TcpSettings tcp;
   std::uint32_t packet_buffers = 0;  ///< per worker; 0: the default
   std::vector<PortConfig> ports;
+  std::vector<RuleConfig> rules;
 };
 
 }  // namespace millrace::config

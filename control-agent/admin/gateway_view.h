@@ -32,6 +32,13 @@ struct PortStat {
   bool gauge = false;  ///< else a counter
 };
 
+/// A number of a rule, over all ports: "hits" or "dropped".
+struct RuleStat {
+  std::string rule;
+  std::string name;
+  std::uint64_t value = 0;
+};
+
 /// What workers have told of their connections.
 struct ConnectionList {
   std::vector<report::ConnectionInfo> connections;
@@ -63,9 +70,11 @@ class GatewayView {
   [[nodiscard]] virtual std::shared_ptr<const config::Snapshot> snapshot() const = 0;
   [[nodiscard]] virtual std::vector<const report::WorkerReport*> workers() const = 0;
   [[nodiscard]] virtual std::vector<PortStat> port_stats() const = 0;
+  /// Of rules that somebody counts.
+  [[nodiscard]] virtual std::vector<RuleStat> rule_stats() const = 0;
   /// Memory of the process that is in RAM.
   [[nodiscard]] virtual std::uint64_t resident_bytes() const = 0;
-  /// What each port is and offers (name, driver, address, capabilities), for /millrace/nic.
+  /// What each port is and offers, what of it is used, and where its rules are carried out, for /millrace/nic.
   [[nodiscard]] virtual nlohmann::ordered_json ports() const = 0;
   /// In the order in which CaptureOrder::ports counts them.
   [[nodiscard]] virtual std::vector<std::string> port_names() const = 0;

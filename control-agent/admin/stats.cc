@@ -171,6 +171,10 @@ std::vector<Stat> collect_stats(const GatewayView& gateway) {
     const auto value = static_cast<std::int64_t>(port.value);
     port.gauge ? collector.gauge(port.name, value) : collector.counter(port.name, value);
   }
+  for (const RuleStat& rule : gateway.rule_stats()) {
+    CellCollector collector(stats, "millrace.rule." + rule.rule + ".", "millrace_rule_", {{"rule", rule.rule}});
+    collector.counter(rule.name, static_cast<std::int64_t>(rule.value));
+  }
   std::ranges::sort(stats, {}, &Stat::name);
   return stats;
 }

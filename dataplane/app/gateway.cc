@@ -9,12 +9,14 @@
 #include <climits>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <thread>
 
 #include "dataplane/app/ask_workers.h"
+#include "dataplane/app/open_port.h"
+#include "dataplane/app/port_report.h"
 #include "dataplane/app/port_setup.h"
 #include "dataplane/app/version.h"
-#include "nic/ethdev_port.h"
 
 namespace millrace::app {
 namespace {
@@ -36,20 +38,6 @@ void log_eal(nic::EalLogLevel level, std::string_view line) {
 }
 
 const char* link_text(const nic::Port& port) { return port.link_up() ? "up" : "down"; }
-
-std::string offloads_text(const nic::PortInfo& info) {
-  std::string text;
-  const auto add = [&](bool used, const char* name) {
-    if (used) text += (text.empty() ? "" : ", ") + std::string(name);
-  };
-  add(info.rx_ip_checksum || info.rx_l4_checksum, "receive checksums");
-  add(info.tx.ip_checksum, "IP checksum");
-  add(info.tx.tcp_checksum, "TCP checksum");
-  add(info.tx.multi_segment, "scatter-gather");
-  add(info.tx.tcp_segmentation, "TCP segmentation");
-  add(info.rss.has_value(), "RSS");
-  return text.empty() ? "none" : text;
-}
 
 // The rule by which flows belong to workers: that of a device which steers by it, else our own. A port that steers by another
 // rule, or not at all, costs its packets a way from worker to worker, no more.
@@ -137,12 +125,12 @@ void Gateway::start_machine() {
 }
 
 void Gateway::open_ports() {
-  const auto workers = static_cast<std::uint16_t>(loaded_.machine.worker_count);
-  for (const config::PortConfig& port : loaded_.machine.ports) {
-    ports_.push_back(must(nic::EthdevPort::open(port_config(port), *pool_, workers, static_cast<std::uint8_t>(ports_.size()))));
-    const nic::PortInfo& info = ports_.back()->info();
-    spdlog::info("port {}: {}, {}, mtu {}, link {}, offloads in use: {}", info.name, info.driver, info.mac.to_string(), info.mtu,
-                 link_text(*ports_.back()), offloads_text(info));
+  for (std::size_t i = 0; i < loaded_.machine.ports.size(); ++i) {
+    const nic::Port& port = *ports_.emplace_back(must(open_port(loaded_.machine, i, *pool_)));
+    const nic::PortInfo& info = port.info();
+    spdlog::info("port {}: {}, {}, mtu {}, link {}, offloads by {}", info.name, info.driver, info.mac.to_string(), info.mtu,
+                 link_text(port), offloads_text(info));
+    for (const nic::RuleUse& rule : port.rules()) spdlog::info("port {}: rule {}", info.name, rule_text(rule));
   }
 }
 
@@ -166,7 +154,7 @@ void Gateway::start_workers() {
   log_writer_ = std::make_unique<agent::LogWriter>(loaded_.snapshot->log_sinks, reports);
   const std::uint16_t workers = static_cast<std::uint16_t>(loaded_.machine.worker_count);
   if (workers > 1) {
-    steering_.emplace(rss_table(ports_, workers));
+    steering_.emplace(rss_table(ports_, workers), all_rules(loaded_.machine));
     exchange_ = std::make_unique<worker::Exchange>(workers);
   }
   const std::uint64_t probe_nonce = random_secret<std::uint64_t>() >> 16;
@@ -273,11 +261,30 @@ std::vector<agent::PortStat> Gateway::port_stats() const {
   for (const auto& port : ports_) {
     const nic::PortCounters counters = port->counters();
     const std::pair<const char*, std::uint64_t> values[] = {
-        {"rx_packets", counters.rx_packets}, {"rx_bytes", counters.rx_bytes},         {"tx_packets", counters.tx_packets},
-        {"tx_bytes", counters.tx_bytes},     {"rx_missed", counters.rx_missed},       {"rx_errors", counters.rx_errors},
-        {"tx_errors", counters.tx_errors},   {"rx_no_buffer", counters.rx_no_buffer}, {"tx_dropped", counters.tx_dropped}};
+        {"rx_packets", counters.rx_packets},  {"rx_bytes", counters.rx_bytes},         {"tx_packets", counters.tx_packets},
+        {"tx_bytes", counters.tx_bytes},      {"rx_missed", counters.rx_missed},       {"rx_errors", counters.rx_errors},
+        {"tx_errors", counters.tx_errors},    {"rx_no_buffer", counters.rx_no_buffer}, {"tx_dropped", counters.tx_dropped},
+        {"rx_filtered", counters.rx_filtered}};
     for (const auto& [name, value] : values) stats.push_back({.port = port->info().name, .name = name, .value = value});
     stats.push_back({.port = port->info().name, .name = "link_up", .value = port->link_up(), .gauge = true});
+  }
+  return stats;
+}
+
+std::vector<agent::RuleStat> Gateway::rule_stats() const {
+  std::map<std::string, nic::RuleUse> sums;
+  for (const auto& port : ports_) {
+    for (const nic::RuleUse& use : port->rules()) {
+      if (!use.hits) continue;
+      nic::RuleUse& sum = sums[use.name];
+      sum.hits = sum.hits.value_or(0) + *use.hits;
+      sum.dropped += use.dropped;
+    }
+  }
+  std::vector<agent::RuleStat> stats;
+  for (const auto& [name, sum] : sums) {
+    stats.push_back({.rule = name, .name = "hits", .value = *sum.hits});
+    stats.push_back({.rule = name, .name = "dropped", .value = sum.dropped});
   }
   return stats;
 }
@@ -292,24 +299,7 @@ std::uint64_t Gateway::resident_bytes() const {
 
 nlohmann::ordered_json Gateway::ports() const {
   auto list = nlohmann::ordered_json::array();
-  for (const auto& port : ports_) {
-    const nic::PortInfo& info = port->info();
-    list.push_back({{"name", info.name},
-                    {"driver", info.driver},
-                    {"mac", info.mac.to_string()},
-                    {"mtu", info.mtu},
-                    {"link", link_text(*port)},
-                    {"queues", info.queues},
-                    {"numa_node", info.numa_node},
-                    {"offloads",
-                     {{"rx_ip_checksum", info.rx_ip_checksum},
-                      {"rx_l4_checksum", info.rx_l4_checksum},
-                      {"tx_ip_checksum", info.tx.ip_checksum},
-                      {"tx_tcp_checksum", info.tx.tcp_checksum},
-                      {"tx_tcp_segmentation", info.tx.tcp_segmentation},
-                      {"tx_multi_segment", info.tx.multi_segment},
-                      {"rss", info.rss.has_value()}}}});
-  }
+  for (const auto& port : ports_) list.push_back(port_json(*port));
   return {{"huge_pages", eal_->huge_pages()}, {"ports", list}};
 }
 

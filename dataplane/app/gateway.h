@@ -63,6 +63,7 @@ class Gateway final : public agent::GatewayView {
   [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const override { return snapshots_.current(); }
   [[nodiscard]] std::vector<const report::WorkerReport*> workers() const override;
   [[nodiscard]] std::vector<agent::PortStat> port_stats() const override;
+  [[nodiscard]] std::vector<agent::RuleStat> rule_stats() const override;
   [[nodiscard]] std::uint64_t resident_bytes() const override;
   [[nodiscard]] nlohmann::ordered_json ports() const override;
   [[nodiscard]] std::vector<std::string> port_names() const override;

@@ -8,6 +8,8 @@
 namespace millrace::app {
 namespace {
 
+static_assert(tcp::StackConfig{}.first_port == limits::kTcpFirstEphemeralPort, "steering rules end below it");
+
 struct ToDevice {
   nic::DeviceConfig operator()(const config::TapDevice& tap) const {
     return nic::TapConfig{.interface = tap.interface, .netns = tap.netns};
@@ -27,7 +29,13 @@ struct ToDevice {
 }  // namespace
 
 nic::PortConfig port_config(const config::PortConfig& port) {
-  return {.name = port.name, .device = std::visit(ToDevice{}, port.device), .mtu = port.mtu};
+  return {.name = port.name, .device = std::visit(ToDevice{}, port.device), .mtu = port.mtu, .vlan = port.vlan};
+}
+
+std::vector<FlowRule> all_rules(const config::Dataplane& machine) {
+  std::vector<FlowRule> rules;
+  for (const config::RuleConfig& config : machine.rules) rules.push_back(config.rule);
+  return rules;
 }
 
 std::size_t packet_buffer_bytes(const config::Dataplane& machine) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/model/dataplane.h"
+#include "dataplane/base/flow_rule.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/tcp/config.h"
 #include "nic/port.h"
@@ -11,11 +12,14 @@
 
 namespace millrace::app {
 
+/// Without rules.
 [[nodiscard]] nic::PortConfig port_config(const config::PortConfig& port);
 /// What a packet buffer must hold, headroom included, so that a frame of every port's MTU fits.
 [[nodiscard]] std::size_t packet_buffer_bytes(const config::Dataplane& machine);
 /// A port's device reads packet memory by physical addresses, or may do so.
 [[nodiscard]] bool needs_physical_memory(const config::Dataplane& machine);
+/// Every rule, whatever ports it holds at.
+[[nodiscard]] std::vector<FlowRule> all_rules(const config::Dataplane& machine);
 /// PCI addresses among the ports: EAL must know them before it starts.
 [[nodiscard]] std::vector<std::string> pci_addresses(const config::Dataplane& machine);
 /// What the IP layer needs to know of an open port.

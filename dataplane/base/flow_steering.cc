@@ -16,7 +16,7 @@ RssTable RssTable::symmetric(std::uint16_t queues, std::size_t key_bytes, std::s
 }
 
 // Bit i of the input, if set, contributes the 32 bits of the key that begin at bit i.
-FlowSteering::FlowSteering(const RssTable& table) : parts_{}, queues_(table.queues) {
+FlowSteering::FlowSteering(const RssTable& table, std::span<const FlowRule> rules) : parts_{}, queues_(table.queues) {
   MR_ASSERT(table.key.size() >= kKeyBytes && std::has_single_bit(queues_.size()));
   const auto window = [&](std::size_t bit) {
     std::uint64_t bytes = 0;
@@ -30,6 +30,22 @@ FlowSteering::FlowSteering(const RssTable& table) : parts_{}, queues_(table.queu
       }
     }
   }
+  for (const FlowRule& rule : rules) {
+    if (const auto* steer = std::get_if<FlowRule::Steer>(&rule.action)) steered_.push_back({rule.match, steer->worker});
+  }
+}
+
+std::optional<std::uint16_t> FlowSteering::steered_worker(const SocketAddress& source, const SocketAddress& destination) const {
+  const FlowKey key{.source = source.ip,
+                    .destination = destination.ip,
+                    .protocol = FlowMatch::kTcp,
+                    .has_ports = true,
+                    .source_port = source.port,
+                    .destination_port = destination.port};
+  for (const Steered& steered : steered_) {
+    if (steered.match.matches(key)) return steered.worker;
+  }
+  return std::nullopt;
 }
 
 std::uint32_t FlowSteering::hash(const SocketAddress& source, const SocketAddress& destination) const {

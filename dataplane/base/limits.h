@@ -35,9 +35,10 @@ inline constexpr int kIcmpEchoRepliesPerSecond = 1000;
 inline constexpr int kIcmpEchoReplyBurst = 250;
 
 // TCP.
-inline constexpr std::size_t kTcpMaxConnections = 131'072;  // per worker, TIME-WAIT not included
-inline constexpr std::size_t kTcpMaxTimeWait = 65'536;      // per worker; the oldest makes room
-inline constexpr std::size_t kTcpSynBacklog = 1'024;        // half-open connections per listener
+inline constexpr std::size_t kTcpMaxConnections = 131'072;       // per worker, TIME-WAIT not included
+inline constexpr std::size_t kTcpMaxTimeWait = 65'536;           // per worker; the oldest makes room
+inline constexpr std::size_t kTcpSynBacklog = 1'024;             // half-open connections per listener
+inline constexpr std::uint16_t kTcpFirstEphemeralPort = 32'768;  // connections that we open have ports from here on
 // Windows start small and grow with what the user reads and the network takes; both halves are bounded further by the share of
 // the packet pool that is left (tcp/stack.cc).
 inline constexpr std::size_t kTcpReceiveBufferBytes = 4 * 1024 * 1024;

@@ -26,8 +26,9 @@ ALL = ("nic/", "tls/", "config/", "dataplane/", "control-agent/")
 ROOMS = {
     "dataplane/base": (),
     "dataplane/report": BASE,
-    "nic": BASE + PACKETS + ("tls/",),
-    "nic/model": BASE + PACKETS + ("dataplane/wire/",),  # as a card does, it knows headers
+    "nic": BASE + PACKETS + ("tls/", "nic/rules/"),
+    "nic/rules": BASE + PACKETS + ("dataplane/wire/",),
+    "nic/model": BASE + PACKETS + ("dataplane/wire/", "nic/rules/"),  # as a card does, it knows headers
     "nic/packet.h": BASE,
     "nic/port.h": BASE + PACKETS,
     "nic/heap_pool.h": BASE + PACKETS,

@@ -117,5 +117,54 @@ TEST(TranslateDataplane, RefusesRoutesThatLeadNowhere) {
                                       HasSubstr("ports[0].routes[2].via: \"gateway\" is not an IP address")));
 }
 
+TEST(TranslateDataplane, TakesRulesOfEveryKind) {
+  const auto out = translate(
+      "ports: [{name: a, tap: {interface: x}}]\n"
+      "rules:\n"
+      "- {name: telnet, match: {source: 198.18.0.0/16, protocol: TCP, destination_ports: {first: 23}}, drop: {}, ports: [a]}\n"
+      "- {name: ping, match: {protocol: ICMP}, police: {packets_per_second: 100, burst: 10}}\n"
+      "- {name: rest, match: {protocol: \"47\", destination: \"2001:db8::/32\"}, police: {packets_per_second: 7}}\n"
+      "- {name: https, match: {protocol: TCP, source_ports: {first: 1, last: 9}, destination_ports: {first: 443, last: 444}}, "
+      "steer: {worker: 3}}\n"
+      "- {name: all, drop: {}}\n");
+  ASSERT_THAT(out.errors, ElementsAre());
+  const auto& rules = out.machine.rules;
+  ASSERT_EQ(rules.size(), 5U);
+  EXPECT_EQ(rules[0].rule, (FlowRule{.name = "telnet",
+                                     .match = {.source = IpPrefix::parse("198.18.0.0/16"),
+                                               .protocol = FlowMatch::kTcp,
+                                               .destination_ports = FlowPortRange{23, 23}},
+                                     .action = FlowRule::Drop{}}));
+  EXPECT_THAT(rules[0].ports, ElementsAre("a"));
+  EXPECT_EQ(rules[1].rule.match.protocol, FlowMatch::kIcmp);
+  EXPECT_EQ(rules[1].rule.action, decltype(FlowRule::action)(FlowRule::Police{100, 10}));
+  EXPECT_EQ(rules[2].rule.match.protocol, 47);
+  EXPECT_EQ(rules[2].rule.action, decltype(FlowRule::action)(FlowRule::Police{7, 7}));
+  EXPECT_EQ(rules[3].rule.action, decltype(FlowRule::action)(FlowRule::Steer{3}));
+  EXPECT_EQ(rules[3].rule.match.source_ports, (FlowPortRange{1, 9}));
+  EXPECT_EQ(rules[3].rule.match.destination_ports, (FlowPortRange{443, 444}));
+  EXPECT_EQ(rules[4].rule.match, FlowMatch());
+}
+
+TEST(TranslateDataplane, TakesModelsOfSmartNics) {
+  const auto out = translate(
+      "ports:\n"
+      "- {name: a, tap: {interface: x}}\n"
+      "- {name: b, tap: {interface: y}, model: {queues: 2, checksums: true, segmentation: true, rules: true}}\n"
+      "- {name: c, tap: {interface: z}, model: {}}\n");
+  ASSERT_THAT(out.errors, ElementsAre());
+  EXPECT_FALSE(out.machine.ports.at(0).model.has_value());
+  const auto& all = out.machine.ports.at(1).model;
+  ASSERT_TRUE(all.has_value());
+  EXPECT_EQ(all->queues, 2);
+  EXPECT_TRUE(all->checksums && all->segmentation && all->rules);
+  const auto& none = out.machine.ports.at(2).model;
+  ASSERT_TRUE(none.has_value());
+  EXPECT_EQ(none->queues, 0) << "one for each worker";
+  EXPECT_FALSE(none->checksums || none->segmentation || none->rules);
+  EXPECT_THAT(translate("ports: [{name: a, tap: {interface: x}, model: {segmentation: true}}]").errors,
+              ElementsAre(HasSubstr("ports[0].model.segmentation: needs `checksums: true`")));
+}
+
 }  // namespace
 }  // namespace millrace::agent

@@ -451,6 +451,31 @@ TEST_F(EthdevPort_Open, NamesWhatIsMissingAndWhatToDo) {
   EXPECT_THAT(error_of(VdevConfig{"net_nosuchdriver0"}, *pool), HasSubstr("net_nosuchdriver0"));
 }
 
+// No device of this machine takes rules: each is left to software, and the driver's reason is kept.
+TEST_F(EthdevPort_Open, LeavesRulesToSoftwareThatADeviceRefuses) {
+  const TestNamespace space;
+  const auto pool = make_pool("rules", 4096);
+  const FlowRule drop{
+      .name = "telnet",
+      .match = {
+          .source = IpPrefix::parse("198.18.0.0/16"), .protocol = FlowMatch::kTcp, .destination_ports = FlowPortRange{23, 23}}};
+  const FlowRule police{.name = "slow", .match = {}, .action = FlowRule::Police{}};
+  const std::string socket = std::filesystem::temp_directory_path() / ("mrrules" + std::to_string(getpid()));
+  for (const DeviceConfig& device : {DeviceConfig(TapConfig{"mrt0", space.name(), {}}), DeviceConfig(VdevConfig{"net_null7"}),
+                                     DeviceConfig(MemifConfig{socket, 1, MemifConfig::Role::kServer})}) {
+    const auto port = EthdevPort::open({.name = "t", .device = device, .rules = {drop, police}}, *pool, 1, 0);
+    ASSERT_TRUE(port.has_value()) << port.error();
+    const auto uses = (*port)->rules();
+    ASSERT_EQ(uses.size(), 2u);
+    EXPECT_EQ(uses[0].where, Place::kSoftware) << (*port)->info().driver;
+    EXPECT_NE(uses[0].reason, "") << (*port)->info().driver;
+    EXPECT_EQ(uses[0].hits, std::nullopt);
+    EXPECT_THAT(uses[1].reason, HasSubstr("meter"));
+    EXPECT_EQ((*port)->info().offloads.size(), 7u);
+    RecordProperty((*port)->info().driver, uses[0].reason);
+  }
+}
+
 TEST_F(EthdevPort_Open, NamesAPoolThatIsTooSmall) {
   const auto pool = make_pool("small", 1024);
   EXPECT_THAT(error_of(AfXdpConfig{"lo", "", 0}, *pool), AllOf(HasSubstr("4096 free buffers"), HasSubstr("has 1024")));

@@ -62,6 +62,7 @@ class FakeGateway final : public GatewayView {
   std::shared_ptr<const config::Snapshot> snapshot() const override { return snapshot_; }
   std::vector<const report::WorkerReport*> workers() const override { return {&reports_[0], &reports_[1]}; }
   std::vector<PortStat> port_stats() const override { return {{"edge", "rx_packets", 7}}; }
+  std::vector<RuleStat> rule_stats() const override { return {{"telnet", "hits", 3}}; }
   std::uint64_t resident_bytes() const override { return 1 << 20; }
   nlohmann::ordered_json ports() const override { return nlohmann::ordered_json::object(); }
   std::vector<std::string> port_names() const override { return {"edge", "outside"}; }
@@ -118,6 +119,7 @@ TEST(Stats, SumsOverWorkersUnderEnvoysNames) {
   EXPECT_THAT(text, HasSubstr("http.in.gress.downstream_rq_active: 4\n"));
   EXPECT_THAT(text, HasSubstr("cluster.app.membership_healthy: 1\n"));
   EXPECT_THAT(text, HasSubstr("millrace.port.edge.rx_packets: 7\n"));
+  EXPECT_THAT(text, HasSubstr("millrace.rule.telnet.hits: 3\n"));
   EXPECT_THAT(text, HasSubstr("server.state: 0\n"));
   EXPECT_THAT(text, HasSubstr("server.memory_physical_size: 1048576\n"));
 }
@@ -160,6 +162,7 @@ TEST(Stats, PrometheusTurnsNamesIntoLabels) {
   EXPECT_THAT(text, HasSubstr("# TYPE envoy_http_downstream_rq_xx counter"));
   EXPECT_THAT(text, HasSubstr("envoy_cluster_membership_total{envoy_cluster_name=\"app\"} 1"));
   EXPECT_THAT(text, HasSubstr("millrace_port_rx_packets{port=\"edge\"} 7"));
+  EXPECT_THAT(text, HasSubstr("millrace_rule_hits{rule=\"telnet\"} 3"));
 }
 
 TEST(Stats, PrometheusHistogramsAreCumulative) {

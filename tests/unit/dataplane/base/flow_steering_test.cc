@@ -60,5 +60,25 @@ TEST(FlowSteering, ATableMayNameAnyQueue) {
   EXPECT_EQ(FlowSteering(table).worker_of(at("198.18.0.1:1"), at("198.18.0.2:2")), 5);
 }
 
+TEST(FlowSteering, TheFirstSteeringRuleThatMatchesGoesBeforeTheHash) {
+  const FlowMatch to_https{.protocol = FlowMatch::kTcp, .destination_ports = FlowPortRange{443, 443}};
+  const std::array<FlowRule, 3> rules{FlowRule{.name = "no-owner", .match = {}, .action = FlowRule::Drop{}},
+                                      FlowRule{.name = "lan",
+                                               .match = {.source = IpPrefix::parse("198.18.0.0/16"),
+                                                         .protocol = FlowMatch::kTcp,
+                                                         .destination_ports = to_https.destination_ports},
+                                               .action = FlowRule::Steer{3}},
+                                      FlowRule{.name = "https", .match = to_https, .action = FlowRule::Steer{1}}};
+  const FlowSteering plain(RssTable::symmetric(4));
+  const FlowSteering steering(RssTable::symmetric(4), rules);
+  for (std::uint16_t port = 1'024; port < 1'100; ++port) {
+    const SocketAddress near{*IpAddress::parse("198.18.0.1"), port};
+    const SocketAddress far{*IpAddress::parse("203.0.113.9"), port};
+    EXPECT_EQ(steering.worker_of(near, at("198.18.0.2:443")), 3);
+    EXPECT_EQ(steering.worker_of(far, at("198.18.0.2:443")), 1);
+    EXPECT_EQ(steering.worker_of(far, at("198.18.0.2:80")), plain.worker_of(far, at("198.18.0.2:80")));
+  }
+}
+
 }  // namespace
 }  // namespace millrace
