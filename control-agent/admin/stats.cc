@@ -119,6 +119,12 @@ void collect_workers(const GatewayView& gateway, std::vector<Stat>& out) {
     collector.counter("turns", static_cast<std::int64_t>(worker->turns.value()));
     collector.counter("busy_turns", static_cast<std::int64_t>(worker->busy_turns.value()));
     collector.counter("busy_cycles", static_cast<std::int64_t>(worker->busy_cycles.value()));
+    for (std::size_t i = 0; i < report::TurnHistogram::kBuckets; ++i) {
+      const bool last = i + 1 == report::TurnHistogram::kBuckets;
+      const std::string bound = last ? "more" : std::to_string(report::TurnHistogram::bound_microseconds(i));
+      collector.counter("busy_turn_us." + bound, static_cast<std::int64_t>(worker->busy_turn_time.count(i)));
+    }
+    if (const std::int64_t count = worker->instructions.value(); count >= 0) collector.counter("instructions", count);
     collector.counter("access_log_dropped", static_cast<std::int64_t>(worker->log.dropped()));
     collector.gauge("core", worker->core);
     collector.gauge("snapshot_version", worker->snapshot_version.value());

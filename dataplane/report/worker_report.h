@@ -7,6 +7,7 @@
 
 #include "dataplane/report/counter.h"
 #include "dataplane/report/log_ring.h"
+#include "dataplane/report/turn_histogram.h"
 
 namespace millrace::report {
 
@@ -25,9 +26,11 @@ struct WorkerReport {
   int core = -1;                  ///< the CPU that it is pinned to
   std::deque<NamedValue> values;  ///< complete before the worker's first turn, then only their numbers change
 
-  Counter turns;                ///< turns of the loop
-  Counter busy_turns;           ///< turns that found something to do
-  Counter busy_cycles;          ///< TSC cycles spent in busy turns
+  Counter turns;        ///< turns of the loop
+  Counter busy_turns;   ///< turns that found something to do
+  Counter busy_cycles;  ///< TSC cycles spent in busy turns
+  TurnHistogram busy_turn_time;
+  Gauge instructions{-1};       ///< executed, idle turns included; -1: nobody counts them here
   Counter requests;             ///< requests completed
   Counter watchdog_miss;        ///< turns over 200 ms
   Counter watchdog_mega_miss;   ///< turns over 1 s

@@ -12,6 +12,8 @@
 #include <array>
 #include <memory>
 
+#include "dataplane/worker/instruction_counter.h"
+
 namespace millrace::worker {
 namespace {
 
@@ -28,6 +30,7 @@ constexpr Duration kLongestBlindSleep = Duration::microseconds(200);
 constexpr Duration kShortestBlindSleep = Duration::microseconds(10);
 
 constexpr Duration kWallClockInterval = Duration::seconds(1);
+constexpr Duration kInstructionInterval = Duration::milliseconds(100);
 
 std::int64_t read_clock(clockid_t clock) {
   timespec time{};
@@ -97,6 +100,8 @@ void WorkerThread::loop(Worker& worker) {
   std::uint32_t empty_turns = 0;
   Instant now = monotonic_now();
   Instant wall_clock_due = now + kWallClockInterval;
+  const InstructionCounter instructions;
+  Instant instructions_due = now;
   while (control_.wanted.load(std::memory_order_relaxed) != Lifecycle::kStopped) {
     const std::uint64_t start_cycles = __rdtsc();
     const bool busy = worker.turn(now);
@@ -106,12 +111,17 @@ void WorkerThread::loop(Worker& worker) {
       empty_turns = 0;
       report_.busy_turns.add();
       report_.busy_cycles.add(__rdtsc() - start_cycles);
+      report_.busy_turn_time.record(end - now);
     } else if (config_.idle == config::Dataplane::Idle::kAdaptive && ++empty_turns > kSpinTurns) {
       sleep(end, worker.next_due(), empty_turns);
     }
     if (end - now > kMiss) report_.watchdog_miss.add();
     if (end - now > kMegaMiss) report_.watchdog_mega_miss.add();
     now = monotonic_now();
+    if (now >= instructions_due) {
+      if (const auto count = instructions.read()) report_.instructions.set(static_cast<std::int64_t>(*count));
+      instructions_due = now + kInstructionInterval;
+    }
     if (now >= wall_clock_due) {
       worker.set_wall_offset(wall_clock_offset());
       wall_clock_due = now + kWallClockInterval;

@@ -2,17 +2,52 @@
 
 #include <httplib.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 namespace millrace::perf {
 
+namespace {
+
+constexpr std::uint64_t kNoBound = ~std::uint64_t{0};
+
+// "millrace.worker.0.busy_turn_us.64"
+std::optional<std::uint64_t> turn_bound(const std::string& name) {
+  constexpr std::string_view kPart = ".busy_turn_us.";
+  const std::size_t at = name.find(kPart);
+  if (at == std::string::npos) return std::nullopt;
+  const std::string bound = name.substr(at + kPart.size());
+  return bound == "more" ? kNoBound : std::strtoull(bound.c_str(), nullptr, 10);
+}
+
+}  // namespace
+
 GatewayStats GatewayStats::since(const GatewayStats& before) const {
-  return {.busy_cycles = busy_cycles - before.busy_cycles,
-          .busy_turns = busy_turns - before.busy_turns,
-          .turns = turns - before.turns,
-          .requests = requests - before.requests,
-          .packets = packets - before.packets,
-          .resident_bytes = resident_bytes};
+  GatewayStats difference{.busy_cycles = busy_cycles - before.busy_cycles,
+                          .instructions = {},
+                          .busy_turns_upto = busy_turns_upto,
+                          .busy_turns = busy_turns - before.busy_turns,
+                          .turns = turns - before.turns,
+                          .requests = requests - before.requests,
+                          .packets = packets - before.packets,
+                          .resident_bytes = resident_bytes};
+  if (instructions && before.instructions) difference.instructions = *instructions - *before.instructions;
+  for (const auto& [bound, count] : before.busy_turns_upto) difference.busy_turns_upto[bound] -= count;
+  return difference;
+}
+
+std::uint64_t GatewayStats::turn_quantile_microseconds(double fraction) const {
+  std::uint64_t all = 0;
+  for (const auto& [bound, count] : busy_turns_upto) all += count;
+  std::uint64_t seen = 0;
+  std::uint64_t largest = 0;
+  for (const auto& [bound, count] : busy_turns_upto) {
+    if (bound != kNoBound) largest = bound;
+    seen += count;
+    if (static_cast<double>(seen) >= fraction * static_cast<double>(all)) break;
+  }
+  return largest;
 }
 
 std::optional<GatewayStats> fetch_gateway_stats(const std::string& address, std::string& error) {
@@ -37,6 +72,8 @@ std::optional<GatewayStats> fetch_gateway_stats(const std::string& address, std:
     if (name.starts_with("millrace.worker.")) {
       if (name.ends_with(".busy_cycles")) stats.busy_cycles += value;
       if (name.ends_with(".busy_turns")) stats.busy_turns += value;
+      if (name.ends_with(".instructions")) stats.instructions = stats.instructions.value_or(0) + value;
+      if (const auto bound = turn_bound(name)) stats.busy_turns_upto[*bound] += value;
       if (name.ends_with(".turns") && !name.ends_with(".busy_turns")) stats.turns += value;
     }
     if (name.starts_with("http.") && name.ends_with(".downstream_rq_total")) stats.requests += value;

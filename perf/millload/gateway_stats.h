@@ -11,11 +11,17 @@ namespace millrace::perf {
 /// Of all workers together.
 struct GatewayStats {
   std::uint64_t busy_cycles = 0;
+  std::optional<std::uint64_t> instructions = {};  ///< idle turns included; none: the gateway's CPU does not count them
+  std::map<std::uint64_t, std::uint64_t> busy_turns_upto =
+      {};  ///< how many took so many microseconds, and more than the key before
   std::uint64_t busy_turns = 0;
   std::uint64_t turns = 0;
   std::uint64_t requests = 0;        ///< of all connection managers
   std::uint64_t packets = 0;         ///< received and sent, over all ports
   std::uint64_t resident_bytes = 0;  ///< of the process; 0: not told
+
+  /// So many microseconds, rounded up to a power of two, were enough for that fraction of the busy turns.
+  [[nodiscard]] std::uint64_t turn_quantile_microseconds(double fraction) const;
 
   /// What has come since `before`; resident_bytes as it is now.
   [[nodiscard]] GatewayStats since(const GatewayStats& before) const;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace millrace::perf {
@@ -46,6 +47,13 @@ std::vector<Metric> metrics_of(const Measurement& measurement) {
     const auto served = static_cast<double>(gateway.requests);
     metrics.push_back({"requests_per_core_second", "1/s", served / (cycles / loop.tsc_hertz)});
     metrics.push_back({"busy_cycles_per_request", "TSC cycles", cycles / served});
+    if (gateway.instructions) {
+      metrics.push_back({"instructions_per_request", "1", static_cast<double>(*gateway.instructions) / served});
+    }
+    for (const auto& [name, fraction] :
+         {std::pair("turn_p50_us", 0.5), std::pair("turn_p99_us", 0.99), std::pair("turn_max_us", 1.0)}) {
+      metrics.push_back({name, "us", static_cast<double>(gateway.turn_quantile_microseconds(fraction))});
+    }
     metrics.push_back({"packets_per_request", "1", static_cast<double>(gateway.packets) / served});
     metrics.push_back(
         {"packets_per_busy_turn", "1", static_cast<double>(gateway.packets) / static_cast<double>(gateway.busy_turns)});
@@ -94,6 +102,11 @@ std::string to_text(const Measurement& measurement) {
         "gateway  %.0f requests per core-second, %.0f busy cycles each, %.1f packets in a busy turn, busy %.0f%% of the time\n",
         value["requests_per_core_second"], value["busy_cycles_per_request"], value["packets_per_busy_turn"],
         value["gateway_busy_share"] * 100);
+    text += line("         busy turns took at most %.0f us (half of them), %.0f us (99%%), %.0f us (all)\n", value["turn_p50_us"],
+                 value["turn_p99_us"], value["turn_max_us"]);
+    if (value.contains("instructions_per_request")) {
+      text += line("         %.0f instructions per request, idle turns included\n", value["instructions_per_request"]);
+    }
   }
   if (!measurement.valid) text += "VOID: " + measurement.error + "\n";
   return text;

@@ -1,7 +1,9 @@
 // millload's parts: messages, bodies, the histogram; and clients with an origin over the simulated network.
 #include <gtest/gtest.h>
 
+#include "dataplane/report/turn_histogram.h"
 #include "perf/millload/clients.h"
+#include "perf/millload/gateway_stats.h"
 #include "perf/millload/messages.h"
 #include "perf/millload/origin.h"
 #include "tests/simulation/host.h"
@@ -196,6 +198,28 @@ TEST_F(Load, RefusedConnectionsAreCountedAndTriedAgain) {
   EXPECT_GT(observed_.refused, 50u);
   EXPECT_EQ(failures_.count(), 0u);
   clients.stop(network_.now());
+}
+
+TEST(GatewayStats, TellsHowLongTurnsTook) {
+  const GatewayStats before{.busy_turns_upto = {{1, 100}, {2, 10}, {4, 0}, {~std::uint64_t{0}, 0}}};
+  const GatewayStats after{.busy_turns_upto = {{1, 150}, {2, 59}, {4, 1}, {~std::uint64_t{0}, 0}}};
+  const GatewayStats meanwhile = after.since(before);
+  EXPECT_EQ(meanwhile.turn_quantile_microseconds(0.5), 1u);
+  EXPECT_EQ(meanwhile.turn_quantile_microseconds(0.99), 2u);
+  EXPECT_EQ(meanwhile.turn_quantile_microseconds(1.0), 4u);
+  EXPECT_FALSE(meanwhile.instructions.has_value()) << "nobody counted them";
+}
+
+TEST(TurnHistogram, HasPowersOfTwoOfAMicrosecond) {
+  report::TurnHistogram histogram;
+  for (const std::int64_t nanoseconds : {0, 1'000, 1'001, 2'000, 3'000, 4'000, 4'001, 900'000'000}) {
+    histogram.record(Duration::nanoseconds(nanoseconds));
+  }
+  EXPECT_EQ(histogram.count(0), 2u);
+  EXPECT_EQ(histogram.count(1), 2u) << "above 1 us, up to 2 us";
+  EXPECT_EQ(histogram.count(2), 2u);
+  EXPECT_EQ(histogram.count(3), 1u);
+  EXPECT_EQ(histogram.count(report::TurnHistogram::kBuckets - 1), 1u);
 }
 
 }  // namespace
