@@ -12,8 +12,8 @@ namespace millrace::perf {
 struct GatewayStats {
   std::uint64_t busy_cycles = 0;
   std::optional<std::uint64_t> instructions = {};  ///< idle turns included; none: the gateway's CPU does not count them
-  std::map<std::uint64_t, std::uint64_t> busy_turns_upto =
-      {};  ///< how many took so many microseconds, and more than the key before
+  /// How many took so many microseconds at the most, and more than the key before.
+  std::map<std::uint64_t, std::uint64_t> busy_turns_upto = {};
   std::uint64_t busy_turns = 0;
   std::uint64_t turns = 0;
   std::uint64_t requests = 0;        ///< of all connection managers
