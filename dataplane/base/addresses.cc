@@ -101,13 +101,7 @@ std::optional<IpPrefix> IpPrefix::parse(std::string_view text) {
 }
 
 bool IpPrefix::contains(const IpAddress& ip) const {
-  if (ip.is_v4() != address.is_v4()) return false;
-  const std::size_t bits = length + (address.is_v4() ? 96u : 0u);
-  const auto ours = address.bytes();
-  const auto theirs = ip.bytes();
-  if (std::memcmp(ours.data(), theirs.data(), bits / 8) != 0) return false;
-  const auto mask = static_cast<std::uint8_t>(0xff00 >> (bits % 8));
-  return bits % 8 == 0 || ((ours[bits / 8] ^ theirs[bits / 8]) & mask) == 0;
+  return ip.is_v4() == address.is_v4() && ip.masked(bits()) == address.masked(bits());
 }
 
 std::optional<IpAddress> IpPrefix::broadcast() const {

@@ -69,6 +69,19 @@ class IpAddress {
     return std::span<const std::uint8_t, 4>(bytes_.data() + 12, 4);
   }
   [[nodiscard]] constexpr std::span<const std::uint8_t, 16> bytes() const { return bytes_; }
+  /// The first `bits` of the 128 in bytes(); the others are zero.
+  [[nodiscard]] constexpr IpAddress masked(unsigned bits) const {
+    const auto mask = [](unsigned leading) {  // in memory order
+      return leading == 0 ? 0 : std::byteswap(~std::uint64_t{0} << (64 - leading));
+    };
+    const Halves halves = this->halves();
+    IpAddress ip;
+    ip.bytes_ = std::bit_cast<std::array<std::uint8_t, 16>>(
+        std::array<std::uint64_t, 2>{halves[0] & mask(bits < 64 ? bits : 64), halves[1] & mask(bits <= 64   ? 0
+                                                                                               : bits < 128 ? bits - 64
+                                                                                                            : 64)});
+    return ip;
+  }
   /// Writes the text form without a terminator and returns its length; never more than kMaxText.
   std::size_t format_to(std::span<char> out) const;
   [[nodiscard]] std::string to_string() const;
@@ -94,6 +107,8 @@ struct IpPrefix {
   IpAddress address;
   std::uint8_t length = 0;
 
+  /// Of the 128 bits that an IpAddress keeps.
+  [[nodiscard]] constexpr unsigned bits() const { return length + (address.is_v4() ? 96u : 0u); }
   /// "198.18.0.0/24", "2001:db8::/64".
   [[nodiscard]] static std::optional<IpPrefix> parse(std::string_view text);
   [[nodiscard]] bool contains(const IpAddress& ip) const;

@@ -1,6 +1,7 @@
 // Objects of one type, allocated in slabs and reused: steady state takes nothing from the heap.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -11,7 +12,8 @@
 
 namespace millrace {
 
-/// Owned by one core. Starts with `initial` slots; grows by slabs up to `limit`, each growth counted, then refuses.
+/// Owned by one core. Starts with `initial` slots; grows by slabs up to `limit`, then refuses. A slab is bounded: memory follows
+/// what is in use, and no growth takes longer than a turn may.
 template <typename T>
 class Pool {
  public:
@@ -56,9 +58,10 @@ class Pool {
   };
 
   bool grow() {
+    constexpr std::size_t kSlabBytes = 128 * 1024;
+    constexpr std::size_t kSlabSlots = std::max<std::size_t>(kSlabBytes / sizeof(Slot), 16);
     if (capacity_ >= limit_) return false;
-    const std::size_t wanted = capacity_ == 0 ? 64 : capacity_;
-    add_slab(wanted < limit_ - capacity_ ? wanted : limit_ - capacity_);
+    add_slab(std::min({std::max<std::size_t>(capacity_, 64), kSlabSlots, limit_ - capacity_}));
     return true;
   }
 

@@ -1,23 +1,13 @@
 #include "dataplane/ip/route_table.h"
 
 #include <algorithm>
-#include <array>
 
 #include "dataplane/base/limits.h"
 
 namespace millrace::ip {
 namespace {
 
-IpAddress network_of(const IpAddress& address, std::uint8_t length) {
-  std::array<std::uint8_t, 16> bytes;
-  std::ranges::copy(address.bytes(), bytes.begin());
-  const int bits = length + (address.is_v4() ? 96 : 0);
-  for (int i = 0; i < 16; ++i) {
-    const int kept = std::clamp(bits - 8 * i, 0, 8);
-    bytes[static_cast<std::size_t>(i)] &= static_cast<std::uint8_t>(0xff00 >> kept);
-  }
-  return IpAddress::v6(bytes);
-}
+IpPrefix network_of(const IpPrefix& prefix) { return {prefix.address.masked(prefix.bits()), prefix.length}; }
 
 // The interface on whose network the gateway lies; for a route without one, the first that has an address of the family.
 std::optional<std::uint8_t> interface_of(const LocalAddresses& addresses, const RouteConfig& route) {
@@ -37,12 +27,10 @@ RouteTable::RouteTable(const LocalAddresses& addresses, std::span<const RouteCon
       ++unusable_;
       continue;
     }
-    const IpPrefix to{network_of(route.to.address, route.to.length), route.to.length};
-    routes_.push_back({to, route.via, route.via.is_unspecified(), *interface});
+    routes_.push_back({network_of(route.to), route.via, route.via.is_unspecified(), *interface});
   }
   for (const LocalAddresses::Entry& entry : addresses.entries()) {
-    const IpPrefix to{network_of(entry.prefix.address, entry.prefix.length), entry.prefix.length};
-    routes_.push_back({to, {}, true, entry.interface});
+    routes_.push_back({network_of(entry.prefix), {}, true, entry.interface});
   }
   build_groups();
 }
@@ -56,9 +44,9 @@ void RouteTable::build_groups() {
   const auto same = std::ranges::unique(routes_, [](const Route& a, const Route& b) { return a.to == b.to; });
   routes_.erase(same.begin(), same.end());
   for (std::size_t i = 0; i < routes_.size(); ++i) {
-    const bool v4 = routes_[i].to.address.is_v4();
-    if (groups_.empty() || groups_.back().v4 != v4 || groups_.back().length != routes_[i].to.length) {
-      groups_.push_back({v4, routes_[i].to.length, i, i});
+    const IpPrefix& to = routes_[i].to;
+    if (groups_.empty() || groups_.back().v4 != to.address.is_v4() || groups_.back().bits != to.bits()) {
+      groups_.push_back({to.address.is_v4(), to.bits(), i, i});
     }
     groups_.back().end = i + 1;
   }
@@ -67,7 +55,7 @@ void RouteTable::build_groups() {
 std::optional<RouteTable::Hop> RouteTable::lookup(const IpAddress& destination) const {
   for (const Group& group : groups_) {
     if (group.v4 != destination.is_v4()) continue;
-    const IpAddress network = network_of(destination, group.length);
+    const IpAddress network = destination.masked(group.bits);
     const auto candidates = std::span(routes_).subspan(group.begin, group.end - group.begin);
     const auto found = std::ranges::lower_bound(candidates, network, {}, [](const Route& route) { return route.to.address; });
     if (found == candidates.end() || found->to.address != network) continue;

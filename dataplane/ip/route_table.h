@@ -38,7 +38,7 @@ class RouteTable {
   };
   struct Group {  // routes_[begin, end): one family and prefix length, sorted by address
     bool v4 = false;
-    std::uint8_t length = 0;
+    unsigned bits = 0;
     std::size_t begin = 0;
     std::size_t end = 0;
   };

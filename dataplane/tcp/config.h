@@ -41,7 +41,7 @@ struct StackConfig {
   TcpConfig tcp;
   SecretKey secret{};  ///< from the operating system
   std::size_t max_connections = limits::kTcpMaxConnections;
-  std::size_t initial_connections = 1'024;  ///< allocated at start; the pool grows by doubling up to max_connections
+  std::size_t initial_connections = 1'024;                  ///< allocated at start; the pool grows up to max_connections
   std::size_t max_half_open = 16 * limits::kTcpSynBacklog;  ///< over all listeners
   std::size_t syn_backlog = limits::kTcpSynBacklog;         ///< per listener
   std::size_t max_time_wait = limits::kTcpMaxTimeWait;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 namespace millrace {
 namespace {
 
@@ -110,6 +111,19 @@ TEST(SocketAddress, IsParsedAndPrinted) {
                            "[::1:80", "1.2.3.4:80 "}) {
     EXPECT_FALSE(SocketAddress::parse(text)) << text;
   }
+}
+
+TEST(IpAddress, MasksAnyNumberOfBits) {
+  std::array<std::uint8_t, 16> ones;
+  ones.fill(0xff);
+  const IpAddress all = IpAddress::v6(ones);
+  for (unsigned bits = 0; bits <= 128; ++bits) {
+    const IpAddress masked = all.masked(bits);
+    for (unsigned bit = 0; bit < 128; ++bit) {
+      EXPECT_EQ(masked.bytes()[bit / 8] >> (7 - bit % 8) & 1, bit < bits ? 1 : 0) << bits << ", bit " << bit;
+    }
+  }
+  EXPECT_EQ(IpAddress::parse("198.18.7.9")->masked(96 + 16), *IpAddress::parse("198.18.0.0"));
 }
 
 }  // namespace
