@@ -6,6 +6,11 @@
 
 namespace millrace {
 
+namespace detail {
+// A call of its own: compilers would warn of objects that are shorter, although the branch is never taken for them.
+[[gnu::noinline]] inline void copy_long(void* to, const void* from, std::size_t size) { std::memcpy(to, from, size); }
+}  // namespace detail
+
 /// As memcpy(). Up to 32 bytes go as two copies of fixed size that overlap.
 [[gnu::always_inline]] inline void copy_short(void* to, const void* from, std::size_t size) {
   auto* out = static_cast<unsigned char*>(to);
@@ -18,8 +23,10 @@ namespace millrace {
     std::memcpy(out, first, N);
     std::memcpy(out + size - N, last, N);
   };
-  if (size > 32) {
+  if (__builtin_constant_p(size)) {
     std::memcpy(to, from, size);
+  } else if (size > 32) {
+    detail::copy_long(to, from, size);
   } else if (size >= 16) {
     both_ends.template operator()<16>();
   } else if (size >= 8) {
