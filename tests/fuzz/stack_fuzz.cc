@@ -100,9 +100,9 @@ struct Flow {
   SeqNum isn = SeqNum(0xffff'f000);  // the peer's; wraps soon
   std::optional<SeqNum> our_isn;
   std::vector<SeqNum> our_isns;  // all of them: an old cookie opens a connection after a newer one was sent
-  SeqNum our_next;         // behind what the stack sent
-  SeqNum acked;            // what the stack has acknowledged
-  std::uint32_t echo = 0;  // its last timestamp
+  SeqNum our_next;               // behind what the stack sent
+  SeqNum acked;                  // what the stack has acknowledged
+  std::uint32_t echo = 0;        // its last timestamp
 };
 
 class Machine final : stream::Acceptor {
