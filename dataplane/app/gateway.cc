@@ -173,7 +173,6 @@ void Gateway::start_workers() {
     config.worker.seed = random_secret<std::uint64_t>();
     config.worker.secret = random_secret<std::array<std::uint8_t, 16>>();
     config.worker.hostname = hostname();
-    config.worker.packet_buffers = pool_->capacity();
     config.core = placement_.worker_cpus[i];
     config.idle = adaptive_ ? config::Dataplane::Idle::kAdaptive : loaded_.machine.idle;
     config.run_inside = [](const std::function<void()>& body) {

@@ -49,7 +49,7 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
       leads_(config.team.index == 0),
       rng_(config.seed),
       timers_(now),
-      chains_(packets, config.packet_buffers, config.packet_buffers * kNodesPerBuffer),
+      chains_(packets, packets.capacity(), packets.capacity() * kNodesPerBuffer),
       ip_(config.interfaces, config.routes, timers_, packets, rng_, now),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
       proxy_({.worker_index = config.team.index,

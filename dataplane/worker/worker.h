@@ -40,7 +40,6 @@ struct WorkerConfig {
   std::array<std::uint8_t, 16> secret{};     ///< key of ISNs and hash tables, from the operating system
   std::int64_t wall_offset_nanoseconds = 0;  ///< wall clock minus monotonic clock
   std::string hostname;                      ///< for %HOSTNAME% in access logs
-  std::size_t packet_buffers = 0;            ///< how many the pool holds: other pools are sized by it
 };
 
 class alignas(64) Worker {

@@ -44,4 +44,9 @@ std::uint16_t receive_checksum_bits(std::span<const std::uint8_t> frame) {
   return static_cast<std::uint16_t>(Offload::kIpChecksumGood | transport_bits(*view, packet));
 }
 
+std::uint16_t receive_queue(const FlowSteering& rule, const std::optional<FrameKey>& key) {
+  if (!key || key->fragment || !key->flow.has_ports || key->flow.protocol != FlowMatch::kTcp) return 0;
+  return rule.worker_of({key->flow.source, key->flow.source_port}, {key->flow.destination, key->flow.destination_port});
+}
+
 }  // namespace millrace::nic

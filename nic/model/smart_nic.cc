@@ -90,17 +90,11 @@ void SmartNic::poll() {
       continue;
     }
     if (config_.checksums) packet.set_offload(receive_checksum_bits(packet.bytes()));
-    Queue& queue = *queues_[queue_of(key)];
+    Queue& queue = *queues_[receive_queue(steering_, key)];
     auto& counter = queue.ring.put(std::move(packet)) ? queue.rx_packets : queue.rx_missed;
     counter.fetch_add(1, std::memory_order_relaxed);
   }
   for (const auto& queue : queues_) queue->ring.publish();
-}
-
-// As devices do: by the hash for TCP that is whole, so that fragments of a datagram meet in one queue.
-std::uint16_t SmartNic::queue_of(const std::optional<FrameKey>& key) const {
-  if (config_.queues == 1 || !key || key->fragment || !key->flow.has_ports || key->flow.protocol != FlowMatch::kTcp) return 0;
-  return steering_.worker_of({key->flow.source, key->flow.source_port}, {key->flow.destination, key->flow.destination_port});
 }
 
 std::size_t SmartNic::transmit(std::uint16_t queue, std::span<Packet> frames) {

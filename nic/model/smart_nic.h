@@ -67,7 +67,6 @@ class SmartNic final : public Port {
   void describe();
   static std::size_t pop(SpscRing<Packet>& ring, std::span<Packet> out);
   void poll();
-  [[nodiscard]] std::uint16_t queue_of(const std::optional<FrameKey>& key) const;
   void take(Packet& packet);
   void flush();
 

@@ -103,7 +103,6 @@ worker::WorkerConfig Gateway::worker_config(const GatewayConfig& config, std::ui
   }
   worker.seed = config.seed + index;
   worker.secret.fill(static_cast<std::uint8_t>(config.seed + index));
-  worker.packet_buffers = config.packets;
   return worker;
 }
 

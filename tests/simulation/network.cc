@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "dataplane/base/assert.h"
+#include "nic/model/receive_engine.h"
 #include "tests/simulation/router.h"
-#include "tests/simulation/spread.h"
 #include "tests/simulation/trace.h"
 
 namespace millrace::sim {
@@ -85,7 +85,7 @@ void Port::send(nic::Packet& packet) {
 
 void Port::arrive(std::uint32_t frame) {
   const Frame& bytes = *network_.frames_memory_[frame];
-  Queue& queue = queues_[rule_ ? queue_of(*rule_, std::span(bytes.bytes).first(bytes.size)) : 0];
+  Queue& queue = queues_[rule_ ? nic::receive_queue(*rule_, nic::frame_key(std::span(bytes.bytes).first(bytes.size))) : 0];
   if (queue.head - queue.tail == kRing) {
     ++counters_.rx_missed;
     network_.free_frames_.push_back(frame);
@@ -165,15 +165,9 @@ void Network::answer_too_big(Port& from, std::span<const std::uint8_t> frame) {
   fly(from, now_ + from.link_->config().delay, index);
 }
 
-void Network::pause(const Node& node, Instant until) {
-  for (Member& member : members_) {
-    if (member.node == &node) member.paused_until = until;
-  }
-}
+void Network::pause(const Node& node, Instant until) { members_[member_of(node)].paused_until = until; }
 
-bool Network::paused(const Node& node) const {
-  return std::ranges::any_of(members_, [&](const Member& member) { return member.node == &node && member.paused_until > now_; });
-}
+bool Network::paused(const Node& node) const { return members_[member_of(node)].paused_until > now_; }
 
 Instant Network::due(const Member& member) const {
   return std::max({std::min(member.due, member.node->next_due()), member.last + spacing_, member.paused_until});

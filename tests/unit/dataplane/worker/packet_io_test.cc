@@ -3,8 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
-
+#include "tests/support/fake_port.h"
 #include "tests/unit/dataplane/ip/frames.h"
 
 namespace millrace::worker {
@@ -12,49 +11,30 @@ namespace {
 
 using ip::test::Bytes;
 
-/// A port whose frames the test lays in.
-class StillPort final : public nic::Port {
- public:
-  explicit StillPort(std::uint16_t queues) { info_.queues = queues; }
-  [[nodiscard]] const nic::PortInfo& info() const override { return info_; }
-  std::size_t receive(std::uint16_t, std::span<nic::Packet> out) override {
-    std::size_t count = 0;
-    for (; count < out.size() && !frames.empty(); ++count, frames.pop_front()) out[count] = std::move(frames.front());
-    return count;
-  }
-  std::size_t transmit(std::uint16_t, std::span<nic::Packet> out) override {
-    if (busy) return 0;
-    for (nic::Packet& frame : out) nic::Packet gone = std::move(frame);
-    return out.size();
-  }
-  [[nodiscard]] nic::PortCounters counters() const override { return {}; }
-  [[nodiscard]] int wait_descriptor(std::uint16_t) const override { return -1; }
-
-  std::deque<nic::Packet> frames;
-  bool busy = false;  ///< another worker is inside
-
- private:
-  nic::PortInfo info_;
+class BindPort : public ::testing::Test {
+ protected:
+  nic::HeapPool pool_{1};
+  test::FakePort port_{pool_};
 };
 
-TEST(BindPort, AQueuePairForEachWorker) {
-  StillPort port(4);
+TEST_F(BindPort, AQueuePairForEachWorker) {
+  port_.port_info.queues = 4;
   for (std::size_t worker = 0; worker < 4; ++worker) {
-    const PortBinding binding = bind_port(port, 3, worker, 4);
+    const PortBinding binding = bind_port(port_, 3, worker, 4);
     EXPECT_EQ(binding.receive_queue, worker);
     EXPECT_EQ(binding.transmit_queue, worker);
     EXPECT_EQ(binding.speaks(), worker == 0);
   }
 }
 
-TEST(BindPort, FewerQueuesGoToOtherWorkersAtEachPortAndEveryQueueHasOneReceiver) {
+TEST_F(BindPort, FewerQueuesGoToOtherWorkersAtEachPortAndEveryQueueHasOneReceiver) {
   for (const std::uint16_t queues : std::initializer_list<std::uint16_t>{1, 2, 3}) {
-    StillPort port(queues);
+    port_.port_info.queues = queues;
     for (std::size_t index = 0; index < 5; ++index) {
       std::vector<int> receivers(queues);
       std::vector<std::size_t> speakers;
       for (std::size_t worker = 0; worker < 4; ++worker) {
-        const PortBinding binding = bind_port(port, index, worker, 4);
+        const PortBinding binding = bind_port(port_, index, worker, 4);
         EXPECT_LT(binding.transmit_queue, queues);
         if (binding.receive_queue) ++receivers[*binding.receive_queue];
         if (binding.speaks()) speakers.push_back(worker);
@@ -78,10 +58,7 @@ class PacketIoTest : public ip::test::IpLayerTest {
   }
 
   void arrive(const Bytes& frame) {
-    nic::Packet packet = pool.allocate();
-    packet.append(frame);
-    packet.set_port(0);
-    port_.frames.push_back(std::move(packet));
+    port_.arrive(frame);
     io_->receive(now);
   }
   /// A segment from a port of the peer's whose flow is of that worker; the local port is 80.
@@ -105,7 +82,7 @@ class PacketIoTest : public ip::test::IpLayerTest {
 
   const FlowSteering steering_{RssTable::symmetric(kWorkers)};
   Exchange exchange_{kWorkers};
-  StillPort port_{1};
+  test::FakePort port_{pool};
   stream::ChainPool chains_{pool, 64, 1'024};
   std::unique_ptr<tcp::Stack> tcp_;
   std::optional<PacketIo> io_;
@@ -179,11 +156,11 @@ TEST_F(PacketIoTest, AFullRingDropsAndCounts) {
 
 TEST_F(PacketIoTest, WaitsForAPortInWhichAnotherWorkerIs) {
   resolve();
-  port_.busy = true;
+  port_.transmit_limit = 0;
   send(ip::test::kPeer);
   EXPECT_FALSE(io_->transmit(now));
   EXPECT_TRUE(io_->waits());
-  port_.busy = false;
+  port_.transmit_limit = SIZE_MAX;
   EXPECT_TRUE(io_->transmit(now));
   EXPECT_FALSE(io_->waits());
   EXPECT_EQ(io_->counters().frames_sent, 1u);

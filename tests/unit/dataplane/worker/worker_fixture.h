@@ -61,7 +61,6 @@ class WorkerTest : public ::testing::Test {
     config.ports = {{.port = &gateway_port_}};
     config.interfaces = {{.mac = gateway_port_.info().mac, .mtu = 1500, .addresses = {{kGateway, 24}}}};
     config.seed = 42;
-    config.packet_buffers = gateway_packets_.capacity();
     return config;
   }
   sim::HostConfig host_config() {

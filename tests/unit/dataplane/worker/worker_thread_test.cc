@@ -48,7 +48,6 @@ class WorkerThreadTest : public ::testing::Test {
     WorkerThreadConfig config;
     config.worker.ports = {{.port = &port_}};
     config.worker.interfaces = {{.mac = port_.info().mac, .mtu = 1500, .addresses = {{IpAddress::v4(198, 18, 0, 2), 24}}}};
-    config.worker.packet_buffers = packets_.capacity();
     config.idle = idle;
     thread_ = std::make_unique<WorkerThread>(std::move(config), packets_, slot_, control_, report_);
     thread_->start();
