@@ -1,9 +1,12 @@
-// Lookup by number: the known names sorted by length, so that a name is compared with a handful of candidates at most.
+// Lookup by number: a perfect hash of the known names, so that a name is compared with one candidate at most.
 #include "dataplane/http/header_map.h"
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "dataplane/base/assert.h"
 
@@ -18,26 +21,64 @@ constexpr std::string_view kNames[] = {
 };
 constexpr std::size_t kNameCount = std::size(kNames);
 constexpr std::size_t kMaxNameLength = 40;
+static_assert(std::ranges::all_of(kNames, [](std::string_view name) { return name.size() <= kMaxNameLength; }));
 
-struct LengthIndex {
-  std::array<std::uint8_t, kNameCount> ids{};            // ordered by the length of the name
-  std::array<std::uint8_t, kMaxNameLength + 2> start{};  // the names of length n are ids[start[n]] .. ids[start[n + 1])
+// The ends of a name, which tell the known ones apart; with the length they are all of a name up to 16 bytes.
+struct NameEnds {
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+
+  constexpr bool operator==(const NameEnds&) const = default;
 };
 
-constexpr LengthIndex make_length_index() {
-  LengthIndex index;
-  std::size_t next = 0;
-  for (std::size_t length = 0; length <= kMaxNameLength; ++length) {
-    index.start[length] = static_cast<std::uint8_t>(next);
-    for (std::size_t id = 0; id < kNameCount; ++id) {
-      if (kNames[id].size() == length) index.ids[next++] = static_cast<std::uint8_t>(id);
-    }
+constexpr std::uint64_t load(const char* from, std::size_t size) {
+  std::uint64_t word = 0;
+  if (std::is_constant_evaluated()) {
+    for (std::size_t i = size; i > 0; --i) word = word << 8 | static_cast<std::uint8_t>(from[i - 1]);
+  } else {
+    std::memcpy(&word, from, size);
   }
-  index.start[kMaxNameLength + 1] = static_cast<std::uint8_t>(next);
-  return index;
+  return word;
 }
-constexpr LengthIndex kByLength = make_length_index();
-static_assert(kByLength.start[kMaxNameLength + 1] == kNameCount, "a name in headers.def is longer than kMaxNameLength");
+
+constexpr NameEnds ends_of(std::string_view name) {
+  const std::size_t size = name.size();
+  const char* const end = name.data() + size;
+  if (size >= 8) return {load(name.data(), 8), load(end - 8, 8)};
+  if (size >= 4) return {load(name.data(), 4), load(end - 4, 4)};
+  return {load(name.data(), 1), load(end - 1, 1) | load(name.data() + size / 2, 1) << 8};
+}
+
+constexpr std::size_t kSlots = 1024;
+constexpr std::size_t slot_of(const NameEnds& ends, std::string_view name, std::uint64_t seed) {
+  const std::size_t size = name.size();
+  const std::uint64_t middle = size > 16 ? load(name.data() + size / 2 - 4, 8) : size;
+  return ((ends.first ^ std::rotl(ends.last, 29) ^ std::rotl(middle, 43)) * seed) >> 54;
+}
+
+struct NameTable {
+  std::uint64_t seed = 0x9e37'79b9'7f4a'7c15;
+  std::array<NameEnds, kNameCount> ends{};
+  std::array<std::uint8_t, kSlots> ids{};  // 0: none
+
+  constexpr bool fill() {
+    ids = {};
+    for (std::size_t id = 1; id < kNameCount; ++id) {
+      ends[id] = ends_of(kNames[id]);
+      std::uint8_t& slot = ids[slot_of(ends[id], kNames[id], seed)];
+      if (slot != 0) return false;
+      slot = static_cast<std::uint8_t>(id);
+    }
+    return true;
+  }
+};
+
+constexpr NameTable make_name_table() {
+  NameTable table;
+  while (!table.fill()) table.seed = table.seed * 0x5851'f42d'4c95'7f2d | 1;
+  return table;
+}
+constexpr NameTable kTable = make_name_table();
 
 constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
@@ -59,12 +100,12 @@ auto unknown(std::string_view name) {
 }  // namespace
 
 HeaderId header_id(std::string_view name) {
-  if (name.empty() || name.size() > kMaxNameLength) return HeaderId::kOther;
-  for (std::size_t i = kByLength.start[name.size()]; i < kByLength.start[name.size() + 1]; ++i) {
-    const std::uint8_t id = kByLength.ids[i];
-    if (std::memcmp(kNames[id].data(), name.data(), name.size()) == 0) return static_cast<HeaderId>(id);
-  }
-  return HeaderId::kOther;
+  if (name.empty()) return HeaderId::kOther;
+  const NameEnds ends = ends_of(name);
+  const std::uint8_t id = kTable.ids[slot_of(ends, name, kTable.seed)];
+  const bool same = kTable.ends[id] == ends && kNames[id].size() == name.size() &&
+                    (name.size() <= 16 || std::memcmp(kNames[id].data() + 8, name.data() + 8, name.size() - 16) == 0);
+  return same ? static_cast<HeaderId>(id) : HeaderId::kOther;
 }
 
 std::string_view header_name(HeaderId id) { return kNames[static_cast<std::size_t>(id)]; }
@@ -83,8 +124,12 @@ bool HeaderMap::reserve_one() {
 }
 
 bool HeaderMap::add_reference(HeaderId id, std::string_view name, std::string_view value) {
+  return add_line(id, name, value, false);
+}
+
+bool HeaderMap::add_line(HeaderId id, std::string_view name, std::string_view value, bool verbatim) {
   if (!reserve_one()) return false;
-  fields_[size_++] = {id, name, value};
+  fields_[size_++] = {id, verbatim, name, value};
   present_.add(id);
   return true;
 }
@@ -121,6 +166,7 @@ bool HeaderMap::set_copy(std::string_view name, std::string_view value) {
   const std::string_view copy = arena_.copy(value);
   if (copy.data() == nullptr) return false;
   first->value = copy;
+  first->verbatim = false;
   size_ = static_cast<std::size_t>(std::remove_if(first + 1, end, matches) - fields_);
   return true;
 }
@@ -133,6 +179,7 @@ bool HeaderMap::set_copy(HeaderId id, std::string_view value) {
   HeaderField* const end = fields_ + size_;
   HeaderField* const first = std::find_if(fields_, end, known(id));
   first->value = copy;
+  first->verbatim = false;
   size_ = static_cast<std::size_t>(std::remove_if(first + 1, end, known(id)) - fields_);
   return true;
 }

@@ -45,6 +45,8 @@ class HeaderSet {
 
 struct HeaderField {
   HeaderId id = HeaderId::kOther;
+  /// Name and value were read by HTTP/1 and lie in memory as they are written: "name: value" CRLF.
+  bool verbatim = false;
   std::string_view name;
   std::string_view value;
 };
@@ -59,6 +61,8 @@ class HeaderMap {
   /// Adds a field whose bytes already live as long as the arena (or for ever).
   [[nodiscard]] bool add_reference(HeaderId id, std::string_view name, std::string_view value);
   [[nodiscard]] bool add_reference(HeaderId id, std::string_view value) { return add_reference(id, header_name(id), value); }
+  /// As add_reference(), for a field of a head: see HeaderField::verbatim.
+  [[nodiscard]] bool add_line(HeaderId id, std::string_view name, std::string_view value, bool verbatim);
   /// Adds a field, copying its bytes into the arena; the name is converted to lower case.
   [[nodiscard]] bool add_copy(std::string_view name, std::string_view value);
   [[nodiscard]] bool add_copy(HeaderId id, std::string_view value);

@@ -47,17 +47,26 @@ constexpr bool is_value_char(char c) {
 }
 inline bool is_field_value(std::string_view text) {
   const char* at = text.data();
-  std::size_t left = text.size();
+  const std::size_t size = text.size();
   __m128i bad = _mm_setzero_si128();
-  for (; left >= sizeof(__m128i); at += sizeof(__m128i), left -= sizeof(__m128i)) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+  const auto look_at = [&bad](__m128i bytes) {
     const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
     const __m128i tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
     bad = _mm_or_si128(bad, _mm_or_si128(_mm_andnot_si128(tab, control), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f))));
+  };
+  // The last bytes are looked at together with some that were already.
+  if (size >= 16) {
+    for (std::size_t done = 0; done + 16 < size; done += 16) look_at(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + done)));
+    look_at(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + size - 16)));
+  } else if (size >= 8) {
+    look_at(_mm_unpacklo_epi64(_mm_loadu_si64(at), _mm_loadu_si64(at + size - 8)));
+  } else if (size >= 4) {
+    const __m128i both = _mm_unpacklo_epi32(_mm_loadu_si32(at), _mm_loadu_si32(at + size - 4));
+    look_at(_mm_unpacklo_epi64(both, both));
+  } else {
+    return std::all_of(text.begin(), text.end(), is_value_char);
   }
-  unsigned wrong = static_cast<unsigned>(_mm_movemask_epi8(bad));
-  for (; left > 0; ++at, --left) wrong |= is_value_char(*at) ? 0u : 1u;
-  return wrong == 0;
+  return _mm_movemask_epi8(bad) == 0;
 }
 
 /// What a request target may hold: visible ASCII but "#". Wider than RFC 3986, which browsers exceed in queries.

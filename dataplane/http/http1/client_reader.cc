@@ -7,7 +7,7 @@
 namespace millrace::http::http1 {
 
 bool ClientCodec::step(stream::Chain& input, Instant now) {
-  if (input.empty()) return false;
+  if (input.empty() && !lines_.has_unread()) return false;
   if (stream_ == 0 || reading_ == Reading::kComplete) {
     closing_ = true;  // bytes that belong to no response (RFC 9112 9.2)
     input.clear();

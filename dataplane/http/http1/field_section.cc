@@ -1,5 +1,9 @@
 #include "dataplane/http/http1/field_section.h"
 
+#include <algorithm>
+#include <bit>
+
+#include "dataplane/http/http1/byte_block.h"
 #include "dataplane/http/http1/characters.h"
 
 namespace millrace::http::http1 {
@@ -33,6 +37,23 @@ bool may_be_trailer(HeaderId id) {
   }
 }
 
+// What stands before the colon, made lower case in its place; empty when there is none. Most names are shorter than a block: the
+// line's padding is read and written back with them.
+std::string_view take_name(std::span<char> line) {
+  static_assert(LineReader::kPaddingBytes >= ByteBlock::kBytes);
+  const ByteBlock block(line.data());
+  const std::uint32_t colons = block.equal(':') & ByteBlock::first(line.size());
+  if (colons != 0) {
+    const auto size = static_cast<std::size_t>(std::countr_zero(colons));
+    block.store_lower(line.data(), size);
+    return {line.data(), size};
+  }
+  const std::size_t size = std::string_view(line.data(), line.size()).find(':');
+  if (size == std::string_view::npos) return {};
+  std::transform(line.data(), line.data() + size, line.data(), to_lower);
+  return {line.data(), size};
+}
+
 }  // namespace
 
 ProtocolError error_of(LineReader::Status status) {
@@ -60,26 +81,21 @@ FieldSection::Status FieldSection::add_line(std::span<char> line, const Settings
   if (line.front() == ' ' || line.front() == '\t') return fail(ProtocolError::kObsoleteFolding);
   if (++count_ > settings.max_header_count) return fail(ProtocolError::kTooManyHeaders);
 
-  std::size_t colon = 0;
-  bool underscore = false;
-  for (; colon < line.size() && line[colon] != ':'; ++colon) {
-    const char lower = token_char(line[colon]);
-    if (lower == 0) return fail(ProtocolError::kBadHeaderName);
-    underscore |= lower == '_';
-    line[colon] = lower;
-  }
-  if (colon == 0 || colon == line.size()) return fail(ProtocolError::kBadHeaderName);
-  const std::string_view name(line.data(), colon);
-  const std::string_view value = trim_whitespace({line.data() + colon + 1, line.size() - colon - 1});
+  const std::string_view name = take_name(line);
+  const HeaderId id = header_id(name);
+  if (id == HeaderId::kOther && !is_token(name)) return fail(ProtocolError::kBadHeaderName);
+  const std::string_view rest(line.data() + name.size() + 1, line.size() - name.size() - 1);
+  const std::string_view value = trim_whitespace(rest);
   if (!is_field_value(value)) return fail(ProtocolError::kBadHeaderValue);
 
-  if (underscore && settings.headers_with_underscores_action != UnderscoreAction::kAllow) {
+  if (settings.headers_with_underscores_action != UnderscoreAction::kAllow && name.contains('_')) {
     if (settings.headers_with_underscores_action == UnderscoreAction::kReject) return fail(ProtocolError::kUnderscoreInName);
     return Status::kDone;
   }
-  const HeaderId id = header_id(name);
   if (kind_ == Kind::kTrailers && !may_be_trailer(id)) return Status::kDone;
-  return fields_->add_reference(id, name, value) ? Status::kDone : Status::kOutOfMemory;
+  // "name: value" CRLF, as it would be written.
+  const bool verbatim = value.size() + 1 == rest.size() && rest.front() == ' ';
+  return fields_->add_line(id, name, value, verbatim) ? Status::kDone : Status::kOutOfMemory;
 }
 
 }  // namespace millrace::http::http1

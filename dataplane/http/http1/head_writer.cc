@@ -8,17 +8,18 @@ namespace millrace::http::http1 {
 namespace {
 
 // Written by the codec itself, or never.
-bool belongs_to_codec(HeaderId id) {
-  switch (id) {
-    case HeaderId::kConnection:
-    case HeaderId::kContentLength:
-    case HeaderId::kHost:
-    case HeaderId::kKeepAlive:
-    case HeaderId::kProxyConnection:
-    case HeaderId::kTransferEncoding:
-    case HeaderId::kUpgrade: return true;
-    default: return false;
+constexpr HeaderSet kOfTheCodec = {HeaderId::kConnection,      HeaderId::kContentLength,    HeaderId::kHost,   HeaderId::kKeepAlive,
+                                   HeaderId::kProxyConnection, HeaderId::kTransferEncoding, HeaderId::kUpgrade};
+
+// The fields from `field` on that lie in memory as they are to be written, one behind the other: what was read and not touched.
+std::string_view verbatim_run(const HeaderField*& field, const HeaderField* end) {
+  constexpr std::size_t kLineEndBytes = 2;
+  const char* const begin = field->name.data();
+  const char* to = begin;
+  for (; field != end && field->verbatim && field->name.data() == to && !kOfTheCodec.has(field->id); ++field) {
+    to = field->value.data() + field->value.size() + kLineEndBytes;
   }
+  return {begin, static_cast<std::size_t>(to - begin)};
 }
 
 std::string_view upgrade_of(const HeaderMap& headers) {
@@ -91,13 +92,18 @@ std::optional<std::uint64_t> stated_length(const HeaderMap& headers, std::uint64
 }  // namespace
 
 void put_fields(TextBuilder& text, const HeaderMap& headers, std::uint64_t& refused) {
-  for (const HeaderField& field : headers.fields()) {
-    if (belongs_to_codec(field.id)) continue;
-    if ((field.id == HeaderId::kOther && !is_token(field.name)) || !is_field_value(field.value)) {
-      ++refused;
-      continue;
+  const HeaderField* const end = headers.fields().data() + headers.size();
+  for (const HeaderField* field = headers.fields().data(); field != end;) {
+    if (kOfTheCodec.has(field->id)) {
+      ++field;
+    } else if (field->verbatim) {
+      text.put(verbatim_run(field, end));
+    } else {
+      const bool good = (field->id != HeaderId::kOther || is_token(field->name)) && is_field_value(field->value);
+      if (good) text.put_field(field->name, field->value);
+      refused += good ? 0 : 1;
+      ++field;
     }
-    text.put_field(field.name, field.value);
   }
 }
 

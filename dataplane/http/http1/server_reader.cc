@@ -35,7 +35,7 @@ std::string_view requested_upgrade(const RequestHead& head) {
 }  // namespace
 
 bool ServerCodec::step(stream::Chain& input, Instant now) {
-  if (input.empty()) return false;
+  if (input.empty() && !lines_.has_unread()) return false;
   if ((stream_ == 0 && closing_) || reading_ == Reading::kFailed) {
     input.clear();
     return false;
