@@ -150,6 +150,10 @@ IpLayer::Received IpLayer::on_fragment(nic::Packet packet, const wire::Ipv6View&
 
 std::optional<DropReason> IpLayer::wrong_addresses(const Arrival& arrival) const {
   const IpAddress& to = arrival.destination;
+  const auto local_arrival = [&]() -> std::optional<DropReason> {  // RFC 1122 3.3.6
+    return arrival.group_frame ? std::optional(DropReason::kUnicastInGroupFrame) : std::nullopt;
+  };
+  if (destinations_.find(to, arrival.source, addresses_.version()) != nullptr) return local_arrival();  // we send there, too
   if (to.is_unspecified() || to.is_loopback()) return DropReason::kMartianDestination;
   const bool group_allowed = arrival.protocol == wire::kProtocolIcmpv6 && to.is_v6() && to.is_multicast() &&
                              addresses_.is_group_of(to, arrival.interface);
@@ -159,9 +163,7 @@ std::optional<DropReason> IpLayer::wrong_addresses(const Arrival& arrival) const
     return DropReason::kMartianSource;
   }
   if (addresses_.is_local(arrival.source)) return DropReason::kMartianOwnSource;
-  if (addresses_.is_local(to)) {
-    return arrival.group_frame ? std::optional(DropReason::kUnicastInGroupFrame) : std::nullopt;  // RFC 1122 3.3.6
-  }
+  if (addresses_.is_local(to)) return local_arrival();
   if (group_allowed) return std::nullopt;
   return to.is_multicast() || addresses_.is_broadcast(to) ? DropReason::kGroupNotForUs : DropReason::kNotForUs;
 }
@@ -211,8 +213,11 @@ std::optional<RouteTable::Hop> IpLayer::hop_to(const IpAddress& destination, con
       if (entry.prefix.address == *source) return RouteTable::Hop{destination, entry.interface};
     }
   }
-  const auto hop = routes_.lookup(destination);
-  return hop || destination.is_v4() ? hop : routers_.default_router();
+  auto hop = routes_.lookup(destination);
+  if (hop || destination.is_v4()) return hop;
+  hop = routers_.default_router();
+  if (hop) hop->learned = true;
+  return hop;
 }
 
 std::optional<Path> IpLayer::path_to(const IpAddress& destination) const {
@@ -248,16 +253,22 @@ bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress&
     link_.count(reason);
     return false;
   };
-  if (!addresses_.is_local(source) || source.is_v4() != destination.is_v4()) return refused(DropReason::kSendBadSource);
-  const auto hop = hop_to(destination, &source);
-  if (!hop) return refused(DropReason::kSendNoRoute);
-  if (!link_.is_up(hop->interface)) return refused(DropReason::kSendLinkDown);
+  const RouteTable::Hop* known = destinations_.find(source, destination, addresses_.version());
+  std::optional<RouteTable::Hop> found;
+  if (known == nullptr) {
+    if (!addresses_.is_local(source) || source.is_v4() != destination.is_v4()) return refused(DropReason::kSendBadSource);
+    found = hop_to(destination, &source);
+    if (!found) return refused(DropReason::kSendNoRoute);
+    if (!found->learned) destinations_.remember(source, destination, addresses_.version(), *found);
+  }
+  const RouteTable::Hop hop = known == nullptr ? *found : *known;
+  if (!link_.is_up(hop.interface)) return refused(DropReason::kSendLinkDown);
   const bool v4 = destination.is_v4();
   const std::size_t header_size = v4 ? wire::kIpv4HeaderBytes : wire::kIpv6HeaderBytes;
-  const InterfaceConfig& config = link_.config(hop->interface);
+  const InterfaceConfig& config = link_.config(hop.interface);
   const std::size_t size = packet.total_size();
   const bool segmented = (packet.offload() & nic::Offload::kSegmentTcp) != 0;
-  const std::size_t most = segmented ? 0xffff : link_mtu(hop->interface, v4);
+  const std::size_t most = segmented ? 0xffff : link_mtu(hop.interface, v4);
   if (size + header_size > most) return refused(DropReason::kSendTooBig);
   const std::uint32_t label = v4 ? 0 : flow_label(packet, source, destination, protocol);
   const auto payload = static_cast<std::uint16_t>(size);
@@ -275,8 +286,8 @@ bool IpLayer::send(nic::Packet packet, const IpAddress& source, const IpAddress&
                                      .flow_label = label});
   }
   packet.set_offload(offload);
-  packet.set_header_sizes(link_.header_size(hop->interface), static_cast<std::uint8_t>(header_size));
-  return resolver_.send(hop->interface, hop->next, std::move(packet), now);
+  packet.set_header_sizes(link_.header_size(hop.interface), static_cast<std::uint8_t>(header_size));
+  return resolver_.send(hop.interface, hop.next, std::move(packet), now);
 }
 
 }  // namespace millrace::ip

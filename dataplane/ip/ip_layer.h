@@ -16,6 +16,7 @@
 #include "dataplane/base/rng.h"
 #include "dataplane/base/time.h"
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/ip/destination_cache.h"
 #include "dataplane/ip/icmp_responder.h"
 #include "dataplane/ip/interface.h"
 #include "dataplane/ip/keyed_mix.h"
@@ -167,6 +168,7 @@ class IpLayer final : private ReassemblyEvents {
 
   LocalAddresses addresses_;
   RouteTable routes_;
+  DestinationCache destinations_;  // pairs of an address of ours and one that we may send to
   Link link_;
   NeighbourResolver resolver_;
   RouterDiscovery routers_;

@@ -36,6 +36,7 @@ const LocalAddresses::Entry* LocalAddresses::find(const IpAddress& address, std:
 // The same address may be usable on one interface and a duplicate on another: the list of usable ones is made anew.
 void LocalAddresses::set_use(const Entry& entry, Use use) {
   entries_[static_cast<std::size_t>(&entry - entries_.data())].use = use;
+  if (++version_ == 0) ++version_;
   sorted_.clear();
   for (const Entry& each : entries_) {
     if (each.use == Use::kUsable) sorted_.push_back(each.prefix.address);

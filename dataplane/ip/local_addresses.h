@@ -32,6 +32,8 @@ class LocalAddresses {
   explicit LocalAddresses(std::span<const InterfaceConfig> interfaces);
 
   [[nodiscard]] bool is_local(const IpAddress& address) const;
+  /// Another number, never 0, after each change of what is_local() says.
+  [[nodiscard]] std::uint32_t version() const { return version_; }
   [[nodiscard]] bool is_local_on(const IpAddress& address, std::uint8_t interface) const;
   /// 255.255.255.255, or the directed broadcast address of a network of ours.
   [[nodiscard]] bool is_broadcast(const IpAddress& address) const;
@@ -51,6 +53,7 @@ class LocalAddresses {
  private:
   std::vector<Entry> entries_;         // in the order of the configuration
   std::vector<IpAddress> sorted_;      // the usable ones
+  std::uint32_t version_ = 1;
   std::vector<IpAddress> broadcasts_;  // of our networks
 };
 

@@ -18,6 +18,7 @@ class RouteTable {
   struct Hop {
     IpAddress next;  ///< the neighbour to hand the packet to: the gateway, or the destination itself
     std::uint8_t interface = 0;
+    bool learned = false;  ///< from a router's advertisement, which may be taken back
   };
 
   /// A configured route wins over an on-link network of the same prefix; of equal ones the first wins. A route is unusable when

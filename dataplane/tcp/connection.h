@@ -47,16 +47,15 @@ class Connection {
   /// Bytes of data from `seq` on that would be taken in order, as a part of a stream that runs; 0: look at each segment.
   [[nodiscard]] SeqLen expected(SeqNum seq) const { return state_ == State::kEstablished ? receiver_.expected(seq) : SeqLen(0); }
 
-  /// Expires timers that are due, then emits all that can be sent now.
+  /// Emits all that can be sent now.
   template <SegmentSink S>
   void transmit(Instant now, S&& emit) {
-    on_timer(now);
     OutgoingSegment out;
     while (next_segment(out, now)) emit(std::as_const(out));
     if (state_ >= State::kEstablished) sender_.finish_transmit(shared_.newest, now);
   }
 
-  /// When on_timer() and transmit() are due without a segment or a call of the user.
+  /// When on_timer(), and then transmit(), is due without a segment or a call of the user.
   [[nodiscard]] Instant next_timeout() const {
     if (state_ == State::kClosed) return Instant::never();
     return std::min({sender_.deadline(), acks_.deadline(), deadline_, user_deadline(), keep_alive_deadline()});

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
@@ -22,12 +23,23 @@ struct FlowKey {
 enum class HashPurpose : std::uint64_t { kTable = 1, kIsn = 2, kPort = 3, kTimestamp = 4, kCookie = 5 };
 
 [[nodiscard]] inline std::uint64_t hash_flow(const KeyedHash& hash, const FlowKey& key, HashPurpose purpose) {
+  // Asked for each segment: of mapped IPv4 addresses only what tells them apart.
+  const bool v4 = key.local_ip.is_v4() && key.peer_ip.is_v4();
   std::uint64_t words[5];
-  std::memcpy(words, key.local_ip.bytes().data(), 16);
-  std::memcpy(words + 2, key.peer_ip.bytes().data(), 16);
-  words[4] = (std::uint64_t{key.local_port} << 16) | key.peer_port;
-  if (purpose == HashPurpose::kTable) return hash.for_table(words, static_cast<std::uint64_t>(purpose));
-  return hash(words, static_cast<std::uint64_t>(purpose));
+  if (v4) {
+    std::uint32_t addresses[2];
+    std::memcpy(&addresses[0], key.local_ip.v4_bytes().data(), 4);
+    std::memcpy(&addresses[1], key.peer_ip.v4_bytes().data(), 4);
+    words[0] = std::uint64_t{addresses[0]} << 32 | addresses[1];
+  } else {
+    std::memcpy(words, key.local_ip.bytes().data(), 16);
+    std::memcpy(words + 2, key.peer_ip.bytes().data(), 16);
+  }
+  const std::size_t ports = v4 ? 1 : 4;
+  words[ports] = (std::uint64_t{key.local_port} << 16) | key.peer_port;
+  const std::span<const std::uint64_t> all(words, ports + 1);
+  return purpose == HashPurpose::kTable ? hash.for_table(all, static_cast<std::uint64_t>(purpose))
+                                        : hash(all, static_cast<std::uint64_t>(purpose));
 }
 
 /// What the table holds: the kind says which class derives from the entry.

@@ -158,8 +158,18 @@ void Sender::on_local_loss(Instant now) {
   probe_at_ = std::min(probe_at_, now + Recovery::kLocalRetry);
 }
 
+// The usual answer to the last question of a turn.
+bool Sender::has_nothing_to_send() const {
+  return !waiting() && recovery_.board().lost() == 0 && !probe_ && !tail_probe_ && !recovery_.wants_new_data();
+}
+
 bool Sender::next(OutgoingSegment& out, stream::Chain& newest, Instant now) {
   unacked_.append(std::move(newest));
+  if (has_nothing_to_send()) {
+    paced_ = false;
+    recovery_.set_limited(false);
+    return false;
+  }
   out.flags = TcpFlags::kAck;
   out.size = 0;
   if (probe_) {  // an old number, no data: any peer answers with its window

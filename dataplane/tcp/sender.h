@@ -99,6 +99,7 @@ class Sender {
   [[nodiscard]] RttEstimator& rtt() { return recovery_.rtt(); }
 
  private:
+  [[nodiscard]] bool has_nothing_to_send() const;
   [[nodiscard]] bool waiting() const { return !unsent_.empty() || (fin_queued_ && !fin_sent_); }
   [[nodiscard]] std::size_t buffer_limit(std::size_t share) const;
   [[nodiscard]] std::uint32_t window_left() const;

@@ -42,14 +42,30 @@ namespace detail {
     const Lanes both = low + high;
     for (int i = 0; i < 4; ++i) sum += (both[i] & 0xffff'ffff) + (both[i] >> 32);
   }
-  for (; size >= 4; from += 4, size -= 4) {
-    std::uint32_t word;
+  // Fewer than 32 bytes are left: at most one part of each size.
+  const auto add = [&]<typename Word>(Word) __attribute__((always_inline)) {
+    Word word;
     std::memcpy(&word, from, sizeof(word));
+    from += sizeof(word);
     sum += word;
+  };
+  if ((size & 16) != 0) {
+    for (int i = 0; i < 4; ++i) add(std::uint32_t{});
   }
-  std::uint32_t rest = 0;  // an odd last byte counts as a word padded with zero
-  std::memcpy(&rest, from, size);
-  return sum + rest;
+  if ((size & 8) != 0) {
+    for (int i = 0; i < 2; ++i) add(std::uint32_t{});
+  }
+  if ((size & 4) != 0) add(std::uint32_t{});
+  if ((size & 2) != 0) add(std::uint16_t{});
+  if ((size & 1) != 0) add(std::uint8_t{});  // an odd last byte counts as a word padded with zero
+  return sum;
+}
+
+/// The words of an address as they lie in memory.
+[[nodiscard]] inline std::uint32_t word_of(const IpAddress& address, std::size_t index) {
+  std::uint32_t word;
+  std::memcpy(&word, address.bytes().data() + 4 * index, sizeof(word));
+  return word;
 }
 
 }  // namespace detail
@@ -64,12 +80,11 @@ namespace detail {
 /// The sum of the pseudo-header; both addresses are of one family. `length` counts the transport header and its data.
 [[nodiscard]] inline std::uint32_t pseudo_header_sum(const IpAddress& source, const IpAddress& destination, std::uint8_t protocol,
                                                      std::uint32_t length) {
-  std::uint64_t sum = std::uint64_t{length} + protocol;
-  const std::size_t from = source.is_v4() ? 12 : 0;
-  for (std::size_t i = from; i < 16; i += 4) {
-    sum += std::uint64_t{load_be32(source.bytes().data() + i)} + load_be32(destination.bytes().data() + i);
+  std::uint64_t addresses = 0;
+  for (std::size_t i = source.is_v4() ? 3 : 0; i < 4; ++i) {
+    addresses += std::uint64_t{detail::word_of(source, i)} + detail::word_of(destination, i);
   }
-  return detail::fold(sum);
+  return detail::fold(std::uint64_t{length} + protocol + network_order(static_cast<std::uint16_t>(detail::fold(addresses))));
 }
 
 /// The sum folded to 16 bits, not complemented: what a device that fills checksums wants to find in the field.

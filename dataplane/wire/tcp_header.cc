@@ -38,7 +38,15 @@ void parse_option(std::uint8_t kind, std::span<const std::uint8_t> value, TcpOpt
   }
 }
 
+// What most segments carry, two NOPs and timestamps, as a word.
+constexpr std::uint32_t kAlignedTimestamps = kNop << 24 | kNop << 16 | kTimestamps << 8 | 10;
+constexpr std::size_t kAlignedTimestampsBytes = 12;
+
 bool parse_options(std::span<const std::uint8_t> rest, TcpOptions& options) {
+  if (rest.size() == kAlignedTimestampsBytes && load_be32(rest.data()) == kAlignedTimestamps) {
+    options.timestamps = {load_be32(rest.data() + 4), load_be32(rest.data() + 8)};
+    return true;
+  }
   while (!rest.empty()) {
     const std::uint8_t kind = rest[0];
     if (kind == kEnd) return true;
@@ -90,8 +98,12 @@ void write_options(OptionWriter out, const TcpOptions& options) {
     out.u8(kSackPermitted).u8(2);
   }
   if (options.timestamps) {
-    if (!options.sack_permitted) out.u8(kNop).u8(kNop);
-    out.u8(kTimestamps).u8(10).u32(options.timestamps->value).u32(options.timestamps->echo);
+    if (options.sack_permitted) {
+      out.u8(kTimestamps).u8(10);
+    } else {
+      out.u32(kAlignedTimestamps);
+    }
+    out.u32(options.timestamps->value).u32(options.timestamps->echo);
   }
   const std::size_t sacks = sack_blocks_that_fit(options);
   if (sacks == 0) return;

@@ -181,6 +181,7 @@ class Machine {
 
   void transmit() {
     std::size_t sent = 0;
+    connection_->on_timer(now_);
     connection_->transmit(now_, [&](const tcp::OutgoingSegment& out) {
       require(++sent < 20'000);
       if (out.size == 0) return;

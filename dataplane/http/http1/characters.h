@@ -56,7 +56,8 @@ inline bool is_field_value(std::string_view text) {
   };
   // The last bytes are looked at together with some that were already.
   if (size >= 16) {
-    for (std::size_t done = 0; done + 16 < size; done += 16) look_at(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + done)));
+    for (std::size_t done = 0; done + 16 < size; done += 16)
+      look_at(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + done)));
     look_at(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + size - 16)));
   } else if (size >= 8) {
     look_at(_mm_unpacklo_epi64(_mm_loadu_si64(at), _mm_loadu_si64(at + size - 8)));

@@ -8,8 +8,9 @@ namespace millrace::http::http1 {
 namespace {
 
 // Written by the codec itself, or never.
-constexpr HeaderSet kOfTheCodec = {HeaderId::kConnection,      HeaderId::kContentLength,    HeaderId::kHost,   HeaderId::kKeepAlive,
-                                   HeaderId::kProxyConnection, HeaderId::kTransferEncoding, HeaderId::kUpgrade};
+constexpr HeaderSet kOfTheCodec = {HeaderId::kConnection, HeaderId::kContentLength,   HeaderId::kHost,
+                                   HeaderId::kKeepAlive,  HeaderId::kProxyConnection, HeaderId::kTransferEncoding,
+                                   HeaderId::kUpgrade};
 
 // The fields from `field` on that lie in memory as they are to be written, one behind the other: what was read and not touched.
 std::string_view verbatim_run(const HeaderField*& field, const HeaderField* end) {

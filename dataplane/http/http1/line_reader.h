@@ -1,7 +1,7 @@
 // Takes lines off a Chain, whatever its segments: the bytes of a head, in the arena of its stream, one line after another.
-// What a segment holds of a section (all up to its empty line) is copied at once, and every byte is looked at twice: a vector at a
-// time, so that neither many short lines nor segments of one byte cost more than linear time. RFC 9112 2.2: lines end in CRLF; a
-// bare CR or LF is an error.
+// What a segment holds of a section (all up to its empty line) is copied at once, and every byte is looked at twice: a vector at
+// a time, so that neither many short lines nor segments of one byte cost more than linear time. RFC 9112 2.2: lines end in CRLF;
+// a bare CR or LF is an error.
 //
 //   text_            line_start_         scanned_           end_          capacity_
 //     |<- earlier lines ->|<- no line end ->|<- not looked at ->|<--- free --->|
@@ -58,7 +58,7 @@ class LineReader {
   std::size_t end_ = 0;
   std::size_t capacity_ = 0;
   std::size_t max_bytes_ = 0;
-  std::size_t budget_ = 0;         // at least end_ - line_start_
+  std::size_t budget_ = 0;           // at least end_ - line_start_
   std::size_t first_cr_ = kNowhere;  // of the line that is being read
   std::span<char> line_;
 };

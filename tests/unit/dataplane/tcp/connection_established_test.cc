@@ -475,10 +475,12 @@ TEST_F(TcpConnection_Timestamps, WindowIsScaled) {
   big.open(terms, now);
   std::vector<std::uint16_t> windows;
   const auto sink = [&](const OutgoingSegment& s) { windows.push_back(s.window); };
+  big.on_timer(now);
   big.transmit(now, sink);
   Segment syn_ack{
       .seq = kIrs, .ack = kIss + SeqLen(1), .flags = kSyn | kAck, .window = 50'000, .options = {.mss = kMss, .window_scale = 3}};
   big.on_segment(syn_ack, now);
+  big.on_timer(now);
   big.transmit(now, sink);
   ASSERT_EQ(windows.size(), 2u);
   EXPECT_EQ(windows[0], 0xffff) << "the window of a SYN is not scaled";

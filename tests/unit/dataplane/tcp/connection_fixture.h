@@ -64,6 +64,7 @@ class ConnectionFixture : public ::testing::Test {
       }
       all.push_back({s.seq, s.ack, s.flags, s.window, s.options, std::move(data)});
     };
+    connection.on_timer(now);
     connection.transmit(now, [&](const OutgoingSegment& burst) { test::for_each_segment(burst, record); });
     return all;
   }
