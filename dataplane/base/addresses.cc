@@ -34,6 +34,15 @@ std::string printed(const auto& value, std::size_t most) {
   return text;
 }
 
+// Addresses are written into header fields and log lines of each request.
+char* put_decimal(char* to, unsigned byte) {
+  const auto digit = [](unsigned value) { return static_cast<char>('0' + value); };
+  if (byte >= 100) *to++ = digit(byte / 100);
+  if (byte >= 10) *to++ = digit(byte / 10 % 10);
+  *to++ = digit(byte % 10);
+  return to;
+}
+
 }  // namespace
 
 std::optional<MacAddress> MacAddress::parse(std::string_view text) {
@@ -78,7 +87,7 @@ std::size_t IpAddress::format_to(std::span<char> out) const {
   if (is_v4()) {
     for (const std::uint8_t byte : v4_bytes()) {
       if (end != text) *end++ = '.';
-      end = std::to_chars(end, text + sizeof(text), byte).ptr;
+      end = put_decimal(end, byte);
     }
   } else {
     inet_ntop(AF_INET6, bytes_.data(), text, sizeof(text));

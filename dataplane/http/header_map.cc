@@ -110,8 +110,7 @@ HeaderId header_id(std::string_view name) {
 
 std::string_view header_name(HeaderId id) { return kNames[static_cast<std::size_t>(id)]; }
 
-bool HeaderMap::reserve_one() {
-  if (size_ < capacity_) return true;
+bool HeaderMap::grow() {
   if (size_ >= limit_) return false;
   // 16, 64, then all that the limit allows: at most one array larger than a small chunk of the arena.
   const std::size_t wanted = capacity_ == 0 ? 16 : capacity_ == 16 ? 64 : limit_;

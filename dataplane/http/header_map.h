@@ -96,7 +96,8 @@ class HeaderMap {
   [[nodiscard]] Arena& arena() const { return arena_; }
 
  private:
-  [[nodiscard]] bool reserve_one();
+  [[nodiscard]] bool reserve_one() { return size_ < capacity_ || grow(); }
+  [[nodiscard]] bool grow();
   template <typename Matches>
   std::size_t remove_if(Matches&& matches);
   template <typename Matches>

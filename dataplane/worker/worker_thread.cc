@@ -21,8 +21,9 @@ namespace {
 constexpr Duration kMiss = Duration::milliseconds(200);
 constexpr Duration kMegaMiss = Duration::seconds(1);
 
-// A worker that found nothing spins this many turns before it sleeps: waking up costs more than a short wait.
-constexpr std::uint32_t kSpinTurns = 200;
+// A worker that finds nothing spins for about as long as going to sleep and waking up would take: whatever comes next, that is at
+// most twice what the better choice would have cost.
+constexpr Duration kSpin = Duration::microseconds(20);
 // Where every port has a descriptor, sleeping long is safe; this bounds how late a command or a new snapshot is seen.
 constexpr Duration kLongestDescriptorSleep = Duration::milliseconds(50);
 // Where a port has none, arrivals are only seen by looking: sleeps grow up to this.
@@ -97,8 +98,9 @@ void WorkerThread::serve() {
 }
 
 void WorkerThread::loop(Worker& worker) {
-  std::uint32_t empty_turns = 0;
+  std::uint32_t naps = 0;  // since something was done
   Instant now = monotonic_now();
+  Instant worked_at = now;
   Instant wall_clock_due = now + kWallClockInterval;
   const InstructionCounter instructions;
   Instant instructions_due = now;
@@ -108,12 +110,13 @@ void WorkerThread::loop(Worker& worker) {
     report_.turns.add();
     const Instant end = monotonic_now();
     if (busy) {
-      empty_turns = 0;
+      naps = 0;
+      worked_at = end;
       report_.busy_turns.add();
       report_.busy_cycles.add(__rdtsc() - start_cycles);
       report_.busy_turn_time.record(end - now);
-    } else if (config_.idle == config::Dataplane::Idle::kAdaptive && ++empty_turns > kSpinTurns) {
-      sleep(end, worker.next_due(), empty_turns);
+    } else if (config_.idle == config::Dataplane::Idle::kAdaptive && end - worked_at > kSpin) {
+      sleep(end, worker.next_due(), ++naps);
     }
     if (end - now > kMiss) report_.watchdog_miss.add();
     if (end - now > kMegaMiss) report_.watchdog_mega_miss.add();
@@ -129,7 +132,7 @@ void WorkerThread::loop(Worker& worker) {
   }
 }
 
-void WorkerThread::sleep(Instant now, Instant until, std::uint32_t empty_turns) {
+void WorkerThread::sleep(Instant now, Instant until, std::uint32_t naps) {
   Exchange* exchange = config_.worker.team.exchange;
   if (exchange != nullptr && !exchange->may_sleep(config_.worker.team.index)) return;
   std::array<pollfd, limits::kMaxPorts + 1> descriptors{};
@@ -148,7 +151,7 @@ void WorkerThread::sleep(Instant now, Instant until, std::uint32_t empty_turns) 
   Duration most = kLongestDescriptorSleep;
   if (blind) {
     // Grows with the time that nothing has come: 10 us, 20 us, ... 200 us.
-    most = std::min(kLongestBlindSleep, kShortestBlindSleep * static_cast<std::int64_t>(empty_turns - kSpinTurns));
+    most = std::min(kLongestBlindSleep, kShortestBlindSleep * static_cast<std::int64_t>(naps));
   }
   const timespec timeout = to_timespec(std::min(most, until - now));
   ppoll(descriptors.data(), count, &timeout, nullptr);

@@ -45,8 +45,8 @@ class WorkerThread {
   void run();
   void serve();
   void loop(Worker& worker);
-  /// Sleeps until a frame arrives or `until`, as far as the ports allow.
-  void sleep(Instant now, Instant until, std::uint32_t empty_turns);
+  /// Sleeps until a frame arrives or `until`, as far as the ports allow; the `naps`th time in a row.
+  void sleep(Instant now, Instant until, std::uint32_t naps);
 
   WorkerThreadConfig config_;
   int bell_ = -1;  ///< eventfd: another worker has put something into our rings

@@ -146,11 +146,38 @@ void put_pattern(TextWriter& out, const Calendar& c, std::string_view pattern) {
   }
 }
 
+constexpr std::string_view kDefaultPattern = "%Y-%m-%dT%H:%M:%S.%3fZ";
+
+// The same without looking at a pattern: every line of an access log begins with it. The year has four digits.
+std::array<char, 24> default_text(const Calendar& c) {
+  std::array<char, 24> text = {'0', '0', '0', '0', '-', '0', '0', '-', '0', '0', 'T', '0',
+                               '0', ':', '0', '0', ':', '0', '0', '.', '0', '0', '0', 'Z'};
+  const auto put = [&text](std::size_t end, unsigned value) {
+    for (; value > 0; value /= 10) text[--end] = static_cast<char>('0' + value % 10);
+  };
+  put(4, static_cast<unsigned>(c.year));
+  put(7, c.month);
+  put(10, c.day);
+  put(13, c.hour);
+  put(16, c.minute);
+  put(19, c.second);
+  put(23, c.nanosecond / 1'000'000);
+  return text;
+}
+
 }  // namespace
 
 std::size_t format_time(std::int64_t wall_nanoseconds, std::string_view pattern, std::span<char> out) {
+  const Calendar calendar = calendar_of(wall_nanoseconds);
   TextWriter writer(out);
-  put_pattern(writer, calendar_of(wall_nanoseconds), pattern.empty() ? std::string_view("%Y-%m-%dT%H:%M:%S.%3fZ") : pattern);
+  if (!pattern.empty()) {
+    put_pattern(writer, calendar, pattern);
+  } else if (calendar.year >= 0 && calendar.year <= 9'999) {
+    const auto text = default_text(calendar);
+    writer.put({text.data(), text.size()});
+  } else {
+    put_pattern(writer, calendar, kDefaultPattern);
+  }
   return writer.size();
 }
 

@@ -23,6 +23,7 @@ bool scheme_acceptable(const RequestHead& head, bool tls) {
 }
 
 std::string_view canonical_scheme(std::string_view scheme) {
+  if (scheme == "http" || scheme == "https") return scheme;
   if (equal_ignoring_case(scheme, "http")) return "http";
   if (equal_ignoring_case(scheme, "https")) return "https";
   return {};

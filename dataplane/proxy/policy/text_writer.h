@@ -5,10 +5,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string_view>
 
+#include "dataplane/base/copy_short.h"
 #include "dataplane/proxy/policy/field_tools.h"
 
 namespace millrace::proxy {
@@ -19,7 +19,7 @@ class TextWriter {
 
   void put(std::string_view text) {
     const std::size_t count = std::min(text.size(), out_.size() - size_);
-    if (count > 0) std::memcpy(out_.data() + size_, text.data(), count);
+    copy_short(out_.data() + size_, text.data(), count);
     size_ += count;
   }
   void put_number(std::uint64_t value) {
