@@ -12,7 +12,8 @@ namespace millrace::proxy {
 
 ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, ListenerVersion& version, http::StreamId id,
                            Instant now)
-    : runtime_(runtime),
+    : Serviced(Stage::kRequest),
+      runtime_(runtime),
       connection_(connection),
       version_(version),
       id_(id),
@@ -136,6 +137,7 @@ void ActiveStream::finish(Instant now) {
   runtime_.context.report.requests.add();
   write_access_logs(http().access_logs, info_, runtime_.context);
   connection_.release(*this);
+  static_cast<ListNode<ReadyTag>&>(*this).unlink();
   runtime_.dead_streams.push_back(*this);
 }
 

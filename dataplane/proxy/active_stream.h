@@ -16,6 +16,7 @@
 #include "dataplane/http/codec.h"
 #include "dataplane/proxy/policy/header_mutations.h"
 #include "dataplane/proxy/policy/local_reply.h"
+#include "dataplane/proxy/serviced.h"
 #include "dataplane/proxy/stream_info.h"
 #include "dataplane/proxy/timeouts.h"
 #include "dataplane/proxy/upstream_failure.h"
@@ -38,7 +39,7 @@ class ListenerVersion;
 struct Runtime;
 struct GraveTag;
 
-class ActiveStream final : public ListNode<OnConnectionTag>, public ListNode<GraveTag> {
+class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, public ListNode<GraveTag> {
  public:
   ActiveStream(Runtime& runtime, DownstreamConnection& connection, ListenerVersion& version, http::StreamId id, Instant now);
   ~ActiveStream();
@@ -74,11 +75,13 @@ class ActiveStream final : public ListNode<OnConnectionTag>, public ListNode<Gra
 
   void on_timeout(StreamTimeouts::Kind kind, Instant now);
 
+  /// Acts upon the request's head.
+  void service(Instant now) override;
+
  private:
   enum class Phase : std::uint8_t { kHead, kWaiting, kResponding, kComplete, kOver };
 
   // The request: what becomes of it. Each step returns false when it has answered.
-  void process_head(Instant now);
   [[nodiscard]] bool prepare(Instant now);
   [[nodiscard]] bool find_route(Instant now);
   void act_on_route(Instant now);

@@ -25,12 +25,17 @@ void ActiveStream::on_request(http::RequestHead& head, bool end_stream, Instant 
     info_.request_received = now;
     timeouts_.disarm(StreamTimeouts::Kind::kRequest);
   }
-  process_head(now);
+  // The codec wants to know at once what becomes of a switch of protocols. All else can wait for its like.
+  if (head.upgrade.empty()) {
+    runtime_.ready.wake(*this);
+  } else {
+    service(now);
+  }
 }
 
-void ActiveStream::process_head(Instant now) {
-  if (!prepare(now) || !find_route(now)) return;
-  act_on_route(now);
+void ActiveStream::service(Instant now) {
+  if (phase_ != Phase::kWaiting) return;  // what came behind the head was broken: it is answered already
+  if (prepare(now) && find_route(now)) act_on_route(now);
 }
 
 // Checks, defaults and who the client is.

@@ -30,7 +30,8 @@ http::http1::Settings codec_settings(const config::Listener& listener, std::size
 }  // namespace
 
 DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& listener, stream::ByteStream& stream, Instant now)
-    : runtime_(runtime),
+    : Serviced(Stage::kDownstream),
+      runtime_(runtime),
       listener_(listener),
       version_(listener.current()),
       codec_(codec_settings(version_.listener(), runtime.buffer_limit(version_.listener().buffer_limit_bytes)),

@@ -1,9 +1,14 @@
 // Work put off to the end of the turn. Events of transports and timers only take note and wake their connection; the queue then
-// services each woken connection once or more, one at a time. So no codec is ever entered from inside another one's event, and
-// a burst of segments costs a connection one service.
+// services each that was woken, once or more, one at a time. So no codec is ever entered from inside another one's event, and a
+// burst of segments costs a connection one service.
+//
+// All of one stage come before those of the next: on its way a request takes more code than the first-level instruction cache
+// holds, and what one has brought there is what the others of its stage need.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/time.h"
@@ -12,29 +17,46 @@ namespace millrace::proxy {
 
 struct ReadyTag;
 
-/// A connection that can be woken.
+/// A connection or a request that can be woken.
 class Serviced : public ListNode<ReadyTag> {
  public:
+  /// In the order of service: answers are taken, passed on, and new requests read; then those requests are acted upon.
+  enum class Stage : std::uint8_t { kUpstream, kDownstream, kRequest };
+  static constexpr std::size_t kStages = 3;
+
+  explicit Serviced(Stage stage) : stage_(stage) {}
+  [[nodiscard]] Stage stage() const { return stage_; }
   /// Does what there is to do. May wake itself again when something is left that a next pass could do.
   virtual void service(Instant now) = 0;
 
  protected:
   ~Serviced() = default;
+
+ private:
+  const Stage stage_;
 };
 
 class ReadyQueue {
  public:
   void wake(Serviced& item) {
-    if (!static_cast<ListNode<ReadyTag>&>(item).is_linked()) queue_.push_back(item);
+    if (!static_cast<ListNode<ReadyTag>&>(item).is_linked()) woken_[static_cast<std::size_t>(item.stage())].push_back(item);
   }
 
   /// Until nobody is woken any more.
   void run(Instant now) {
-    while (Serviced* item = queue_.pop_front()) item->service(now);
+    for (bool any = true; any;) {
+      any = false;
+      for (auto& stage : woken_) {
+        while (Serviced* item = stage.pop_front()) {
+          item->service(now);
+          any = true;
+        }
+      }
+    }
   }
 
  private:
-  IntrusiveList<Serviced, ReadyTag> queue_;
+  std::array<IntrusiveList<Serviced, ReadyTag>, Serviced::kStages> woken_;
 };
 
 }  // namespace millrace::proxy

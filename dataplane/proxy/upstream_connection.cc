@@ -31,7 +31,8 @@ UpstreamFailure failure_of(http::StreamReset reason) {
 }  // namespace
 
 UpstreamConnection::UpstreamConnection(Runtime& runtime, ConnectionPool& pool)
-    : runtime_(runtime),
+    : Serviced(Stage::kUpstream),
+      runtime_(runtime),
       pool_(pool),
       codec_(codec_settings(pool.config(), runtime.buffer_limit(pool.config().buffer_limit_bytes)), runtime.context.chains,
              *this),
