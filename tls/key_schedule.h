@@ -16,7 +16,7 @@ struct TrafficKeys {
   Secret key;
   Secret iv;  ///< kNonceBytes; of TLS 1.2 with AES-GCM only the four that the records do not carry (the "salt")
 
-  [[nodiscard]] bool valid() const { return !key.empty(); }
+  [[nodiscard]] bool valid() const { return !key.empty() && !iv.empty(); }
 };
 
 /// HKDF-Expand-Label(secret, label, "", bytes); at most as many bytes as the hash has. Empty when OpenSSL has no memory.

@@ -42,6 +42,7 @@ bool RecordProtection::change_keys(RecordEngine& engine, const TrafficKeys& keys
 
 void RecordProtection::fill(RecordJob& job, ContentType type, std::size_t text_bytes,
                             std::span<const std::uint8_t> explicit_nonce) {
+  MR_ASSERT(iv_.size() + suite_->explicit_nonce_bytes() == kNonceBytes);
   job.key = key_.get();
   job.good = false;
   std::uint8_t number[8];
@@ -90,7 +91,7 @@ Result<std::size_t, Alert> RecordOpener::text_bytes(const RecordHeader& header) 
   const std::size_t least = tls13 ? 1 : 0;  // the inner type
   if (header.length < around + least) return Error<Alert>(Alert::kDecodeError);
   const std::size_t text = header.length - around;
-  if (!tls13 && text > kMostPlaintextBytes) return Error<Alert>(Alert::kRecordOverflow);
+  if (text > kMostPlaintextBytes + least) return Error<Alert>(Alert::kRecordOverflow);  // RFC 8446 5.4
   return text;
 }
 
@@ -113,7 +114,6 @@ Result<RecordOpener::Content, Alert> RecordOpener::content_of(const RecordHeader
       --content.size;
       if (part[j] == 0) continue;  // padding
       if (!is_inner_type(part[j])) return Error<Alert>(Alert::kUnexpectedMessage);
-      if (content.size > kMostPlaintextBytes) return Error<Alert>(Alert::kRecordOverflow);
       content.type = static_cast<ContentType>(part[j]);
       return content;
     }

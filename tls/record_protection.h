@@ -94,7 +94,7 @@ class RecordOpener : public RecordProtection {
     ContentType type = ContentType::kApplicationData;
     std::size_t size = 0;  ///< of the text, what is plaintext; the rest is type and padding
   };
-  /// What an opened record holds. kUnexpectedMessage: nothing but padding, or a type that may not be inside. kRecordOverflow.
+  /// What an opened record holds. kUnexpectedMessage: nothing but padding, or a type that may not be inside.
   [[nodiscard]] Result<Content, Alert> content_of(const RecordHeader& header,
                                                   std::span<const std::span<std::uint8_t>> text) const;
 };

@@ -66,7 +66,14 @@ class IntrusiveList {
 
   /// Moves all elements of `other` behind ours.
   void splice_back(IntrusiveList& other) {
-    while (T* item = other.pop_front()) push_back(*item);
+    if (other.empty()) return;
+    Node* const first = other.root_.next_;
+    Node* const last = other.root_.previous_;
+    first->previous_ = root_.previous_;
+    root_.previous_->next_ = first;
+    last->next_ = &root_;
+    root_.previous_ = last;
+    other.root_.next_ = other.root_.previous_ = &other.root_;
   }
 
   class Iterator {

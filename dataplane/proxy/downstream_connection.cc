@@ -93,7 +93,7 @@ bool DownstreamConnection::decode(Instant now) {
   }
   const std::size_t before = input_.size();
   if (before > 0) codec_.receive(input_, now);
-  if (peer_ended_ && input_.empty() && !input_ended_) {
+  if (peer_ended_ && input_.empty() && !input_ended_ && !awaits_service()) {
     input_ended_ = true;
     codec_.end_of_input(now);
     return true;
@@ -123,6 +123,10 @@ void DownstreamConnection::after_pump(Instant now) {
   }
   if (aborted_) {
     abort(now);
+    return;
+  }
+  if (peer_ended_ && awaits_service()) {  // what came with the client's end is acted upon first
+    wake();
     return;
   }
   // A request that is in progress when its client has gone.
@@ -267,6 +271,13 @@ void DownstreamConnection::on_lifetime(Instant now) {
   version_.http_stats().downstream_cx_max_duration_reached.add();
   note_drain();
   if (is_quiet()) close(false, now);
+}
+
+bool DownstreamConnection::awaits_service() {
+  for (ActiveStream& stream : streams_) {
+    if (static_cast<ListNode<ReadyTag>&>(stream).is_linked()) return true;
+  }
+  return false;
 }
 
 bool DownstreamConnection::has_switched() {

@@ -94,6 +94,7 @@ class DownstreamConnection final : public Serviced,
   void on_timer(Instant now);
   void on_lifetime(Instant now);
   [[nodiscard]] bool is_quiet() const;
+  [[nodiscard]] bool awaits_service();  ///< a request has come in this turn and was not acted upon yet
   [[nodiscard]] bool has_switched();
   [[nodiscard]] ActiveStream* find(http::StreamId id);
 

@@ -47,7 +47,8 @@ class ReadyQueue {
     for (bool any = true; any;) {
       any = false;
       for (auto& stage : woken_) {
-        while (Serviced* item = stage.pop_front()) {
+        now_serviced_.splice_back(stage);  // who is woken meanwhile waits for the next pass: the other stages come first
+        while (Serviced* item = now_serviced_.pop_front()) {
           item->service(now);
           any = true;
         }
@@ -57,6 +58,7 @@ class ReadyQueue {
 
  private:
   std::array<IntrusiveList<Serviced, ReadyTag>, Serviced::kStages> woken_;
+  IntrusiveList<Serviced, ReadyTag> now_serviced_;
 };
 
 }  // namespace millrace::proxy

@@ -146,10 +146,10 @@ TEST_F(TlsRecordProtection, LengthsAndTypesOfTls13) {
   EXPECT_EQ(opener.text_bytes({ContentType::kApplicationData, 0}).error(), Alert::kDecodeError);
   EXPECT_EQ(opener.text_bytes({ContentType::kHandshake, 100}).error(), Alert::kUnexpectedMessage);
   EXPECT_EQ(opener.text_bytes({ContentType::kChangeCipherSpec, 1}).error(), Alert::kUnexpectedMessage);
-  Bytes inner(kMostPlaintextBytes + 2, 1);  // one byte of text too many
-  inner.back() = static_cast<std::uint8_t>(ContentType::kApplicationData);
-  const std::span<std::uint8_t> part(inner);
-  EXPECT_EQ(opener.content_of({ContentType::kApplicationData, 0}, {&part, 1}).error(), Alert::kRecordOverflow);
+  const auto most = static_cast<std::uint16_t>(kMostPlaintextBytes + 1 + kTagBytes);  // padding counts, too
+  EXPECT_EQ(opener.text_bytes({ContentType::kApplicationData, most}), kMostPlaintextBytes + 1);
+  EXPECT_EQ(opener.text_bytes({ContentType::kApplicationData, static_cast<std::uint16_t>(most + 1)}).error(),
+            Alert::kRecordOverflow);
 }
 
 TEST(TlsRecordHeader, Parse) {
@@ -233,6 +233,7 @@ TEST_F(TlsRecordProtection, AKeyUpdateNumbersFromZero) {
   EXPECT_EQ(sealer.sequence(), 0u);
   EXPECT_EQ(open(*engine, opener, seal(*engine, sealer, ContentType::kApplicationData, first_numbers(3))).text, first_numbers(3));
   EXPECT_FALSE(sealer.change_keys(*engine, {})) << "no keys";
+  EXPECT_FALSE(sealer.change_keys(*engine, {.key = client.key, .iv = {}})) << "half of them";
   EXPECT_EQ(sealer.sequence(), 1u) << "and nothing has changed";
 }
 

@@ -326,14 +326,41 @@ TEST(Proxy_LocalAnswers, Redirect) {
   EXPECT_EQ(proxy.http().rq_redirect.value(), 1u);
 }
 
-TEST(Proxy_LocalAnswers, ADirectResponseToAnUnfinishedUploadClosesTheConnection) {
+// The request, and the end of the client's side, in one burst.
+TEST(Proxy_LocalAnswers, AClientThatEndsItsSideAtOnceGetsTheAnswer) {
   ProxyHarness proxy(
-      [](auto&, auto&, config::Route& route) { route.action = config::DirectResponse{.status = 200, .body = "no"}; });
+      [](auto&, auto&, config::Route& route) { route.action = config::DirectResponse{.status = 200, .body = "12345"}; });
   Client& client = proxy.connect();
-  client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab");
+  client.send(get());
+  client.end();
   proxy.run();
-  EXPECT_THAT(client.received(), EndsWith("no"));
+  EXPECT_EQ(body_of(client.received()), "12345");
   EXPECT_TRUE(client.ended());
+  EXPECT_EQ(proxy.log(), "200 - direct_response 0/5|");
+}
+
+TEST(Proxy_LocalAnswers, ADirectResponseToAnUnfinishedUploadClosesTheConnection) {
+  for (const bool ends_at_once : {false, true}) {
+    ProxyHarness proxy(
+        [](auto&, auto&, config::Route& route) { route.action = config::DirectResponse{.status = 200, .body = "no"}; });
+    Client& client = proxy.connect();
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nab");
+    if (ends_at_once) client.end();
+    proxy.run();
+    EXPECT_THAT(client.received(), EndsWith("no"));
+    EXPECT_TRUE(client.ended());
+  }
+}
+
+TEST(Proxy_LocalAnswers, PipelinedRequestsWithTheClientsEndAreAllAnswered) {
+  ProxyHarness proxy(
+      [](auto&, auto&, config::Route& route) { route.action = config::DirectResponse{.status = 200, .body = "12345"}; });
+  Client& client = proxy.connect();
+  client.send(get("/1") + get("/2") + get("/3"));
+  client.end();
+  proxy.run();
+  EXPECT_EQ(proxy.http().rq_direct_response.value(), 3u);
+  EXPECT_EQ(proxy.log(), "200 - direct_response 0/5|200 - direct_response 0/5|200 - direct_response 0/5|");
 }
 
 }  // namespace
