@@ -54,9 +54,6 @@ class RecordProtection {
 
 class RecordSealer : public RecordProtection {
  public:
-  static constexpr std::size_t kMostHeaderBytes = kRecordHeaderBytes + 8;
-  static constexpr std::size_t kMostTrailerBytes = 1 + kTagBytes;
-
   /// `explicit_nonce`: of the next record, of a suite that has one: behind that of the last which the handshake sent.
   RecordSealer(RecordEngine& engine, const CipherSuite& suite, const TrafficKeys& keys, std::uint64_t sequence = 0,
                std::uint64_t explicit_nonce = 0)

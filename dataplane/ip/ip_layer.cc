@@ -213,11 +213,8 @@ std::optional<RouteTable::Hop> IpLayer::hop_to(const IpAddress& destination, con
       if (entry.prefix.address == *source) return RouteTable::Hop{destination, entry.interface};
     }
   }
-  auto hop = routes_.lookup(destination);
-  if (hop || destination.is_v4()) return hop;
-  hop = routers_.default_router();
-  if (hop) hop->learned = true;
-  return hop;
+  const auto hop = routes_.lookup(destination);
+  return hop || destination.is_v4() ? hop : routers_.default_router();
 }
 
 std::optional<Path> IpLayer::path_to(const IpAddress& destination) const {

@@ -53,8 +53,8 @@ class LocalAddresses {
  private:
   std::vector<Entry> entries_;         // in the order of the configuration
   std::vector<IpAddress> sorted_;      // the usable ones
-  std::uint32_t version_ = 1;
   std::vector<IpAddress> broadcasts_;  // of our networks
+  std::uint32_t version_ = 1;
 };
 
 /// Never a source of what we answer: multicast, broadcast, loopback, unspecified, 0.0.0.0/8, 240.0.0.0/4.

@@ -79,7 +79,7 @@ void RouterDiscovery::on_advertisement(const NdArrival& arrival, std::span<const
 
 std::optional<RouteTable::Hop> RouterDiscovery::preferred() const {
   const Router& router = order_.front();
-  return RouteTable::Hop{router.address, router.interface};
+  return RouteTable::Hop{router.address, router.interface, true};
 }
 
 RouterDiscovery::Router* RouterDiscovery::find(std::uint8_t interface, const IpAddress& address) {
