@@ -71,7 +71,7 @@ class MillraceSubject:
         exists = lambda: self.namespace.run(["ip", "link", "show", interface], check=False, capture_output=True).returncode == 0
         wait_until(exists, 20, f"interface {interface}", interval=0.01)
         self.namespace.run(["ip", "link", "set", interface, "arp", "off", "txqueuelen", "10000"])
-        self._link.bind(interface)
+        self._link.send_to(interface)
         self.wire = Wire(self._link)
         self.wire.advertises_router = True  # it has no IPv6 default route of its own
         self.namespace.run(["ip", "link", "set", interface, "up"])

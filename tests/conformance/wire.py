@@ -51,42 +51,49 @@ def in_namespace(name: str, function):
 
 
 class PacketSocket:
-    """The kernel's end of a TAP whose other end the subject holds: frames by AF_PACKET. Until it is bound to the TAP it takes the
-    frames of all interfaces, also of those to come: none is missed."""
+    """The kernel's end of a TAP whose other end the subject holds: frames by AF_PACKET. One socket takes the frames of all
+    interfaces, also of those to come, and another sends: a socket that is bound while frames come would lose some."""
+
+    _SO_SNDBUFFORCE, _SO_RCVBUFFORCE, _SOL_PACKET, _PACKET_IGNORE_OUTGOING = 32, 33, 263, 23
+    _ALL, _NONE = 3, 0
 
     def __init__(self, namespace: str):
-        self._socket = in_namespace(namespace, self._open)
+        self._receiver = in_namespace(namespace, lambda: self._open(self._ALL))
+        self._receiver.setsockopt(socket.SOL_SOCKET, self._SO_RCVBUFFORCE, 64 << 20)
+        self._receiver.setsockopt(self._SOL_PACKET, self._PACKET_IGNORE_OUTGOING, 1)
+        self._sender = in_namespace(namespace, lambda: self._open(self._NONE))
+        self._sender.setsockopt(socket.SOL_SOCKET, self._SO_SNDBUFFORCE, 16 << 20)
 
-    def bind(self, interface: str) -> None:
-        self._socket.bind((interface, 0))
+    def send_to(self, interface: str) -> None:
+        """From now on frames can be sent, to this interface."""
+        self._sender.bind((interface, self._NONE))
 
     @staticmethod
-    def _open() -> socket.socket:
-        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-        made.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        made.setsockopt(socket.SOL_SOCKET, 32, 16 << 20)  # SO_SNDBUFFORCE
+    def _open(protocol: int) -> socket.socket:
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
         made.setblocking(False)
         return made
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return self._receiver.fileno()
 
     def receive(self) -> bytes | None:
         try:
-            return self._socket.recv(65536)
+            return self._receiver.recv(65536)
         except (BlockingIOError, OSError):
             return None
 
     def send(self, frame: bytes) -> None:
         for _ in range(2000):
             try:
-                self._socket.send(frame)
+                self._sender.send(frame)
                 return
             except (BlockingIOError, OSError):  # the queue is full (ENOBUFS): give the subject time
                 time.sleep(0.0005)
 
     def close(self) -> None:
-        self._socket.close()
+        self._receiver.close()
+        self._sender.close()
 
 
 class Tap:

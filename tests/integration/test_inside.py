@@ -121,7 +121,9 @@ def test_captures_are_bounded_and_end_when_their_readers_go(lab, tmp_path):
     _, gateway = lab
     files = [tmp_path / f"{i}.pcap" for i in range(4)]
     url = f"http://127.0.0.1:{gateway.admin_port}/millrace/pcap?seconds=60"
-    readers = [subprocess.Popen(["curl", "-sSN", "-o", str(file), url]) for file in files]
+    # Another test's capture may be about to end: its place is waited for.
+    patient = ["curl", "-sSN", "--fail", "--retry", "10", "--retry-delay", "1"]
+    readers = [subprocess.Popen([*patient, "-o", str(file), url]) for file in files]
     header_bytes = 24
     wait_until(lambda: all(file.exists() and file.stat().st_size >= header_bytes for file in files), 10, "four captures run")
 
