@@ -80,7 +80,8 @@ void add_extension(X509* to, X509* issuer, int nid, const std::string& value) {
   X509_EXTENSION_free(extension);
 }
 
-Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, std::int64_t not_before, std::int64_t not_after) {
+Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, std::int64_t not_before,
+                             std::int64_t not_after) {
   const Certificate made(X509_new(), X509_free);
   X509* certificate = made.get();
   must(X509_set_version(certificate, X509_VERSION_3) == 1 && X509_set_pubkey(certificate, key) == 1);
