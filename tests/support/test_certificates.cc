@@ -122,7 +122,7 @@ Issued Authority::issue(const CertificateSpec& spec) const {
   if (!names.empty()) add_extension(made.get(), certificate_.get(), NID_subject_alt_name, names);
   if (spec.must_staple) add_extension(made.get(), certificate_.get(), NID_tlsfeature, "status_request");
   if (!spec.extended_key_usage.empty()) add_extension(made.get(), certificate_.get(), NID_ext_key_usage, spec.extended_key_usage);
-  must(X509_sign(made.get(), key_.get(), EVP_sha256()) > 0);
+  must(X509_sign(made.get(), key_.get(), spec.sha1 ? EVP_sha1() : EVP_sha256()) > 0);
   return {to_pem(made.get()), to_pem(key.get())};
 }
 

@@ -104,6 +104,15 @@ TEST(TlsContext, KeysOfWhichStrength) {
   EXPECT_NE(make(server_config(authority().issue({.key = KeyKind::kP384}))), nullptr);
 }
 
+TEST(TlsContext, SignaturesOfWhichStrength) {
+  ContextConfig config = server_config();
+  config.certificates.push_back(shown(authority().issue({.common_name = "dated", .sha1 = true})));
+  const auto error = error_of(config);
+  EXPECT_EQ(error.part, Part::kCertificate);
+  EXPECT_EQ(error.index, 1u) << "though it is used in no handshake yet";
+  EXPECT_THAT(error.text, StartsWith("The certificate CN=dated cannot be used (ca md too weak)"));
+}
+
 TEST(TlsContext, AnExpiredCertificateIsOfNoUse) {
   ContextConfig config = server_config();
   config.clock = [] { return std::time(nullptr) + 2 * 86'400; };

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -274,6 +276,29 @@ TEST(TlsHandshake, ProtocolsWithoutOverlapAreNotAnswered) {
   EXPECT_EQ(pair.client->take_established().facts->protocol, "");
   Pair none(make(client), make(server_config()));
   EXPECT_TRUE(none.shake().done()) << "nor by a server that has none";
+}
+
+// Workers and helper threads share contexts.
+TEST(TlsHandshake, FromSeveralThreads) {
+  ContextConfig config = mutual_config();
+  config.certificates.push_back(shown(rsa_leaf()));
+  const ContextPointer server = make(config);
+  const ContextPointer client = make(client_with(client_leaf()));
+  std::atomic<int> resumed = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      HandshakeOptions options;
+      for (int i = 0; i < 20; ++i) {
+        Pair pair(client, server, options);
+        ASSERT_TRUE(pair.shake().done());
+        if (pair.server->take_established().facts->resumed) ++resumed;
+        options.session = sessions_of(pair).back();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(resumed, 4 * 19);
 }
 
 TEST(TlsHandshake, NoTicketsWhereTheyAreOff) {
