@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <vector>
 
 #include <openssl/evp.h>
@@ -26,8 +25,7 @@ bool hmac(Hash hash, std::span<const std::uint8_t> key, std::span<const std::uin
 void append(std::vector<std::uint8_t>& to, std::span<const std::uint8_t> bytes) {
   to.insert(to.end(), bytes.begin(), bytes.end());
 }
-// Byte by byte: of insert() GCC 12 warns at -O3 that it overflowed.
-void append(std::vector<std::uint8_t>& to, std::string_view text) { std::ranges::copy(text, std::back_inserter(to)); }
+void append(std::vector<std::uint8_t>& to, std::string_view text) { to.insert(to.end(), text.begin(), text.end()); }
 
 // P_hash(secret, seed), RFC 5246 5.
 bool expand_prf(Hash hash, std::span<const std::uint8_t> secret, std::span<const std::uint8_t> seed,
