@@ -109,7 +109,7 @@ class Handshake {
  public:
   enum class Status : std::uint8_t { kNeedMore, kDone, kFailed };
 
-  /// Null: no memory.
+  /// Null: no memory, or a protocol among the options that ALPN cannot carry (1 to 255 bytes).
   [[nodiscard]] static std::unique_ptr<Handshake> make(std::shared_ptr<const Context> context,
                                                        const HandshakeOptions& options = {});
   virtual ~Handshake() = default;

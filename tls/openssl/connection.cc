@@ -60,7 +60,8 @@ std::unique_ptr<Connection> Connection::make(std::shared_ptr<const Context> cont
   SSL_set_app_data(connection->ssl.get(), connection.get());
   connection->expected_name = options.expected_name;
   auto protocols = protocols_on_wire(options.protocols);
-  connection->protocols = protocols && !protocols->empty() ? std::move(*protocols) : impl.protocols;
+  if (!protocols) return nullptr;
+  connection->protocols = protocols->empty() ? impl.protocols : std::move(*protocols);
   if (impl.role == Role::kServer) {
     SSL_set_accept_state(connection->ssl.get());
   } else if (!prepare_client(*connection, options)) {

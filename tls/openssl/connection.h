@@ -41,7 +41,7 @@ struct Connection {
   std::optional<Refusal> refusal;
   std::vector<std::shared_ptr<ClientSession>> sessions;
 
-  /// Null: no memory.
+  /// Null: no memory, or a protocol among the options that ALPN cannot carry.
   [[nodiscard]] static std::unique_ptr<Connection> make(std::shared_ptr<const Context> context, const HandshakeOptions& options);
 
   [[nodiscard]] const Context::Impl& impl() const { return context->impl(); }

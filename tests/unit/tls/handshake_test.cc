@@ -264,6 +264,8 @@ TEST(TlsHandshake, ProtocolsOfOneHandshakeReplaceTheContexts) {
   Pair pair(make(client), make(server), options);
   ASSERT_TRUE(pair.shake().done());
   EXPECT_EQ(pair.client->take_established().facts->protocol, "http/1.1");
+  options.protocols = {std::string(256, 'x')};
+  EXPECT_EQ(Handshake::make(make(client), options), nullptr);
 }
 
 TEST(TlsHandshake, ProtocolsWithoutOverlapAreNotAnswered) {
