@@ -17,27 +17,35 @@ using Part = ContextError::Part;
 using Wrong = std::optional<ContextError>;
 
 constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+constexpr std::int64_t kMostLifetimeSeconds = 7 * 86'400;  // RFC 8446 4.6.1
 
 ContextError error(Part part, std::string text, std::size_t index = 0) {
   return {.part = part, .index = index, .text = std::move(text)};
 }
 
+// Tried out on an SSL that nobody uses: only the first stays with the context, others take its place in single handshakes.
 Wrong load_certificates(Context::Impl& impl, const ContextConfig& config) {
   const std::int64_t now = impl.now();
+  const SslHandle probe(SSL_new(impl.ssl.get()));
+  if (probe == nullptr) return error(Part::kOther, "OpenSSL has no memory.");
   for (std::size_t i = 0; i < config.certificates.size(); ++i) {
     auto own = OwnCertificate::read(config.certificates[i], now);
     if (!own) {
       own.error().index = i;
       return std::move(own.error());
     }
+    const auto use = [&own](auto set, auto* to) { return set(to, own->leaf.get(), own->key.get(), own->chain.get(), 1) == 1; };
+    SSL_certs_clear(probe.get());
+    if (!use(SSL_use_cert_and_key, probe.get()) || (i == 0 && !use(SSL_CTX_use_cert_and_key, impl.ssl.get()))) {
+      return error(Part::kCertificate,
+                   "The certificate " + subject_of(own->leaf.get()) + " cannot be used (" + error_text() +
+                       "): use one with a key and a signature of today's strength.",
+                   i);
+    }
     impl.own_facts.push_back(facts_of(own->leaf.get()));
     impl.own.push_back(std::move(*own));
   }
-  if (impl.own.empty()) return std::nullopt;
-  const OwnCertificate& first = impl.own.front();
-  if (SSL_CTX_use_cert_and_key(impl.ssl.get(), first.leaf.get(), first.key.get(), first.chain.get(), 1) == 1) return std::nullopt;
-  return error(Part::kCertificate, "The certificate " + impl.own_facts.front().subject + " cannot be used (" + error_text() +
-                                       "): use one with a key and a signature of today's strength.");
+  return std::nullopt;
 }
 
 // A certificate that every client will be refused with is told now, not then.
@@ -55,7 +63,8 @@ Wrong check_staples(const Context::Impl& impl, OcspPolicy policy) {
 
 Wrong set_tickets(Context::Impl& impl, const ContextConfig& config) {
   SSL_CTX_set_session_cache_mode(impl.ssl.get(), SSL_SESS_CACHE_OFF);  // tickets alone: any worker opens them
-  const std::int64_t lifetime = std::max<std::int64_t>(config.session_lifetime.to_nanoseconds() / kNanosecondsPerSecond, 0);
+  const std::int64_t lifetime =
+      std::clamp<std::int64_t>(config.session_lifetime.to_nanoseconds() / kNanosecondsPerSecond, 0, kMostLifetimeSeconds);
   SSL_CTX_set_timeout(impl.ssl.get(), static_cast<long>(lifetime));
   if (!config.tickets) {
     SSL_CTX_set_options(impl.ssl.get(), SSL_OP_NO_TICKET);

@@ -61,7 +61,7 @@ struct ContextConfig {
   bool tickets = true;  ///< stateless resumption
   std::vector<std::string>
       ticket_keys;  ///< 80 bytes each, as Envoy's: name 16, HMAC 32, AES 32; the first seals. Empty: our own, rotated
-  Duration session_lifetime = Duration::seconds(7200);
+  Duration session_lifetime = Duration::seconds(7200);  ///< of tickets; at most 7 days (RFC 8446 4.6.1)
   OcspPolicy ocsp_policy = OcspPolicy::kLenientStapling;
   bool prefer_client_ciphers = false;
   /// A name that no certificate has gets the one whose key suits the client best, as a client without SNI does; false: the first.

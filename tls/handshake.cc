@@ -141,6 +141,7 @@ class OpensslHandshake final : public Handshake {
     const bool server = impl.role == Role::kServer;
     const bool tls13 = SSL_version(ssl) == TLS1_3_VERSION;
     established_.facts = facts_of(*connection_);
+    connection_->keep_renewed_session();
     if (!impl.keep_records) established_.suite = find_cipher_suite(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl)));
     if (established_.suite == nullptr) {
       keep_sessions();

@@ -53,7 +53,7 @@ struct HandshakeFailure {
 /// A client's resumable session; opaque. Shared, since TLS 1.2 may use one again. What cannot be used, such as one of another
 /// Context, of another server name, or of a peer whose certificate has expired since, is not offered: a full handshake follows.
 class ClientSession;
-/// Of TLS 1.3: to be offered once (RFC 8446 C.4).
+/// Of TLS 1.3: offered once (RFC 8446 C.4); OpenSSL does not take it again.
 [[nodiscard]] bool single_use(const ClientSession& session);
 /// Seconds since 1970 from which on no server takes it.
 [[nodiscard]] std::int64_t expiry(const ClientSession& session);
@@ -109,7 +109,7 @@ class Handshake {
  public:
   enum class Status : std::uint8_t { kNeedMore, kDone, kFailed };
 
-  /// Null: no memory.
+  /// Null: no memory, or a protocol among the options that ALPN cannot carry (1 to 255 bytes).
   [[nodiscard]] static std::unique_ptr<Handshake> make(std::shared_ptr<const Context> context,
                                                        const HandshakeOptions& options = {});
   virtual ~Handshake() = default;

@@ -80,7 +80,8 @@ void add_extension(X509* to, X509* issuer, int nid, const std::string& value) {
   X509_EXTENSION_free(extension);
 }
 
-Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, std::int64_t not_before, std::int64_t not_after) {
+Certificate make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, std::int64_t not_before,
+                             std::int64_t not_after) {
   const Certificate made(X509_new(), X509_free);
   X509* certificate = made.get();
   must(X509_set_version(certificate, X509_VERSION_3) == 1 && X509_set_pubkey(certificate, key) == 1);
@@ -121,7 +122,7 @@ Issued Authority::issue(const CertificateSpec& spec) const {
   if (!names.empty()) add_extension(made.get(), certificate_.get(), NID_subject_alt_name, names);
   if (spec.must_staple) add_extension(made.get(), certificate_.get(), NID_tlsfeature, "status_request");
   if (!spec.extended_key_usage.empty()) add_extension(made.get(), certificate_.get(), NID_ext_key_usage, spec.extended_key_usage);
-  must(X509_sign(made.get(), key_.get(), EVP_sha256()) > 0);
+  must(X509_sign(made.get(), key_.get(), spec.sha1 ? EVP_sha1() : EVP_sha256()) > 0);
   return {to_pem(made.get()), to_pem(key.get())};
 }
 

@@ -28,6 +28,7 @@ struct CertificateSpec {
   std::int64_t not_before = -3600;  ///< seconds from now
   std::int64_t not_after = 86'400;
   bool must_staple = false;
+  bool sha1 = false;                    ///< signed with SHA-1, which nobody should take
   std::string extended_key_usage = {};  ///< such as "serverAuth"; empty: any
 };
 

@@ -179,7 +179,8 @@ SSL_TICKET_RETURN judge_ticket(SSL* ssl, SSL_SESSION* session, const unsigned ch
   if (!same_server || (peer != nullptr && !impl.trust.still_takes(peer, connection.expected_name, impl.now()))) {
     return SSL_TICKET_RETURN_IGNORE_RENEW;
   }
-  return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+  const bool used_up = SSL_version(ssl) == TLS1_3_VERSION;  // RFC 8446 C.4: the client should not come with this one again
+  return used_up || status == SSL_TICKET_SUCCESS_RENEW ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
 }
 
 }  // namespace

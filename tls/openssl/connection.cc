@@ -31,8 +31,9 @@ bool prepare_client(Connection& connection, const HandshakeOptions& options) {
   const auto& protocols = connection.protocols;
   if (!protocols.empty() && SSL_set_alpn_protos(ssl, protocols.data(), static_cast<unsigned>(protocols.size())) != 0)
     return false;
-  const bool offer = options.session != nullptr && may_offer(connection, *options.session, name);
-  return !offer || SSL_set_session(ssl, options.session->get()) == 1;
+  if (options.session == nullptr || !may_offer(connection, *options.session, name)) return true;
+  connection.offered = options.session;
+  return SSL_set_session(ssl, options.session->get()) == 1;
 }
 
 // The peer's alerts are errors of their own in OpenSSL.
@@ -59,7 +60,8 @@ std::unique_ptr<Connection> Connection::make(std::shared_ptr<const Context> cont
   SSL_set_app_data(connection->ssl.get(), connection.get());
   connection->expected_name = options.expected_name;
   auto protocols = protocols_on_wire(options.protocols);
-  connection->protocols = protocols && !protocols->empty() ? std::move(*protocols) : impl.protocols;
+  if (!protocols) return nullptr;
+  connection->protocols = protocols->empty() ? impl.protocols : std::move(*protocols);
   if (impl.role == Role::kServer) {
     SSL_set_accept_state(connection->ssl.get());
   } else if (!prepare_client(*connection, options)) {
@@ -71,6 +73,12 @@ std::unique_ptr<Connection> Connection::make(std::shared_ptr<const Context> cont
 void Connection::feed(std::span<const std::uint8_t> bytes) {
   std::size_t written = 0;
   if (!bytes.empty()) (void)BIO_write_ex(in, bytes.data(), bytes.size(), &written);  // takes all, short of memory
+}
+
+void Connection::keep_renewed_session() {
+  const bool resumed = offered != nullptr && SSL_session_reused(ssl.get()) == 1 && SSL_version(ssl.get()) != TLS1_3_VERSION;
+  if (!resumed || SSL_get_session(ssl.get()) == offered->get()) return;
+  sessions.push_back(std::make_shared<ClientSession>(SessionHandle(SSL_get1_session(ssl.get())), impl().identity));
 }
 
 HandshakeFailure Connection::failure(int result) const {

@@ -26,7 +26,8 @@ struct Connection {
 
   // A handshake's wishes.
   std::string expected_name;
-  std::vector<std::uint8_t> protocols;  // a server's ALPN, as on the wire
+  std::vector<std::uint8_t> protocols;     // a server's ALPN, as on the wire
+  std::shared_ptr<ClientSession> offered;  // a client's
 
   // What callbacks saw.
   std::string server_name;                          // a server's client's, in lower case
@@ -40,11 +41,13 @@ struct Connection {
   std::optional<Refusal> refusal;
   std::vector<std::shared_ptr<ClientSession>> sessions;
 
-  /// Null: no memory.
+  /// Null: no memory, or a protocol among the options that ALPN cannot carry.
   [[nodiscard]] static std::unique_ptr<Connection> make(std::shared_ptr<const Context> context, const HandshakeOptions& options);
 
   [[nodiscard]] const Context::Impl& impl() const { return context->impl(); }
   void feed(std::span<const std::uint8_t> bytes);
+  /// After the handshake: OpenSSL does not tell of a ticket that a server of TLS 1.2 renewed while it resumed.
+  void keep_renewed_session();
   /// What `result`, of an SSL function that did not succeed for another reason than a lack of input, means.
   [[nodiscard]] HandshakeFailure failure(int result) const;
 };

@@ -12,6 +12,7 @@ std::string curve_of(SSL* ssl, bool resumed) {
   const int id = static_cast<int>(SSL_get_negotiated_group(ssl));
   switch (id) {
     case NID_undef: return {};
+    case NID_X25519: return "X25519";
     case NID_X9_62_prime256v1: return "P-256";
     case NID_secp384r1: return "P-384";
     case NID_secp521r1: return "P-521";
