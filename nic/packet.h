@@ -291,6 +291,28 @@ class Slice {
     std::memcpy(const_cast<std::uint8_t*>(data_) + size_, bytes.data(), bytes.size());
     size_ += static_cast<std::uint32_t>(bytes.size());
   }
+  /// Nobody else holds the buffer: all of it may be written.
+  [[nodiscard]] bool is_sole() const { return buffer_ != nullptr && buffer_->references == 1; }
+  /// The bytes, for who knows that nobody else looks at these.
+  [[nodiscard]] std::span<std::uint8_t> mutable_bytes() { return {const_cast<std::uint8_t*>(data_), size_}; }
+  /// If we are the only owner, the room before our first byte; else 0.
+  [[nodiscard]] std::size_t writable_headroom() const {
+    return is_sole() ? static_cast<std::size_t>(data_ - buffer_->storage) : 0;
+  }
+  /// Grows at the front by `count` bytes, which must fit writable_headroom(), and returns them, uninitialised.
+  std::uint8_t* prepend(std::size_t count) {
+    MR_ASSERT(count <= writable_headroom());
+    data_ -= count;
+    size_ += static_cast<std::uint32_t>(count);
+    return const_cast<std::uint8_t*>(data_);
+  }
+  /// Grows at the end by `count` bytes, which must fit writable_tailroom(), and returns them, uninitialised.
+  std::uint8_t* grow(std::size_t count) {
+    MR_ASSERT(count <= writable_tailroom());
+    std::uint8_t* const added = const_cast<std::uint8_t*>(data_) + size_;
+    size_ += static_cast<std::uint32_t>(count);
+    return added;
+  }
   [[nodiscard]] bool same_buffer(const Slice& other) const { return buffer_ == other.buffer_; }
   [[nodiscard]] const Buffer* buffer() const { return buffer_; }
 

@@ -17,8 +17,8 @@ struct SubjectName {
   std::string value;  ///< addresses as text
 };
 
-/// Whether `name` is what `pattern` stands for: the same in any case of letters, or "*.example.com" for one label before
-/// ".example.com" (RFC 6125 6.4.3; a star elsewhere is nothing but a star).
+/// Whether `name` is what `pattern`, a name of a certificate, stands for: the same in any case of letters, or with a star for a
+/// part of the first label alone (RFC 6125 6.4.3, as Envoy reads it), never for one of an internationalised label ("xn--").
 [[nodiscard]] bool matches_dns_name(std::string_view pattern, std::string_view name);
 
 using Sha256 = std::array<std::uint8_t, 32>;

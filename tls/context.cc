@@ -110,6 +110,7 @@ Wrong make_server(Context::Impl& impl, const ContextConfig& config) {
   if (impl.own.empty()) return error(Part::kCertificate, "A server needs a certificate: give one.");
   if (auto wrong = check_staples(impl, config.ocsp_policy)) return wrong;
   if (auto wrong = set_tickets(impl, config)) return wrong;
+  impl.require_server_name = config.require_server_name;
   impl.choice = CertificateChoice(impl.own, config.ocsp_policy, config.full_scan_certs_on_sni_mismatch);
   if (!config.prefer_client_ciphers) SSL_CTX_set_options(impl.ssl.get(), SSL_OP_CIPHER_SERVER_PREFERENCE);
   int mode = SSL_VERIFY_NONE;

@@ -66,6 +66,7 @@ struct ContextConfig {
   bool prefer_client_ciphers = false;
   /// A name that no certificate has gets the one whose key suits the client best, as a client without SNI does; false: the first.
   bool full_scan_certs_on_sni_mismatch = false;
+  bool require_server_name = false;  ///< require_sni: a client that names no server is refused
 
   // A client's.
   std::string server_name;  ///< SNI; empty: none

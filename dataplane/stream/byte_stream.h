@@ -11,10 +11,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
 #include "dataplane/stream/chain.h"
+
+namespace millrace::tls {
+struct HandshakeFailure;
+struct SessionFacts;
+}  // namespace millrace::tls
 
 namespace millrace::stream {
 
@@ -75,6 +81,11 @@ class ByteStream {
 
   [[nodiscard]] virtual SocketAddress local_address() const = 0;
   [[nodiscard]] virtual SocketAddress peer_address() const = 0;
+
+  /// What TLS has agreed on, and with whom; null: the stream is not protected.
+  [[nodiscard]] virtual std::shared_ptr<const tls::SessionFacts> session_facts() const { return nullptr; }
+  /// Within on_closed(): why TLS could not be agreed on; null: it was, or nobody tried.
+  [[nodiscard]] virtual const tls::HandshakeFailure* handshake_failure() const { return nullptr; }
 
  protected:
   ByteStream() = default;

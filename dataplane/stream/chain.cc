@@ -27,6 +27,10 @@ bool Chain::append(nic::Slice slice) {
     size_ += slice.size();
     return true;
   }
+  return append_node(std::move(slice));
+}
+
+bool Chain::append_node(nic::Slice slice) {
   ChainNode* node = pool_->nodes_.make();
   if (node == nullptr) return false;
   size_ += slice.size();
@@ -56,6 +60,50 @@ bool Chain::append_copy(std::span<const std::uint8_t> bytes) {
   }
   append(std::move(fresh));
   return true;
+}
+
+std::uint8_t* Chain::grow(std::size_t count) {
+  if (tail_ == nullptr || tail_->slice.writable_tailroom() < count) {
+    nic::Packet packet = pool_->packets_.allocate();
+    if (!packet) return nullptr;
+    packet.append(count);
+    if (!append_node(nic::Slice(std::move(packet)))) return nullptr;
+    return tail_->slice.mutable_bytes().data();
+  }
+  size_ += count;
+  return tail_->slice.grow(count);
+}
+
+std::uint8_t* Chain::grow_front(std::size_t count) {
+  if (head_ == nullptr || head_->slice.writable_headroom() < count) {
+    Chain front(*pool_);
+    if (front.grow(count) == nullptr) return nullptr;
+    front.append(std::move(*this));
+    append(std::move(front));
+    return head_->slice.mutable_bytes().data();
+  }
+  size_ += count;
+  return head_->slice.prepend(count);
+}
+
+bool Chain::make_sole() {
+  bool shared = false;
+  for (const ChainNode* node = head_; node != nullptr; node = node->next) shared |= !node->slice.is_sole();
+  if (!shared) return true;
+  Chain sole(*pool_);
+  bool good = true;
+  while (head_ != nullptr) {
+    if (!head_->slice.is_sole()) {
+      good = sole.append_copy(head_->slice.bytes());
+      if (!good) break;
+      remove_prefix(head_->slice.size());
+    } else {
+      static_cast<void>(move_prefix(head_->slice.size(), sole));  // a whole node: takes no memory
+    }
+  }
+  sole.append(std::move(*this));
+  append(std::move(sole));
+  return good;
 }
 
 void Chain::append(Chain&& other) {

@@ -56,11 +56,25 @@ class Chain {
   [[nodiscard]] bool append_copy(std::string_view text) {
     return append_copy(std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
   }
+  /// Adds `count` contiguous bytes, uninitialised, and returns them; at most what a buffer holds behind its headroom. Null: no
+  /// memory.
+  [[nodiscard]] std::uint8_t* grow(std::size_t count);
+  /// Adds `count` contiguous bytes in front, as grow() does behind.
+  [[nodiscard]] std::uint8_t* grow_front(std::size_t count);
   /// Moves everything from `other`, which is empty afterwards. Never fails. Both are of one pool.
   void append(Chain&& other);
   /// Moves the first `count` bytes (at most size()) to the end of `to`. False when a slice had to be split and no node was
   /// left; what was moved until then stays moved.
   [[nodiscard]] bool move_prefix(std::size_t count, Chain& to);
+
+  /// Copies what others hold too, so that all bytes may be written where they lie. False: no memory; the bytes are all there.
+  [[nodiscard]] bool make_sole();
+  /// Calls visit(std::span<std::uint8_t>) for each contiguous part, in order: to write what nobody else looks at, such as what
+  /// make_sole() has left, or what a transport has delivered to us alone.
+  template <typename Visit>
+  void for_each_mutable(Visit&& visit) {
+    for (ChainNode* node = head_; node != nullptr; node = node->next) visit(node->slice.mutable_bytes());
+  }
 
   /// The first contiguous bytes; empty when the chain is.
   [[nodiscard]] std::span<const std::uint8_t> front() const;
@@ -103,6 +117,8 @@ class Chain {
   [[nodiscard]] ChainPool& pool() { return *pool_; }
 
  private:
+  [[nodiscard]] bool append_node(nic::Slice slice);
+
   ChainPool* pool_;
   ChainNode* head_ = nullptr;
   ChainNode* tail_ = nullptr;

@@ -20,6 +20,8 @@ BASE = ("dataplane/base/",)
 # What every room of the data plane above base may see besides those to its left.
 AROUND = BASE + PACKETS + ("dataplane/report/", "tls/")
 TRANSPORT = AROUND + ("config/model/", "dataplane/stream/")
+# Of TLS, the agent knows what is configured and what is shown of it.
+TLS_CONTEXTS = ("tls/certificate.h", "tls/context.h", "tls/context_slot.h", "tls/dns_name.h")
 ALL = ("nic/", "tls/", "config/", "dataplane/", "control-agent/")
 
 # Folder or file -> what it may include besides what lies in itself.
@@ -41,16 +43,18 @@ ROOMS = {
     "dataplane/stream": AROUND,
     "dataplane/tcp": TRANSPORT + ("dataplane/wire/", "dataplane/ip/"),
     "dataplane/host": TRANSPORT,
+    "dataplane/secure": TRANSPORT,  # over any transport
     # A codec never hears of routes, and the contract never of its implementations.
     "dataplane/http": AROUND + ("dataplane/stream/",),
     "dataplane/http/http1": AROUND + ("dataplane/stream/", "dataplane/http/*"),
     "dataplane/http/http2": AROUND + ("dataplane/stream/", "dataplane/http/*"),
     # Of a transport, the proxy sees the byte stream only.
-    "dataplane/proxy": TRANSPORT + ("dataplane/http/",),
+    "dataplane/proxy": TRANSPORT + ("dataplane/http/", "dataplane/secure/"),
     "dataplane/worker": TRANSPORT
-    + tuple(f"dataplane/{room}/" for room in ("wire", "ip", "tcp", "host", "http", "proxy")),
+    + tuple(f"dataplane/{room}/" for room in ("wire", "ip", "tcp", "host", "http", "secure", "proxy")),
     "dataplane/app": ALL,
-    "control-agent": BASE + ("config/", "dataplane/report/"),
+    "control-agent": BASE + ("config/", "control-agent/secrets/", "dataplane/report/") + TLS_CONTEXTS,
+    "control-agent/secrets": BASE + ("config/compile/",) + TLS_CONTEXTS,
     "perf": ALL + ("tests/",),
     "tests": ALL + ("perf/",),
 }
@@ -69,7 +73,7 @@ LIBRARIES = (
 )
 
 # A state machine gets bytes and the time as arguments: no socket, clock, thread or lock of its own.
-PURE = ("dataplane/wire/", "dataplane/ip/", "dataplane/stream/", "dataplane/tcp/", "dataplane/http/", "dataplane/proxy/",
+PURE = ("dataplane/wire/", "dataplane/ip/", "dataplane/stream/", "dataplane/tcp/", "dataplane/http/", "dataplane/proxy/", "dataplane/secure/",
         "config/compile/")
 IMPURE = re.compile(r"^(sys/(socket|epoll|select|time|timerfd|eventfd|un)\.h|unistd\.h|poll\.h|netinet/.*|arpa/.*|netdb\.h"
                     r"|thread|mutex|shared_mutex|condition_variable|future|ctime|time\.h|pthread\.h)$")

@@ -136,6 +136,12 @@ class PipeNetwork final : public stream::Connector {
 
   /// Ends that are not finished, those of users that have closed included.
   [[nodiscard]] std::size_t open_ends() const { return streams_.size(); }
+  /// Every stream ends its side, whatever its user thinks of it.
+  void shut_all() {
+    for (auto& stream : streams_) stream->shut_ = true;
+  }
+  /// A bit of the next bytes that are moved is changed on the way.
+  void damage_next() { damage_ = true; }
   /// Ends every connection abruptly, as if every peer had reset it.
   void reset_all() {
     for (auto& stream : streams_) {
@@ -225,6 +231,7 @@ class PipeNetwork final : public stream::Connector {
     const std::size_t count = std::min(room, s.out_.size());
     if (count > 0) {
       (void)s.out_.move_prefix(count, peer->in_);
+      if (std::exchange(damage_, false)) peer->in_.for_each_mutable([](std::span<std::uint8_t> part) { part.back() ^= 1; });
       peer->readable_event_ = moved = true;
     }
     if (s.shut_ && s.out_.empty() && !s.fin_delivered_) {
@@ -254,6 +261,7 @@ class PipeNetwork final : public stream::Connector {
   std::map<SocketAddress, stream::Acceptor*> listeners_;
   std::set<SocketAddress> silent_;
   std::optional<stream::CloseReason> connect_failure_;
+  bool damage_ = false;
   std::vector<std::unique_ptr<PipeStream>> streams_;
 };
 

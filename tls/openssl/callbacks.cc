@@ -62,16 +62,23 @@ int judge_peer(X509_STORE_CTX* chain, void* /*unused*/) {
 // --- what it asks of a server ---
 
 // RFC 6066 3. What is malformed OpenSSL refuses afterwards.
-int look_at_hello(SSL* ssl, int* /*alert*/, void* /*unused*/) {
+std::string read_server_name(SSL* ssl) {
   const unsigned char* bytes = nullptr;
   std::size_t size = 0;
-  std::string& name = connection_of(ssl).server_name;
-  name.clear();
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1) return SSL_CLIENT_HELLO_SUCCESS;
+  std::string name;
+  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1) return name;
   ByteReader list = ByteReader(std::span(bytes, size)).vector(2);
-  if (list.number(1) != TLSEXT_NAMETYPE_host_name) return SSL_CLIENT_HELLO_SUCCESS;
+  if (list.number(1) != TLSEXT_NAMETYPE_host_name) return name;
   for (const std::uint8_t byte : list.vector(2).rest()) name += static_cast<char>(std::tolower(byte));
-  return SSL_CLIENT_HELLO_SUCCESS;
+  return name;
+}
+
+int look_at_hello(SSL* ssl, int* alert, void* /*unused*/) {
+  Connection& connection = connection_of(ssl);
+  connection.server_name = read_server_name(ssl);
+  if (!connection.server_name.empty() || !connection.impl().require_server_name) return SSL_CLIENT_HELLO_SUCCESS;
+  *alert = SSL_AD_MISSING_EXTENSION;
+  return SSL_CLIENT_HELLO_ERROR;
 }
 
 // The name is acknowledged and kept in the session, whether a certificate has it or not.

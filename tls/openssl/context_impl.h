@@ -25,6 +25,7 @@ struct Context::Impl {
   std::unique_ptr<TicketKeys> ticket_keys;  // a server's that gives tickets
   std::vector<std::uint8_t> protocols;      // as on the wire
   std::string server_name;                  // a client's
+  bool require_server_name = false;         // a server's
   bool resume = false;                      // a client's
   bool keep_records = false;
   std::function<std::int64_t()> clock;

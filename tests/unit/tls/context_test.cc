@@ -202,7 +202,7 @@ TEST(TlsCertificate, DnsNames) {
   EXPECT_FALSE(matches_dns_name("*.example", "example"));
   EXPECT_FALSE(matches_dns_name("*.example", ".example"));
   EXPECT_FALSE(matches_dns_name("*", "a"));
-  EXPECT_FALSE(matches_dns_name("a*.example", "ab.example"));
+  EXPECT_TRUE(matches_dns_name("a*.example", "ab.example"));
   EXPECT_FALSE(matches_dns_name("a.example", "*.example"));
   EXPECT_TRUE(matches_dns_name("", ""));
 }

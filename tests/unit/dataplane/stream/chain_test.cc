@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include "dataplane/base/rng.h"
 #include "nic/heap_pool.h"
@@ -217,6 +220,63 @@ TEST_F(Chain_Model, AgreesWithStringsUnderRandomOperations) {
     ASSERT_EQ(packets.in_use(), 0u);
     ASSERT_EQ(pool.nodes_in_use(), 0u);
   }
+}
+
+using Chain_Writing = ChainTest;
+
+TEST_F(Chain_Writing, GrowsBehindAndInFrontWithinTheBufferWhereItIsOurs) {
+  Chain chain(pool);
+  ASSERT_TRUE(chain.append_copy("middle"));
+  std::memcpy(chain.grow(4), " end", 4);
+  std::memcpy(chain.grow_front(6), "start ", 6);
+  EXPECT_EQ(text_of(chain), "start middle end");
+  EXPECT_EQ(chain.front().size(), chain.size()) << "one slice still";
+  EXPECT_EQ(chain.size(), 16u);
+}
+
+TEST_F(Chain_Writing, GrowsIntoFreshBuffersWhereOthersHoldOurs) {
+  Chain chain(pool);
+  const nic::Slice shared = slice("middle");
+  ASSERT_TRUE(chain.append(shared));
+  std::memcpy(chain.grow(4), " end", 4);
+  std::memcpy(chain.grow_front(6), "start ", 6);
+  EXPECT_EQ(text_of(chain), "start middle end");
+  EXPECT_EQ(std::string(shared.bytes().begin(), shared.bytes().end()), "middle");
+}
+
+TEST_F(Chain_Writing, GrowsInAnEmptyChain) {
+  Chain chain(pool);
+  std::memcpy(chain.grow_front(3), "abc", 3);
+  EXPECT_EQ(text_of(chain), "abc");
+}
+
+TEST_F(Chain_Writing, MakeSoleCopiesWhatOthersHoldAndNothingElse) {
+  Chain chain(pool);
+  const nic::Slice shared = slice(std::string(400, 's'));
+  ASSERT_TRUE(chain.append(slice(std::string(400, 'a'))));
+  const std::uint8_t* first = chain.front().data();
+  ASSERT_TRUE(chain.append(shared));
+  ASSERT_TRUE(chain.append(slice(std::string(400, 'b'))));
+  ASSERT_TRUE(chain.make_sole());
+  EXPECT_EQ(chain.front().data(), first);
+  chain.for_each_mutable([](std::span<std::uint8_t> part) { std::ranges::fill(part, std::uint8_t{'x'}); });
+  EXPECT_EQ(text_of(chain), std::string(1'200, 'x'));
+  EXPECT_EQ(std::string(shared.bytes().begin(), shared.bytes().end()), std::string(400, 's'));
+}
+
+TEST_F(Chain_Writing, WithoutMemoryNothingIsLost) {
+  Chain chain(pool);
+  const nic::Slice shared = slice(std::string(kBuffer, 's'));
+  ASSERT_TRUE(chain.append(slice("before")));
+  ASSERT_TRUE(chain.append(shared));
+  ASSERT_TRUE(chain.append(slice("behind")));
+  std::vector<nic::Packet> hoard;
+  while (nic::Packet packet = packets.allocate()) hoard.push_back(std::move(packet));
+  EXPECT_FALSE(chain.make_sole());
+  EXPECT_EQ(text_of(chain), "before" + std::string(kBuffer, 's') + "behind");
+  EXPECT_EQ(chain.grow(kBuffer), nullptr);
+  EXPECT_EQ(chain.grow_front(kBuffer), nullptr);
+  EXPECT_EQ(chain.size(), kBuffer + 12);
 }
 
 }  // namespace

@@ -1,0 +1,62 @@
+// Who runs handshakes: they cost up to milliseconds each, a turn has microseconds. A step is what one flight of the peer's asks
+// for.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "tls/handshake.h"
+
+namespace millrace::secure {
+
+class TlsStream;
+
+/// A handshake and what it goes on with. Belongs to its stream, or to the runner while it runs: then nobody else touches it, but
+/// for `stream`, which is the worker's alone.
+struct HandshakeStep {
+  std::unique_ptr<tls::Handshake> handshake;
+  std::vector<std::uint8_t> input;
+  bool ended = false;  ///< the transport brings nothing more
+  tls::Handshake::Status status = tls::Handshake::Status::kNeedMore;
+  TlsStream* stream = nullptr;  ///< null: gone meanwhile
+};
+
+class HandshakeRunner {
+ public:
+  virtual ~HandshakeRunner() = default;
+  /// Takes a step to be run.
+  virtual void start(std::unique_ptr<HandshakeStep> step) = 0;
+  /// One that has run; null: none, for now. Called until it is null, once a turn.
+  [[nodiscard]] virtual std::unique_ptr<HandshakeStep> finished() = 0;
+  /// They are run by finished() itself: whoever waits for them has to call it.
+  [[nodiscard]] virtual bool runs_here() const = 0;
+};
+
+/// Runs them on the worker itself, one at each look for those that have finished, so that what is established does not wait for
+/// long.
+class InlineHandshakeRunner final : public HandshakeRunner {
+ public:
+  void start(std::unique_ptr<HandshakeStep> step) override { waiting_.push_back(std::move(step)); }
+  [[nodiscard]] std::unique_ptr<HandshakeStep> finished() override {
+    if (std::exchange(ran_, !ran_ && !waiting_.empty()) || waiting_.empty()) return nullptr;
+    std::unique_ptr<HandshakeStep> step = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (step->stream == nullptr) {
+      ran_ = false;  // its stream is gone: it costs nothing
+    } else {
+      step->status = step->handshake->run(step->input, step->ended);
+    }
+    return step;
+  }
+  [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
+  [[nodiscard]] bool runs_here() const override { return true; }
+
+ private:
+  std::deque<std::unique_ptr<HandshakeStep>> waiting_;
+  bool ran_ = false;  // one was handed back, and the caller looks again
+};
+
+}  // namespace millrace::secure

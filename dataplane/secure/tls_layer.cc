@@ -1,0 +1,109 @@
+#include "dataplane/secure/tls_layer.h"
+
+#include <utility>
+
+namespace millrace::secure {
+namespace {
+
+// A few for each stream that has something to send, allocated as they are needed.
+constexpr std::size_t kInitialRecords = 64;
+constexpr std::size_t kMostRecords = 1'000'000;
+
+}  // namespace
+
+TlsLayer::TlsLayer(stream::ChainPool& chains, TimerWheel& timers, tls::RecordEngine& engine, HandshakeRunner& runner,
+                   std::size_t limit)
+    : chains_(chains),
+      timers_(timers),
+      engine_(engine),
+      runner_(runner),
+      streams_(0, limit),
+      records_(kInitialRecords, kMostRecords) {}
+
+TlsLayer::~TlsLayer() = default;
+
+TlsStream* TlsLayer::accept(stream::ByteStream& transport, stream::Chain& received, std::shared_ptr<const tls::Context> context,
+                            stream::ByteStreamEvents& events) {
+  auto handshake = tls::Handshake::make(std::move(context));
+  if (handshake == nullptr) return nullptr;
+  TlsStream* made = streams_.make(*this, events, TlsStream::Side::kServer, nullptr);
+  if (made == nullptr) return nullptr;
+  all_.push_back(*made);
+  made->use(transport, std::move(handshake), std::move(received));
+  return made;
+}
+
+TlsStream* TlsLayer::connect(stream::Connector& connector, const SocketAddress& peer, std::shared_ptr<const tls::Context> context,
+                             tls::HandshakeOptions options, SessionCache* sessions, stream::ByteStreamEvents& events,
+                             stream::CloseReason& reason, Instant now) {
+  reason = stream::CloseReason::kNoMemory;
+  if (sessions != nullptr) options.session = sessions->take();
+  auto handshake = tls::Handshake::make(std::move(context), options);
+  if (handshake == nullptr) return nullptr;
+  TlsStream* made = streams_.make(*this, events, TlsStream::Side::kClient, sessions);
+  if (made == nullptr) return nullptr;
+  stream::ByteStream* transport = connector.connect(peer, made->transport_events(), reason, now);
+  if (transport == nullptr) {
+    streams_.destroy(made);
+    return nullptr;
+  }
+  all_.push_back(*made);
+  made->use(*transport, std::move(handshake), stream::Chain(chains_));
+  return made;
+}
+
+void TlsLayer::submit(PendingRecord& record) {
+  ++submitted_;
+  if (!backlog_.empty() || !engine_.submit(record)) backlog_.push_back(&record);
+}
+
+// Those that are served once; who starves again waits for the next turn.
+void TlsLayer::serve_starved() {
+  IntrusiveList<TlsStream, StarvedTag> starved;
+  starved.splice_back(starved_);
+  while (TlsStream* stream = starved.pop_front()) {
+    if (!stream->try_unblock()) starved_.push_back(*stream);
+  }
+}
+
+void TlsLayer::collect(Instant now) {
+  while (!backlog_.empty() && engine_.submit(*backlog_.front())) backlog_.pop_front();
+  while (tls::RecordJob* job = engine_.collect()) {
+    --submitted_;
+    auto& record = static_cast<PendingRecord&>(*job);
+    record.owner.on_record_finished(record, now);
+  }
+}
+
+void TlsLayer::start(std::unique_ptr<HandshakeStep> step) {
+  ++steps_running_;
+  ++counters_.handshake_steps;
+  runner_.start(std::move(step));
+}
+
+void TlsLayer::serve(Instant now) {
+  serve_starved();
+  while (std::unique_ptr<HandshakeStep> step = runner_.finished()) {
+    --steps_running_;
+    if (TlsStream* stream = step->stream) stream->on_handshake_step(std::move(step), now);
+  }
+  do {
+    IntrusiveList<TlsStream, WokenTag> serviced;
+    serviced.splice_back(woken_);
+    while (TlsStream* stream = serviced.pop_front()) {
+      stream->service(now);
+      if (!stream->is_dead()) continue;
+      static_cast<ListNode<WokenTag>&>(*stream).unlink();
+      dead_.push_back(*stream);
+    }
+    collect(now);
+  } while (!woken_.empty());
+  while (TlsStream* stream = dead_.pop_front()) streams_.destroy(stream);
+}
+
+void TlsLayer::reset_all(Instant now) {
+  for (TlsStream& stream : all_) stream.reset(now);
+  while (streams_.in_use() > 0) service(now);
+}
+
+}  // namespace millrace::secure

@@ -1,0 +1,341 @@
+// What TLS adds to a byte stream: handshakes that fail, sessions that are resumed, records that are forged, ends that are no
+// ends.
+#include "dataplane/secure/tls_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "tests/support/pipe_recorder.h"
+#include "tests/support/test_certificates.h"
+#include "tests/support/tls_pipe.h"
+#include "tls/engines/openssl_engine.h"
+
+namespace millrace::secure {
+namespace {
+
+using stream::CloseReason;
+using test::Authority;
+using test::RecordingUser;
+using tls::Alert;
+using tls::Version;
+
+const SocketAddress kServer{IpAddress::v4(192, 0, 2, 80), 443};
+
+const Authority& authority() {
+  static const Authority made("secure");
+  return made;
+}
+
+tls::CertificateConfig identity(const Authority& by, const test::CertificateSpec& spec = {}) {
+  const test::Issued leaf = by.issue(spec);
+  return {.chain = leaf.certificate, .key = leaf.key, .password = {}, .ocsp_response = {}};
+}
+
+tls::ContextConfig server_config(Version version = Version::kTls13) {
+  tls::ContextConfig config;
+  config.least_version = config.most_version = version;
+  config.certificates.push_back(identity(authority()));
+  return config;
+}
+
+tls::ContextConfig client_config() {
+  tls::ContextConfig config;
+  config.role = tls::Role::kClient;
+  config.validation.emplace();
+  config.validation->trusted_ca = authority().certificate();
+  return config;
+}
+
+// An engine that answers only when it is told to, as a device does.
+class SlowEngine final : public tls::RecordEngine {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "slow"; }
+  [[nodiscard]] bool supports(tls::Aead aead) const override { return inner_->supports(aead); }
+  [[nodiscard]] std::unique_ptr<tls::RecordKey> make_key(tls::Aead aead, tls::Direction direction,
+                                                         std::span<const std::uint8_t> key) override {
+    return inner_->make_key(aead, direction, key);
+  }
+  [[nodiscard]] bool submit(tls::RecordJob& job) override {
+    if (held_ == kRoom) return false;
+    ++held_;
+    return inner_->submit(job);
+  }
+  [[nodiscard]] tls::RecordJob* collect() override {
+    if (answers == 0) return nullptr;
+    tls::RecordJob* job = inner_->collect();
+    if (job != nullptr) {
+      --answers;
+      --held_;
+    }
+    return job;
+  }
+  std::size_t answers = 0;
+
+ private:
+  static constexpr std::size_t kRoom = 4;
+  std::unique_ptr<tls::RecordEngine> inner_ = tls::make_openssl_engine();
+  std::size_t held_ = 0;
+};
+
+class SecureStream : public testing::Test {
+ protected:
+  void start(const tls::ContextConfig& server, const tls::ContextConfig& client,
+             std::unique_ptr<tls::RecordEngine> engine = tls::make_ipsec_mb_engine()) {
+    auto server_context = tls::Context::make(server);
+    auto client_context = tls::Context::make(client);
+    ASSERT_TRUE(server_context) << server_context.error().text;
+    ASSERT_TRUE(client_context) << client_context.error().text;
+    pipe = std::make_unique<test::TlsPipe>(*server_context, *client_context, std::move(engine));
+    acceptor.on_stream = [this](stream::ByteStream& stream, Instant) {
+      servers.push_back(std::make_unique<RecordingUser>(pipe->chains));
+      servers.back()->use(stream);
+    };
+    tls_acceptor = &pipe->listen(kServer, acceptor);
+  }
+  std::unique_ptr<RecordingUser> connect() {
+    auto user = std::make_unique<RecordingUser>(pipe->chains);
+    CloseReason reason{};
+    user->stream = pipe->connect(kServer, *user, reason, pipe->now);
+    EXPECT_NE(user->stream, nullptr);
+    pipe->run();
+    return user;
+  }
+  // A peer that speaks plain bytes on the transport.
+  std::unique_ptr<RecordingUser> connect_plain() {
+    auto user = std::make_unique<RecordingUser>(pipe->chains);
+    CloseReason reason{};
+    user->stream = pipe->net.connect(kServer, *user, reason, pipe->now);
+    pipe->run();
+    return user;
+  }
+  const TlsCounters& counters() const { return pipe->layer.counters(); }
+  static std::size_t number(Alert alert) { return static_cast<std::size_t>(alert); }
+
+  ~SecureStream() override {
+    servers.clear();
+    pipe.reset();
+  }
+
+  std::unique_ptr<test::TlsPipe> pipe;
+  test::RecordingAcceptor acceptor;
+  test::TlsAcceptor* tls_acceptor = nullptr;
+  std::vector<std::unique_ptr<RecordingUser>> servers;
+};
+
+TEST_F(SecureStream, BothSidesKnowWhatWasAgreedOn) {
+  start(server_config(), client_config());
+  auto client = connect();
+  ASSERT_EQ(client->connected, 1);
+  ASSERT_EQ(servers.size(), 1u);
+  ASSERT_NE(client->stream->session_facts(), nullptr);
+  EXPECT_EQ(client->stream->session_facts()->version, Version::kTls13);
+  ASSERT_TRUE(client->stream->session_facts()->peer);
+  EXPECT_TRUE(client->stream->session_facts()->peer_verified);
+  EXPECT_FALSE(servers[0]->stream->session_facts()->resumed);
+}
+
+TEST_F(SecureStream, NoObjectOfOpensslIsLeftOnceDataHasCome) {
+  for (const Version version : {Version::kTls12, Version::kTls13}) {
+    start(server_config(version), client_config());
+    auto client = connect();
+    servers[0]->write("hello", pipe->now);
+    pipe->run();
+    EXPECT_EQ(client->text(), "hello");
+    EXPECT_EQ(pipe->layer.library_objects(), 0);
+    EXPECT_EQ(pipe->layer.streams(), 2u);
+    servers.clear();
+  }
+}
+
+TEST_F(SecureStream, SessionsAreResumedInBothVersions) {
+  for (const Version version : {Version::kTls12, Version::kTls13}) {
+    SessionCache sessions;
+    start(server_config(version), client_config());
+    pipe->sessions = &sessions;
+    auto first = connect();
+    first->write("ping", pipe->now);
+    pipe->run();
+    auto second = connect();
+    EXPECT_TRUE(second->stream->session_facts()->resumed);
+    EXPECT_TRUE(servers[1]->stream->session_facts()->resumed);
+    second->write("again", pipe->now);
+    servers[1]->write("and back", pipe->now);
+    pipe->run();
+    EXPECT_EQ(servers[1]->text(), "again");
+    EXPECT_EQ(second->text(), "and back");
+    EXPECT_EQ(counters().handshakes_resumed, 2u);
+    EXPECT_GE(counters().tickets_stored, 1u);
+    first->stream->reset(pipe->now);
+    second->stream->reset(pipe->now);
+    pipe->run();
+    servers.clear();
+  }
+}
+
+TEST_F(SecureStream, AClientThatHasGoneTakesNoSessionsAnyMore) {
+  start(server_config(), client_config());
+  {
+    SessionCache sessions;
+    pipe->sessions = &sessions;
+    auto client = connect();
+    client->stream->close(pipe->now);
+  }
+  pipe->run();
+  EXPECT_EQ(pipe->layer.streams(), 1u);
+}
+
+TEST_F(SecureStream, AServerThatIsNotBelievedIsToldWhy) {
+  static const Authority other("other");
+  tls::ContextConfig server = server_config();
+  server.certificates = {identity(other)};
+  start(server, client_config());
+  auto client = connect();
+  EXPECT_EQ(client->connected, 0);
+  EXPECT_EQ(client->closed, CloseReason::kTlsFailure);
+  ASSERT_EQ(tls_acceptor->failures.size(), 1u);
+  EXPECT_EQ(tls_acceptor->failures[0].alert, Alert::kUnknownCa);
+  EXPECT_EQ(counters().alerts_sent[number(Alert::kUnknownCa)], 1u);
+  EXPECT_EQ(counters().alerts_received[number(Alert::kUnknownCa)], 1u);
+  EXPECT_EQ(pipe->open_ends(), 0u);
+  EXPECT_EQ(pipe->layer.library_objects(), 0);
+}
+
+TEST_F(SecureStream, AClientThatShowsNoCertificateIsToldWhy) {
+  tls::ContextConfig server = server_config();
+  server.require_client_certificate = true;
+  server.validation.emplace();
+  server.validation->trusted_ca = authority().certificate();
+  start(server, client_config());
+  auto client = connect();
+  // In TLS 1.3 the client's side is done before the server has looked at it.
+  EXPECT_EQ(client->connected, 1);
+  EXPECT_EQ(client->closed, CloseReason::kTlsFailure);
+  ASSERT_EQ(tls_acceptor->failures.size(), 1u);
+  EXPECT_EQ(tls_acceptor->failures[0].reason, tls::HandshakeFailure::Reason::kNoCertificate);
+  EXPECT_EQ(pipe->open_ends(), 0u);
+}
+
+TEST_F(SecureStream, WhatIsNotTlsIsRefusedWithAnAlert) {
+  start(server_config(), client_config());
+  auto client = connect_plain();
+  client->write("GET / HTTP/1.1\r\n\r\n", pipe->now);
+  pipe->run();
+  EXPECT_TRUE(client->stream->read_ended());
+  ASSERT_EQ(tls_acceptor->ends.size(), 1u);
+  EXPECT_EQ(tls_acceptor->ends[0], CloseReason::kTlsFailure);
+  EXPECT_EQ(counters().handshakes_failed, 1u);
+  EXPECT_EQ(pipe->layer.streams(), 0u);
+}
+
+TEST_F(SecureStream, AClientThatLeavesInItsHandshakeIsForgotten) {
+  start(server_config(), client_config());
+  for (const bool orderly : {true, false}) {
+    auto client = connect_plain();
+    client->write("\x16\x03\x01", pipe->now);
+    pipe->run();
+    orderly ? client->stream->close(pipe->now) : client->stream->reset(pipe->now);
+    pipe->run();
+    EXPECT_EQ(pipe->layer.streams(), 0u) << orderly;
+    EXPECT_EQ(pipe->layer.library_objects(), 0);
+  }
+}
+
+TEST_F(SecureStream, AnEndWithoutCloseNotifyIsTold) {
+  start(server_config(), client_config());
+  auto client = connect();
+  client->write("part of a", pipe->now);
+  pipe->run();
+  pipe->net.shut_all();
+  pipe->run();
+  EXPECT_EQ(servers[0]->text(), "part of a");
+  EXPECT_EQ(servers[0]->closed, CloseReason::kTruncated);
+  EXPECT_GE(counters().truncated, 1u);
+}
+
+TEST_F(SecureStream, ADamagedRecordEndsTheSession) {
+  start(server_config(), client_config());
+  auto client = connect();
+  pipe->net.damage_next();
+  client->write("this will not arrive", pipe->now);
+  pipe->run();
+  EXPECT_EQ(servers[0]->text(), "");
+  EXPECT_EQ(servers[0]->closed, CloseReason::kTlsFailure);
+  EXPECT_EQ(client->closed, CloseReason::kTlsFailure) << "by the alert";
+  EXPECT_EQ(counters().bad_record, 1u);
+  EXPECT_EQ(counters().alerts_received[number(Alert::kBadRecordMac)], 1u);
+  EXPECT_EQ(pipe->open_ends(), 0u);
+}
+
+TEST_F(SecureStream, SmallRecordsFirstThenLargeOnesAndSmallAgainAfterAPause) {
+  RecordSizer sizer;
+  const Instant start = Instant::from_nanoseconds(5'000'000'000);
+  EXPECT_EQ(sizer.most_text(start), RecordSizer::kSmallText);
+  sizer.sent(RecordSizer::kSmallUntil, start);
+  EXPECT_EQ(sizer.most_text(start + Duration::milliseconds(999)), tls::kMostPlaintextBytes);
+  EXPECT_EQ(sizer.most_text(start + Duration::seconds(1)), RecordSizer::kSmallText);
+}
+
+TEST_F(SecureStream, AnEngineThatAnswersLaterKeepsTheOrder) {
+  auto made = std::make_unique<SlowEngine>();
+  SlowEngine& engine = *made;
+  start(server_config(), client_config(), std::move(made));
+  engine.answers = 1'000'000;
+  auto client = connect();
+  engine.answers = 0;
+  std::string all;
+  for (int i = 0; i < 40; ++i) {
+    const std::string part(1'000 + static_cast<std::size_t>(i), static_cast<char>('a' + i % 26));
+    all += part;
+    EXPECT_EQ(client->write(part, pipe->now), part.size());
+    pipe->layer.service(pipe->now);
+  }
+  EXPECT_TRUE(pipe->layer.has_work());
+  for (int i = 0; i < 500 && servers[0]->received.size() < all.size(); ++i) {
+    engine.answers = 1;
+    pipe->layer.service(pipe->now);
+    pipe->net.run(pipe->now);
+  }
+  EXPECT_TRUE(servers[0]->text() == all);
+  engine.answers = 1'000'000;
+}
+
+TEST_F(SecureStream, AStreamMayGoWhileTheEngineHasItsRecords) {
+  auto made = std::make_unique<SlowEngine>();
+  SlowEngine& engine = *made;
+  start(server_config(), client_config(), std::move(made));
+  engine.answers = 1'000'000;
+  auto client = connect();
+  engine.answers = 0;
+  client->write("on its way", pipe->now);
+  pipe->layer.service(pipe->now);
+  client->stream->reset(pipe->now);
+  pipe->layer.service(pipe->now);
+  EXPECT_EQ(pipe->layer.streams(), 2u) << "its record is out of our hands";
+  engine.answers = 1'000'000;
+  pipe->run();
+  EXPECT_EQ(pipe->layer.streams(), 0u);
+}
+
+TEST_F(SecureStream, HandshakesAreRunAFewAtATime) {
+  start(server_config(), client_config());
+  std::vector<std::unique_ptr<RecordingUser>> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.push_back(std::make_unique<RecordingUser>(pipe->chains));
+    CloseReason reason{};
+    clients.back()->stream = pipe->connect(kServer, *clients.back(), reason, pipe->now);
+  }
+  pipe->layer.service(pipe->now);
+  const std::uint64_t steps = counters().handshake_steps;
+  EXPECT_EQ(steps, 0u) << "nobody is connected yet";
+  pipe->net.run(pipe->now);
+  pipe->layer.service(pipe->now);
+  EXPECT_TRUE(pipe->layer.has_work());
+  EXPECT_GE(pipe->runner.waiting(), 19u);
+  pipe->run();
+  for (const auto& client : clients) EXPECT_EQ(client->connected, 1);
+}
+
+}  // namespace
+}  // namespace millrace::secure
