@@ -51,7 +51,9 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   listener->name = "edge";
   listener->addresses = {wanted.listener};
   listener->cell = std::make_shared<report::ListenerCell>(0, "edge", wanted.workers);
-  config::HttpConnectionManager& http = listener->chain.http;
+  listener->chains.resize(1);
+  listener->table.fallback = 0;
+  config::HttpConnectionManager& http = *listener->chains[0].http();
   http.stat_prefix = "edge";
   http.use_remote_address = true;
   if (wanted.client_idle) http.idle_timeout = *wanted.client_idle;
