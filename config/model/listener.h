@@ -1,13 +1,16 @@
 // Listeners and what they run on their connections. Sources: envoy.config.listener.v3.Listener,
-// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.
+// envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager,
+// envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "config/model/filter_chain_table.h"
 #include "config/model/format.h"
 #include "config/model/route.h"
 #include "dataplane/base/addresses.h"
@@ -84,16 +87,54 @@ struct HttpConnectionManager {
   std::shared_ptr<report::HttpCell> cell;
 };
 
+struct WeightedTcpCluster {
+  std::string name;
+  std::uint32_t weight = 0;
+};
+
+struct TcpProxy {
+  std::string stat_prefix;
+  std::vector<WeightedTcpCluster> clusters;  ///< one, or several by weight
+  std::uint32_t total_weight = 0;
+  /// A filter envoy.filters.network.sni_cluster stands before it: the cluster is named by the client's SNI, where it sends one.
+  bool cluster_from_server_name = false;
+  std::uint32_t max_connect_attempts = 1;
+  Duration idle_timeout = Duration::seconds(3600);  ///< without a byte in either direction; zero: none
+  Duration max_connection_duration;                 ///< max_downstream_connection_duration; zero: none
+  std::vector<AccessLog> access_logs;
+  std::shared_ptr<report::TcpCell> cell;
+};
+
 struct FilterChain {
   std::string name;
-  HttpConnectionManager http;  ///< tcp_proxy becomes a second alternative
+  std::variant<HttpConnectionManager, TcpProxy> filter;
+
+  /// Null: it is the other one.
+  [[nodiscard]] const HttpConnectionManager* http() const { return std::get_if<HttpConnectionManager>(&filter); }
+  [[nodiscard]] HttpConnectionManager* http() { return std::get_if<HttpConnectionManager>(&filter); }
+  [[nodiscard]] const TcpProxy* tcp() const { return std::get_if<TcpProxy>(&filter); }
+  [[nodiscard]] TcpProxy* tcp() { return std::get_if<TcpProxy>(&filter); }
+};
+
+/// What a connection has to show before its chain is chosen: listener_filters.
+struct Inspection {
+  bool tls = false;   ///< envoy.filters.listener.tls_inspector, or a chain needs it
+  bool http = false;  ///< envoy.filters.listener.http_inspector
+  std::uint32_t max_client_hello_bytes = 16 * 1024;
+  Duration timeout = Duration::seconds(15);  ///< listener_filters_timeout; zero: none
+  bool continue_on_timeout = false;          ///< with what is known by then
+  std::shared_ptr<report::InspectorCell> cell;
+
+  [[nodiscard]] bool is_needed() const { return tls || http; }
 };
 
 struct Listener {
   std::string name;
   std::vector<SocketAddress> addresses;  ///< address and additional_addresses; unspecified: all of the ports' addresses
   std::uint32_t buffer_limit_bytes = limits::kDefaultConnectionBufferBytes;
-  FilterChain chain;
+  std::vector<FilterChain> chains;  ///< filter_chains in their order, then default_filter_chain
+  FilterChainTable table;           ///< which of `chains`
+  Inspection inspection;
   std::uint64_t content_hash = 0;  ///< equal content, equal hash: what decides whether a listener is replaced
   std::shared_ptr<report::ListenerCell> cell;
 };

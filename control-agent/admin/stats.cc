@@ -74,6 +74,19 @@ void collect(const report::HttpCell& cell, CellCollector collector) {
   using StatsType = report::HttpStats;
   MR_HTTP_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
 }
+void collect(const report::TcpCell& cell, CellCollector collector) {
+  using StatsType = report::TcpStats;
+  MR_TCP_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
+void collect(const report::InspectorCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::InspectorStats;
+  {
+    CellCollector collector(out, "tls_inspector.", "envoy_tls_inspector_", {});
+    MR_TLS_INSPECTOR_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+  }
+  CellCollector collector(out, "http_inspector.", "envoy_http_inspector_", {});
+  MR_HTTP_INSPECTOR_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
 void collect(const report::ClusterCell& cell, CellCollector collector) {
   using StatsType = report::ClusterStats;
   MR_CLUSTER_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
@@ -84,7 +97,7 @@ void collect(const report::ClusterCell& cell, CellCollector collector) {
 #undef MR_COLLECT_HISTOGRAM
 
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
-  std::vector<const void*> seen;  // several listeners may share a stat_prefix, and then one cell
+  std::vector<const void*> seen;  // several listeners and chains may share a stat_prefix, and then one cell
   const auto first_time = [&seen](const void* cell) {
     if (std::ranges::find(seen, cell) != seen.end()) return false;
     seen.push_back(cell);
@@ -95,9 +108,17 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
     if (first_time(&cell)) {
       collect(cell, {out, "listener." + cell.name + ".", "envoy_listener_", {{"envoy_listener_address", cell.name}}});
     }
-    const report::HttpCell& http = *listener->chain.http.cell;
-    if (first_time(&http)) {
-      collect(http, {out, "http." + http.name + ".", "envoy_http_", {{"envoy_http_conn_manager_prefix", http.name}}});
+    if (const report::InspectorCell* inspector = listener->inspection.cell.get(); inspector != nullptr && first_time(inspector)) {
+      collect(*inspector, out);
+    }
+    for (const config::FilterChain& chain : listener->chains) {
+      if (chain.http() != nullptr && first_time(chain.http()->cell.get())) {
+        const report::HttpCell& http = *chain.http()->cell;
+        collect(http, {out, "http." + http.name + ".", "envoy_http_", {{"envoy_http_conn_manager_prefix", http.name}}});
+      } else if (chain.tcp() != nullptr && first_time(chain.tcp()->cell.get())) {
+        const report::TcpCell& tcp = *chain.tcp()->cell;
+        collect(tcp, {out, "tcp." + tcp.name + ".", "envoy_tcp_", {{"envoy_tcp_prefix", tcp.name}}});
+      }
     }
   }
   for (const auto& [name, cluster] : snapshot.clusters) {

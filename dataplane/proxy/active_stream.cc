@@ -10,26 +10,27 @@
 
 namespace millrace::proxy {
 
-ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, ListenerVersion& version, http::StreamId id,
+ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, ChainVersion& chain, http::StreamId id,
                            Instant now)
     : Serviced(Stage::kRequest),
       runtime_(runtime),
       connection_(connection),
-      version_(version),
+      chain_(chain),
       id_(id),
       arena_(runtime.chunks),
       timeouts_(runtime, *this),
       upstream_(*this),
       request_body_(runtime.context.chains),
       response_body_(runtime.context.chains) {
-  version_.pin();
+  chain_.pin();
   info_.start = now;
   info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
   info_.downstream_local = connection.local_address();
   info_.downstream_direct_remote = info_.downstream_remote = connection.peer_address();
   info_.connection_id = connection.id();
   info_.stream_id = ++runtime_.next_stream_id;
-  info_.filter_chain = version_.listener().chain.name;
+  info_.filter_chain = chain_.config().name;
+  info_.server_name = connection.server_name();
   stats().downstream_rq_total.add();
   stats().downstream_rq_http1_total.add();
   stats().downstream_rq_active.add();
@@ -42,11 +43,11 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, L
 ActiveStream::~ActiveStream() {
   if (pool_ != nullptr) pool_->unpin();
   if (cluster_ != nullptr) cluster_->unpin();
-  version_.unpin();
+  chain_.unpin();
 }
 
-const config::HttpConnectionManager& ActiveStream::http() const { return version_.http(); }
-report::HttpStats& ActiveStream::stats() { return version_.http_stats(); }
+const config::HttpConnectionManager& ActiveStream::http() const { return chain_.http(); }
+report::HttpStats& ActiveStream::stats() { return chain_.http_stats(); }
 FormatEnvironment ActiveStream::environment() const { return {.hostname = runtime_.context.hostname, .missing = ""}; }
 
 void ActiveStream::on_timeout(StreamTimeouts::Kind kind, Instant now) {

@@ -35,13 +35,13 @@ namespace millrace::proxy {
 class ClusterRuntime;
 class ConnectionPool;
 class DownstreamConnection;
-class ListenerVersion;
+class ChainVersion;
 struct Runtime;
 struct GraveTag;
 
 class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, public ListNode<GraveTag> {
  public:
-  ActiveStream(Runtime& runtime, DownstreamConnection& connection, ListenerVersion& version, http::StreamId id, Instant now);
+  ActiveStream(Runtime& runtime, DownstreamConnection& connection, ChainVersion& chain, http::StreamId id, Instant now);
   ~ActiveStream();
 
   [[nodiscard]] http::StreamId id() const { return id_; }
@@ -112,7 +112,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
 
   Runtime& runtime_;
   DownstreamConnection& connection_;
-  ListenerVersion& version_;  // pinned
+  ChainVersion& chain_;  // pinned
   const http::StreamId id_;
   Arena arena_;
   StreamInfo info_;

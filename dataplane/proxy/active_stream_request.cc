@@ -227,7 +227,7 @@ void ActiveStream::push_request(Instant now) {
       return;
     }
   }
-  const bool paused = request_body_.size() >= runtime_.buffer_limit(version_.listener().buffer_limit_bytes);
+  const bool paused = request_body_.size() >= runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
   if (paused == request_paused_) return;
   request_paused_ = paused;
   (paused ? stats().downstream_flow_control_paused_reading_total : stats().downstream_flow_control_resumed_reading_total).add();

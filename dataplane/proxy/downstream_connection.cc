@@ -1,6 +1,7 @@
 #include "dataplane/proxy/downstream_connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/runtime.h"
@@ -8,8 +9,7 @@
 namespace millrace::proxy {
 namespace {
 
-http::http1::Settings codec_settings(const config::Listener& listener, std::size_t buffer_limit) {
-  const config::HttpConnectionManager& http = listener.chain.http;
+http::http1::Settings codec_settings(const config::HttpConnectionManager& http, std::size_t buffer_limit) {
   http::http1::Settings settings;
   settings.max_headers_bytes = std::min<std::size_t>(http.max_request_headers_bytes, limits::kMaxRequestHeadersBytes);
   settings.max_request_line_bytes = settings.max_headers_bytes;
@@ -29,32 +29,36 @@ http::http1::Settings codec_settings(const config::Listener& listener, std::size
 
 }  // namespace
 
-DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& listener, stream::ByteStream& stream, Instant now)
+DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& listener, ChainVersion& chain,
+                                           ReadyTransport transport, Instant now)
     : Serviced(Stage::kDownstream),
       runtime_(runtime),
       listener_(listener),
-      version_(listener.current()),
-      codec_(codec_settings(version_.listener(), runtime.buffer_limit(version_.listener().buffer_limit_bytes)),
-             runtime.context.chains, *this),
-      input_(runtime.context.chains),
-      stream_(&stream),
+      chain_(chain),
+      codec_(codec_settings(chain.http(), runtime.buffer_limit(chain.listener().buffer_limit_bytes)), runtime.context.chains,
+             *this),
+      input_(std::move(transport.received)),
+      stream_(&transport.stream),
       id_(++runtime.next_connection_id),
-      local_(stream.local_address()),
-      peer_(stream.peer_address()),
+      local_(stream_->local_address()),
+      peer_(stream_->peer_address()),
+      server_name_(std::move(transport.server_name)),
       timer_(Timer::calling<&DownstreamConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&DownstreamConnection::on_lifetime>(*this)) {
-  version_.pin();
+  chain_.pin();
   runtime_.downstreams.push_back(*this);
-  stream.set_events(*this);
-  version_.listener_stats().downstream_cx_total.add();
-  version_.listener_stats().downstream_cx_active.add();
-  auto& stats = version_.http_stats();
+  stream_->set_events(*this);
+  chain_.listener_stats().downstream_cx_total.add();
+  chain_.listener_stats().downstream_cx_active.add();
+  auto& stats = chain_.http_stats();
   stats.downstream_cx_total.add();
   stats.downstream_cx_http1_total.add();
   stats.downstream_cx_active.add();
-  runtime_.arm_after(timer_, now, version_.http().idle_timeout);
-  runtime_.arm_after(lifetime_, now, version_.http().max_connection_duration);
+  runtime_.arm_after(timer_, now, chain_.http().idle_timeout);
+  runtime_.arm_after(lifetime_, now, chain_.http().max_connection_duration);
+  stats.downstream_cx_rx_bytes_total.add(input_.size());
   if (runtime_.draining) note_drain();
+  if (!input_.empty() || stream_->readable() > 0 || stream_->read_ended()) wake();  // no event will tell of what came before
 }
 
 void DownstreamConnection::wake() { runtime_.ready.wake(*this); }
@@ -80,7 +84,7 @@ bool DownstreamConnection::read_in(Instant now) {
   std::size_t taken = 0;
   if (input_.charge() < kInputBytes && stream_->readable() > 0) {
     taken = stream_->read(input_, kInputBytes, now);
-    version_.http_stats().downstream_cx_rx_bytes_total.add(taken);
+    chain_.http_stats().downstream_cx_rx_bytes_total.add(taken);
   }
   if (stream_ != nullptr && stream_->read_ended()) peer_ended_ = true;
   return taken > 0;
@@ -106,8 +110,8 @@ bool DownstreamConnection::write_out(Instant now) {
   std::size_t written = 0;
   if (!codec_.output().empty()) {
     written = stream_->write(codec_.output(), now);
-    version_.http_stats().downstream_cx_tx_bytes_total.add(written);
-    if (written > 0 && state_ == State::kFlushing) runtime_.arm_after(timer_, now, version_.http().delayed_close_timeout);
+    chain_.http_stats().downstream_cx_tx_bytes_total.add(written);
+    if (written > 0 && state_ == State::kFlushing) runtime_.arm_after(timer_, now, chain_.http().delayed_close_timeout);
   }
   codec_.output_drained(now);
   return written > 0;
@@ -143,7 +147,7 @@ void DownstreamConnection::after_pump(Instant now) {
       linger(now);
     } else if (state_ == State::kOpen && streams_.empty()) {
       state_ = State::kFlushing;
-      runtime_.arm_after(timer_, now, version_.http().delayed_close_timeout);
+      runtime_.arm_after(timer_, now, chain_.http().delayed_close_timeout);
     }
     return;
   }
@@ -151,7 +155,7 @@ void DownstreamConnection::after_pump(Instant now) {
     output_ended_ = true;
     stream_->shutdown_write(now);
   }
-  if (streams_.empty() && !timer_.is_armed()) runtime_.arm_after(timer_, now, version_.http().idle_timeout);
+  if (streams_.empty() && !timer_.is_armed()) runtime_.arm_after(timer_, now, chain_.http().idle_timeout);
 }
 
 // The connection ends under its streams. For one whose response is complete that is no loss.
@@ -165,14 +169,14 @@ void DownstreamConnection::end_streams(bool by_peer, Instant now) {
 
 // RFC 9112 9.6: ends our side, then reads on for a while, so that the client sees the answer and not a reset.
 void DownstreamConnection::linger(Instant now) {
-  if (peer_ended_ || version_.http().delayed_close_timeout <= Duration()) {
+  if (peer_ended_ || chain_.http().delayed_close_timeout <= Duration()) {
     close(peer_ended_, now);
     return;
   }
   state_ = State::kLingering;
   stream_->shutdown_write(now);
   input_.clear();
-  runtime_.arm_after(timer_, now, version_.http().delayed_close_timeout);
+  runtime_.arm_after(timer_, now, chain_.http().delayed_close_timeout);
   wake();
 }
 
@@ -208,7 +212,7 @@ void DownstreamConnection::abort(Instant now) {
 
 void DownstreamConnection::finish(bool by_peer, bool with_requests, Instant) {
   stream_ = nullptr;
-  auto& stats = version_.http_stats();
+  auto& stats = chain_.http_stats();
   stats.downstream_cx_destroy.add();
   (by_peer ? stats.downstream_cx_destroy_remote : stats.downstream_cx_destroy_local).add();
   if (with_requests) {
@@ -216,12 +220,12 @@ void DownstreamConnection::finish(bool by_peer, bool with_requests, Instant) {
     (by_peer ? stats.downstream_cx_destroy_remote_active_rq : stats.downstream_cx_destroy_local_active_rq).add();
   }
   stats.downstream_cx_active.subtract();
-  version_.listener_stats().downstream_cx_destroy.add();
-  version_.listener_stats().downstream_cx_active.subtract();
+  chain_.listener_stats().downstream_cx_destroy.add();
+  chain_.listener_stats().downstream_cx_active.subtract();
   timer_.disarm();
   lifetime_.disarm();
   input_.clear();
-  version_.unpin();
+  chain_.unpin();
   static_cast<ListNode<ReadyTag>&>(*this).unlink();
   static_cast<ListNode<AllTag>&>(*this).unlink();
   runtime_.dead_downstreams.push_back(*this);
@@ -242,7 +246,7 @@ void DownstreamConnection::note_drain() {
 
 void DownstreamConnection::start_drain(Instant now) {
   if (state_ != State::kOpen) return;
-  if (!draining_) version_.http_stats().downstream_cx_drain_close.add();
+  if (!draining_) chain_.http_stats().downstream_cx_drain_close.add();
   note_drain();
   if (is_quiet()) close(false, now);
 }
@@ -253,7 +257,7 @@ void DownstreamConnection::on_timer(Instant now) {
       wake();
       return;
     }
-    version_.http_stats().downstream_cx_idle_timeout.add();
+    chain_.http_stats().downstream_cx_idle_timeout.add();
     // A client that does not take the rest of its last answer does not take an orderly end either.
     if (codec_.output().empty())
       close(false, now);
@@ -268,7 +272,7 @@ void DownstreamConnection::on_timer(Instant now) {
 
 void DownstreamConnection::on_lifetime(Instant now) {
   if (state_ != State::kOpen) return;
-  version_.http_stats().downstream_cx_max_duration_reached.add();
+  chain_.http_stats().downstream_cx_max_duration_reached.add();
   note_drain();
   if (is_quiet()) close(false, now);
 }
@@ -320,15 +324,15 @@ void DownstreamConnection::on_closed(stream::ByteStream&, stream::CloseReason, I
 }
 
 Arena* DownstreamConnection::on_stream_begin(http::StreamId id, Instant now) {
-  auto& stats = version_.http_stats();
-  ActiveStream* stream = runtime_.stream_pool.make(runtime_, *this, listener_.current(), id, now);
+  auto& stats = chain_.http_stats();
+  ActiveStream* stream = runtime_.stream_pool.make(runtime_, *this, listener_.successor(chain_), id, now);
   if (stream == nullptr) {
     stats.downstream_rq_overload_close.add();
     return nullptr;
   }
   timer_.disarm();
   streams_.push_back(*stream);
-  if (++served_ == version_.http().max_requests_per_connection) {
+  if (++served_ == chain_.http().max_requests_per_connection) {
     stats.downstream_cx_max_requests_reached.add();
     note_drain();
   }
@@ -348,7 +352,7 @@ void DownstreamConnection::on_request_trailers(http::StreamId id, http::HeaderMa
 }
 
 void DownstreamConnection::on_request_error(http::StreamId id, http::ProtocolError error, Instant now) {
-  version_.http_stats().downstream_cx_protocol_error.add();
+  chain_.http_stats().downstream_cx_protocol_error.add();
   if (ActiveStream* stream = find(id)) stream->on_request_error(error, now);
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
@@ -21,7 +22,8 @@ namespace millrace::proxy {
 
 struct Runtime;
 class ListenerRuntime;
-class ListenerVersion;
+class ChainVersion;
+struct ReadyTransport;
 struct AllTag;
 struct GraveTag;
 
@@ -34,12 +36,15 @@ class DownstreamConnection final : public Serviced,
   /// What waits between transport and codec at most.
   static constexpr std::size_t kInputBytes = 64 * 1024;
 
-  DownstreamConnection(Runtime& runtime, ListenerRuntime& listener, stream::ByteStream& stream, Instant now);
+  /// `chain` ends in an HTTP connection manager.
+  DownstreamConnection(Runtime& runtime, ListenerRuntime& listener, ChainVersion& chain, ReadyTransport transport, Instant now);
 
   [[nodiscard]] ListenerRuntime& listener() { return listener_; }
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] const SocketAddress& local_address() const { return local_; }
   [[nodiscard]] const SocketAddress& peer_address() const { return peer_; }
+  /// That the client asked for in TLS; empty: none.
+  [[nodiscard]] const std::string& server_name() const { return server_name_; }
 
   /// No request after those that have begun. A connection without one closes now.
   void start_drain(Instant now);
@@ -100,13 +105,14 @@ class DownstreamConnection final : public Serviced,
 
   Runtime& runtime_;
   ListenerRuntime& listener_;
-  ListenerVersion& version_;  // pinned
+  ChainVersion& chain_;  // pinned
   http::http1::ServerCodec codec_;
   stream::Chain input_;
   stream::ByteStream* stream_;
   const std::uint64_t id_;
   const SocketAddress local_;
   const SocketAddress peer_;
+  const std::string server_name_;
   IntrusiveList<ActiveStream, OnConnectionTag> streams_;
   Timer timer_;     // kOpen without streams: idle_timeout; kFlushing, kLingering: delayed_close_timeout
   Timer lifetime_;  // max_connection_duration

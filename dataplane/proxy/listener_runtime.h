@@ -1,32 +1,67 @@
-// A listener as one worker runs it: accepts transports into connections and keeps the configuration that they and their requests
-// refer to, one version beside the other, until nothing refers to an old one any more.
+// A listener as one worker runs it: accepts transports, chooses their filter chain, and keeps the configuration that connections
+// and their requests refer to, one version beside the other, until nothing refers to an old one any more.
+//
+//   on_accept --[listener filters?]--> ConnectionInspection --+
+//        \----------------------------------------------------+--> serve(): filter chain -> its network filter
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config/model/listener.h"
 #include "dataplane/base/time.h"
+#include "dataplane/proxy/policy/filter_chain_matcher.h"
 #include "dataplane/report/cells.h"
 #include "dataplane/stream/byte_stream.h"
+#include "dataplane/stream/chain.h"
 
 namespace millrace::proxy {
 
 struct Runtime;
+class ListenerVersion;
+
+/// One filter chain of one version of a listener. Lives as long as that version, which pin() keeps alive.
+class ChainVersion {
+ public:
+  ChainVersion(ListenerVersion& version, const config::FilterChain& config, std::uint32_t index, std::uint32_t worker);
+
+  [[nodiscard]] const config::FilterChain& config() const { return config_; }
+  [[nodiscard]] const config::Listener& listener() const;
+  [[nodiscard]] report::ListenerStats& listener_stats() const;
+  [[nodiscard]] ListenerVersion& version() const { return version_; }
+  [[nodiscard]] std::uint32_t index() const { return index_; }
+
+  /// Of a chain that ends in an HTTP connection manager.
+  [[nodiscard]] const config::HttpConnectionManager& http() const { return *config_.http(); }
+  [[nodiscard]] report::HttpStats& http_stats() const { return *http_stats_; }
+  /// Of a chain that ends in a TCP proxy.
+  [[nodiscard]] const config::TcpProxy& tcp() const { return *config_.tcp(); }
+  [[nodiscard]] report::TcpStats& tcp_stats() const { return *tcp_stats_; }
+
+  void pin() const;
+  void unpin() const;
+
+ private:
+  ListenerVersion& version_;
+  const config::FilterChain& config_;
+  report::HttpStats* http_stats_ = nullptr;
+  report::TcpStats* tcp_stats_ = nullptr;
+  std::uint32_t index_;
+};
 
 /// One version of a listener's configuration. Counted by this worker only, without atomics.
 class ListenerVersion {
  public:
-  ListenerVersion(std::shared_ptr<const config::Listener> listener, std::uint32_t worker)
-      : listener_(std::move(listener)),
-        listener_stats_(listener_->cell->per_worker[worker]),
-        http_stats_(listener_->chain.http.cell->per_worker[worker]) {}
+  ListenerVersion(std::shared_ptr<const config::Listener> listener, std::uint32_t worker);
 
   [[nodiscard]] const config::Listener& listener() const { return *listener_; }
-  [[nodiscard]] const config::HttpConnectionManager& http() const { return listener_->chain.http; }
   [[nodiscard]] report::ListenerStats& listener_stats() { return listener_stats_; }
-  [[nodiscard]] report::HttpStats& http_stats() { return http_stats_; }
+  /// Null when the listener has no listener filters.
+  [[nodiscard]] report::InspectorStats* inspector_stats() { return inspector_stats_; }
+  [[nodiscard]] ChainVersion& chain(std::uint32_t index) { return chains_[index]; }
   [[nodiscard]] bool is(const std::shared_ptr<const config::Listener>& listener) const { return listener_ == listener; }
 
   void pin() { ++pins_; }
@@ -36,8 +71,21 @@ class ListenerVersion {
  private:
   std::shared_ptr<const config::Listener> listener_;
   report::ListenerStats& listener_stats_;
-  report::HttpStats& http_stats_;
+  report::InspectorStats* inspector_stats_ = nullptr;
+  std::vector<ChainVersion> chains_;
   std::size_t pins_ = 0;
+};
+
+inline const config::Listener& ChainVersion::listener() const { return version_.listener(); }
+inline report::ListenerStats& ChainVersion::listener_stats() const { return version_.listener_stats(); }
+inline void ChainVersion::pin() const { version_.pin(); }
+inline void ChainVersion::unpin() const { version_.unpin(); }
+
+/// A connection that is ready for its network filter.
+struct ReadyTransport {
+  stream::ByteStream& stream;  ///< of the client: as accepted or, behind a transport socket, of the plain text
+  stream::Chain received;      ///< what was read off it already and comes before what it still has to give
+  std::string server_name;     ///< that the client asked for in TLS, in lower case; empty: none
 };
 
 class ListenerRuntime final : public stream::Acceptor {
@@ -52,10 +100,16 @@ class ListenerRuntime final : public stream::Acceptor {
   [[nodiscard]] bool is_unused() const;
 
   void on_accept(stream::ByteStream& stream, Instant now) override;
+  /// Chooses the chain by `traits` (its server_name is the transport's) and hands the connection to its network filter. Without a
+  /// chain it is closed.
+  void serve(ReadyTransport transport, ConnectionTraits traits, Instant now);
 
   [[nodiscard]] ListenerVersion& current() { return *versions_.back(); }
+  /// The chain that serves the next request of a connection accepted by `accepted`.
+  [[nodiscard]] ChainVersion& successor(ChainVersion& accepted);
 
  private:
+  void start_filter(ChainVersion& chain, ReadyTransport transport, Instant now);
   void drain_connections(Instant now);
   void sweep();
 

@@ -1,8 +1,10 @@
 #include "dataplane/proxy/proxy.h"
 
 #include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/connection_inspection.h"
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/tcp_proxy.h"
 #include "dataplane/proxy/upstream_connection.h"
 
 namespace millrace::proxy {
@@ -11,8 +13,10 @@ Runtime::Runtime(const ProxyContext& given)
     : context(given),
       chunks(std::min(given.limits.initial_objects, given.limits.small_chunks), given.limits.small_chunks,
              given.limits.large_chunks),
+      inspection_pool(0, given.limits.downstream_connections),
       downstream_pool(std::min(given.limits.initial_objects, given.limits.downstream_connections),
                       given.limits.downstream_connections),
+      tcp_proxy_pool(0, given.limits.downstream_connections),
       stream_pool(std::min(given.limits.initial_objects, given.limits.streams), given.limits.streams),
       upstream_pool(std::min(given.limits.initial_objects, given.limits.upstream_connections), given.limits.upstream_connections),
       listeners(*this),
@@ -21,7 +25,9 @@ Runtime::Runtime(const ProxyContext& given)
 Runtime::~Runtime() { bury(); }
 
 void Runtime::bury() {
+  while (ConnectionInspection* inspection = dead_inspections.pop_front()) inspection_pool.destroy(inspection);
   while (DownstreamConnection* connection = dead_downstreams.pop_front()) downstream_pool.destroy(connection);
+  while (TcpProxyConnection* connection = dead_tcp_proxies.pop_front()) tcp_proxy_pool.destroy(connection);
   while (UpstreamConnection* connection = dead_upstreams.pop_front()) upstream_pool.destroy(connection);
   while (ActiveStream* stream = dead_streams.pop_front()) stream_pool.destroy(stream);
 }
@@ -56,21 +62,32 @@ void Proxy::start_drain(Instant now) {
     ++at;  // draining an idle connection takes it out of the list
     connection.start_drain(now);
   }
+  for (auto at = runtime_->inspections.begin(); at != runtime_->inspections.end();) {
+    ConnectionInspection& inspection = *at;
+    ++at;
+    inspection.start_drain(now);
+  }
 }
 
 void Proxy::force_close_all(Instant now) {
+  while (!runtime_->inspections.empty()) runtime_->inspections.front().abort(now);
   while (!runtime_->downstreams.empty()) runtime_->downstreams.front().abort(now);
+  while (!runtime_->tcp_proxies.empty()) runtime_->tcp_proxies.front().abort(now);
   while (!runtime_->upstreams.empty()) runtime_->upstreams.front().abort(now);
   runtime_->ready.run(now);
   runtime_->bury();
 }
 
-bool Proxy::idle() const { return runtime_->downstreams.empty() && runtime_->stream_pool.in_use() == 0; }
+bool Proxy::idle() const {
+  return runtime_->inspections.empty() && runtime_->downstreams.empty() && runtime_->tcp_proxies.empty() &&
+         runtime_->stream_pool.in_use() == 0;
+}
 
 ProxyCounts Proxy::counts() const {
-  return {.downstream_connections = runtime_->downstream_pool.in_use(),
+  return {.downstream_connections =
+              runtime_->inspection_pool.in_use() + runtime_->downstream_pool.in_use() + runtime_->tcp_proxy_pool.in_use(),
           .requests = runtime_->stream_pool.in_use(),
-          .upstream_connections = runtime_->upstream_pool.in_use(),
+          .upstream_connections = runtime_->upstream_pool.in_use() + runtime_->passed_through_upstreams,
           .chunks = runtime_->chunks.chunks_in_use()};
 }
 

@@ -78,8 +78,9 @@ class Proxy {
   /// received segments and timers and before transports transmit; also after apply(), start_drain() and force_close_all().
   void end_of_turn(Instant now);
 
-  /// Ends keep-alive: connections without a request are closed, others after the response (Connection: close). New
-  /// connections are still served, one request each; the worker closes the listeners. Idempotent.
+  /// Ends keep-alive: connections without a request are closed, others after the response (Connection: close). Connections that
+  /// are passed through go on until they end by themselves, or by force_close_all(). New connections are still served, one
+  /// request each; the worker closes the listeners. Idempotent.
   void start_drain(Instant now);
   /// Resets every connection, both sides, and counts and logs what was in progress.
   void force_close_all(Instant now);

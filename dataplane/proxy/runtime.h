@@ -16,7 +16,9 @@
 namespace millrace::proxy {
 
 class ActiveStream;
+class ConnectionInspection;
 class DownstreamConnection;
+class TcpProxyConnection;
 class UpstreamConnection;
 
 struct AllTag;    ///< the list of all objects of a kind
@@ -47,20 +49,27 @@ struct Runtime {
   ProxyContext context;
   std::shared_ptr<const config::Snapshot> snapshot;
   ChunkPool chunks;
+  Pool<ConnectionInspection> inspection_pool;
   Pool<DownstreamConnection> downstream_pool;
+  Pool<TcpProxyConnection> tcp_proxy_pool;
   Pool<ActiveStream> stream_pool;
   Pool<UpstreamConnection> upstream_pool;
 
   ReadyQueue ready;
+  IntrusiveList<ConnectionInspection, AllTag> inspections;
   IntrusiveList<DownstreamConnection, AllTag> downstreams;
+  IntrusiveList<TcpProxyConnection, AllTag> tcp_proxies;
   IntrusiveList<UpstreamConnection, AllTag> upstreams;
+  IntrusiveList<ConnectionInspection, GraveTag> dead_inspections;
   IntrusiveList<DownstreamConnection, GraveTag> dead_downstreams;
+  IntrusiveList<TcpProxyConnection, GraveTag> dead_tcp_proxies;
   IntrusiveList<UpstreamConnection, GraveTag> dead_upstreams;
   IntrusiveList<ActiveStream, GraveTag> dead_streams;
 
   ListenerTable listeners;
   ClusterTable clusters;
   DateCache date;
+  std::size_t passed_through_upstreams = 0;  ///< connections to endpoints that no pool holds: of TcpProxyConnection
   std::uint64_t next_connection_id = 0;
   std::uint64_t next_stream_id = 0;
   bool draining = false;

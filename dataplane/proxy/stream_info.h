@@ -1,5 +1,6 @@
-// What is known of one request: filled in on its way through the proxy, read by formats (access log, header values) and counters.
-// Texts point into the stream's arena, the configuration or constants.
+// What is known of one request, or of one connection that is passed through: filled in on its way through the proxy, read by
+// formats (access log, header values) and counters. Texts point into the stream's arena, its connection, the configuration or
+// constants.
 #pragma once
 
 #include <cstdint>
@@ -67,6 +68,7 @@ struct StreamInfo {
   const config::Route* route = nullptr;
   std::string_view cluster;
   std::string_view filter_chain;
+  std::string_view server_name;  ///< that the client asked for in TLS (SNI)
 };
 
 }  // namespace millrace::proxy

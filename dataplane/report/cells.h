@@ -1,4 +1,4 @@
-// Cells: what outlives a configuration snapshot, per listener, connection manager, cluster and endpoint. Made by the agent, keyed
+// Cells: what outlives a configuration snapshot, per listener, network filter, cluster and endpoint. Made by the agent, keyed
 // by name and address; a block per worker, so that workers never write the same line; any thread may read and add up.
 #pragma once
 
@@ -19,6 +19,13 @@ namespace millrace::report {
 #define MR_DECLARE_HISTOGRAM(name) Histogram name;
 struct alignas(64) ListenerStats {
   MR_LISTENER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) InspectorStats {
+  MR_TLS_INSPECTOR_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  MR_HTTP_INSPECTOR_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) TcpStats {
+  MR_TCP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
 struct alignas(64) HttpStats {
   MR_HTTP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
@@ -44,8 +51,10 @@ struct Cell {
   std::vector<Stats> per_worker;
 };
 
-using ListenerCell = Cell<ListenerStats>;  ///< named by address, as in Envoy: "0.0.0.0_80"
-using HttpCell = Cell<HttpStats>;          ///< named by stat_prefix
+using ListenerCell = Cell<ListenerStats>;    ///< named by address, as in Envoy: "0.0.0.0_80"
+using InspectorCell = Cell<InspectorStats>;  ///< one for all listeners: the counters of Envoy's listener filters name none
+using HttpCell = Cell<HttpStats>;            ///< named by stat_prefix
+using TcpCell = Cell<TcpStats>;              ///< named by stat_prefix
 using ClusterCell = Cell<ClusterStats>;
 using EndpointCell = Cell<EndpointStats>;  ///< named "cluster|address"
 

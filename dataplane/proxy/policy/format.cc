@@ -123,7 +123,7 @@ void Element::put(const config::FormatElement& element) {
     case FormatCommand::kRouteName: return text(info_.route == nullptr ? std::string_view() : info_.route->name);
     case FormatCommand::kVirtualHostName:
       return text(info_.virtual_host == nullptr ? std::string_view() : info_.virtual_host->name);
-    case FormatCommand::kRequestedServerName: return missing();  // no TLS here
+    case FormatCommand::kRequestedServerName: return text(info_.server_name);
     case FormatCommand::kHostname: return text(environment_.hostname);
     case FormatCommand::kFilterChainName: return text(info_.filter_chain);
     case FormatCommand::kStreamId: return out_.put_number(info_.stream_id);

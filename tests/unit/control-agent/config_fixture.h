@@ -21,20 +21,23 @@ struct BootstrapText {
   std::string host;      ///< of the virtual host
   std::string table;     ///< of the route configuration
   std::string listener;  ///< of the listener
+  std::string chain;     ///< of its filter chain, which is the first
+  std::string chains;    ///< further filter chains, each as ", {...}"
   std::string cluster;   ///< of the cluster
   std::string endpoints = "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: 198.18.0.1, port_value: 8080}}}}]}]";
   std::string top;  ///< of the bootstrap
 
+  [[nodiscard]] std::string chain_fields() const { return chain.empty() ? "" : chain.substr(2) + ", "; }
   [[nodiscard]] std::string text() const {
     const std::string api = "type.googleapis.com/envoy.extensions.filters.";
     return "{node: {id: node-1, cluster: edge}" + top +
            ", static_resources: {listeners: [{name: http, address: {socket_address: {address: 198.18.0.2, port_value: 80}}" +
-           listener + ", filter_chains: [{filters: [{name: hcm, typed_config: {\"@type\": " + api +
+           listener + ", filter_chains: [{" + chain_fields() + "filters: [{name: hcm, typed_config: {\"@type\": " + api +
            "network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: ingress" + manager +
            ", http_filters: [{name: router, typed_config: {\"@type\": " + api +
            "http.router.v3.Router}}], route_config: {name: routes" + table +
            ", virtual_hosts: [{name: everything, domains: [\"*\"]" + host + ", routes: [{match: {" + match + "}, " + action +
-           route + "}]}]}}}]}]}], clusters: [{name: origin" + cluster +
+           route + "}]}]}}}]}" + chains + "]}], clusters: [{name: origin" + cluster +
            ", load_assignment: {cluster_name: origin, endpoints: " + endpoints + "}}]}}";
   }
 };
@@ -55,7 +58,7 @@ inline std::shared_ptr<const config::Snapshot> snapshot_of(const BootstrapText& 
 }
 
 inline const config::HttpConnectionManager& manager_of(const std::shared_ptr<const config::Snapshot>& snapshot) {
-  return snapshot->listeners.at(0)->chain.http;
+  return *snapshot->listeners.at(0)->chains[0].http();
 }
 inline const config::Route& route_of(const std::shared_ptr<const config::Snapshot>& snapshot) {
   return manager_of(snapshot).routes->virtual_hosts.at(0).routes.at(0);

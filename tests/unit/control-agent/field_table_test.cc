@@ -117,10 +117,10 @@ TEST(CheckFields, PassesRefusedBooleansThatSayFalse) {
 
 TEST(CheckFields, RefusesAnysByType) {
   const auto found = check<envoy::config::listener::v3::Filter>(
-      "{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, "
+      "{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, "
       "stat_prefix: a}}");
   EXPECT_THAT(found.errors,
-              ElementsAre("typed_config: the type \"type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy\" "
+              ElementsAre("typed_config: the type \"type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC\" "
                           "is not supported yet"));
 }
 

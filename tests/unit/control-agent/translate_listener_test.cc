@@ -62,11 +62,5 @@ TEST(TranslateListener, RefusesValuesThatItCannotServe) {
           HasSubstr("additional_addresses[5].address.pipe: is not supported yet")));
 }
 
-TEST(TranslateListener, RefusesChoiceAmongFilterChains) {
-  BootstrapText text;
-  text.listener = ", default_filter_chain: {filters: []}";
-  EXPECT_THAT(errors_of(text), testing::Contains(HasSubstr("filter_chains: must hold one filter chain")));
-}
-
 }  // namespace
 }  // namespace millrace::agent::test

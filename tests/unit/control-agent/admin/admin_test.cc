@@ -43,7 +43,8 @@ class FakeGateway final : public GatewayView {
     listener->name = "edge";
     listener->addresses = {*SocketAddress::parse("198.18.0.2:80")};
     listener->cell = std::make_shared<report::ListenerCell>(0, "198.18.0.2_80", 2);
-    listener->chain.http.cell = http;
+    listener->chains.resize(1);
+    listener->chains[0].http()->cell = http;
     snapshot->listeners.push_back(listener);
     auto app = std::make_shared<config::Cluster>();
     app->name = "app";

@@ -67,7 +67,7 @@ TEST_F(WorkerTest, GivesEverythingBackWhenConnectionsEnd) {
   client_.start({kGateway, 80}, 10, now());
   ASSERT_TRUE(run_until([&] { return client_.done(); }));
   client_.close(now());
-  const auto& http = snapshot_->listeners[0]->chain.http.cell->per_worker[0];
+  const auto& http = snapshot_->listeners[0]->chains[0].http()->cell->per_worker[0];
   ASSERT_TRUE(run_until([&] { return http.downstream_cx_active.value() == 0; }));
   EXPECT_EQ(http.downstream_rq_total.value(), 10u);
   EXPECT_EQ(http.downstream_rq_active.value(), 0);

@@ -16,7 +16,7 @@ void configure(config::Listener& listener, config::Cluster& cluster, config::Rou
   cluster.connect_timeout = Duration::milliseconds(300);
   cluster.http.idle_timeout = Duration::seconds(2);
   cluster.http.max_requests_per_connection = 7;
-  auto& http = listener.chain.http;
+  auto& http = *listener.chains[0].http();
   http.websocket = true;
   http.enable_trailers = true;
   http.request_headers_timeout = Duration::milliseconds(400);

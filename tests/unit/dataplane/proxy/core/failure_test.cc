@@ -172,7 +172,7 @@ TEST(Proxy_Failures, AMalformedRequestIs400AndTheConnectionCloses) {
 }
 
 TEST(Proxy_Failures, HeadersThatAreTooLargeAre431) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.max_request_headers_bytes = 1024; });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->max_request_headers_bytes = 1024; });
   const std::string response = proxy.exchange(get("/", "x-large: " + std::string(2000, 'x') + "\r\n"));
   EXPECT_THAT(response, StartsWith("HTTP/1.1 431 "));
   EXPECT_THAT(proxy.log(), StartsWith("431 DPE "));
@@ -252,7 +252,7 @@ TEST(Proxy_Failures, ConnectIsRefused) {
 
 TEST(Proxy_Failures, AnEscapedSlashIsRejectedWhereConfigured) {
   ProxyHarness proxy([](auto& listener, auto&, auto&) {
-    listener.chain.http.escaped_slashes = config::HttpConnectionManager::EscapedSlashes::kReject;
+    listener.chains[0].http()->escaped_slashes = config::HttpConnectionManager::EscapedSlashes::kReject;
   });
   EXPECT_THAT(proxy.exchange(get("/a%2fb")), StartsWith("HTTP/1.1 400 "));
   EXPECT_EQ(proxy.http().downstream_rq_failed_path_normalization.value(), 1u);

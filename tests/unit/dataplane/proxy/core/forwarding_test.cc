@@ -25,7 +25,7 @@ TEST(Proxy_Forwarding, PassesARequestOnAndTheResponseBack) {
 }
 
 TEST(Proxy_Forwarding, TellsTheOriginWhoAsked) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.use_remote_address = true; });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->use_remote_address = true; });
   proxy.exchange(get("/a?b=1", "connection: x-private\r\nx-private: 1\r\n"));
   const std::string seen = proxy.origin().connection().received();
   EXPECT_THAT(seen, StartsWith("GET /a?b=1 HTTP/1.1\r\n"));
@@ -110,7 +110,7 @@ TEST(Proxy_Forwarding, StreamsAResponseBodyBeforeItIsComplete) {
 }
 
 TEST(Proxy_Forwarding, PassesChunkedBodiesAndTrailersBothWays) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.enable_trailers = true; });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->enable_trailers = true; });
   Client& client = proxy.connect();
   client.send(
       "POST / HTTP/1.1\r\nhost: a\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n");
@@ -252,8 +252,8 @@ TEST(Proxy_Forwarding, RewritesThePathAndChangesFields) {
 
 TEST(Proxy_Forwarding, ServesHttp10WhenAccepted) {
   ProxyHarness proxy([](auto& listener, auto&, auto&) {
-    listener.chain.http.accept_http_10 = true;
-    listener.chain.http.default_host_for_http_10 = "default";
+    listener.chains[0].http()->accept_http_10 = true;
+    listener.chains[0].http()->default_host_for_http_10 = "default";
   });
   proxy.origin().answer(ok("x"));
   Client& client = proxy.connect();
@@ -264,7 +264,7 @@ TEST(Proxy_Forwarding, ServesHttp10WhenAccepted) {
 }
 
 TEST(Proxy_Forwarding, ClosesAfterTheConfiguredNumberOfRequests) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.max_requests_per_connection = 2; });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->max_requests_per_connection = 2; });
   proxy.origin().answer(ok("x"));
   Client& client = proxy.connect();
   client.send(get());

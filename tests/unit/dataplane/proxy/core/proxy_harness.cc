@@ -68,10 +68,12 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
   listener_->name = "edge";
   listener_->addresses = {kListen};
   listener_->cell = std::make_shared<report::ListenerCell>(0, "198.18.0.2_80", 1);
-  listener_->chain.http.stat_prefix = "ingress";
-  listener_->chain.http.cell = std::make_shared<report::HttpCell>(0, "ingress", 1);
-  listener_->chain.http.generate_request_id = false;
-  listener_->chain.http.access_logs.push_back({.sink = 0, .format = log_format()});
+  listener_->chains.resize(1);
+  listener_->table.fallback = 0;
+  listener_->chains[0].http()->stat_prefix = "ingress";
+  listener_->chains[0].http()->cell = http_cell_;
+  listener_->chains[0].http()->generate_request_id = false;
+  listener_->chains[0].http()->access_logs.push_back({.sink = 0, .format = log_format()});
   listener_->content_hash = 1;
   if (change) change(*listener_, *cluster_, routes_->virtual_hosts[0].routes[0]);
   publish();
@@ -79,7 +81,9 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
 }
 
 void ProxyHarness::publish() {
-  listener_->chain.http.routes = routes_;
+  for (config::FilterChain& chain : listener_->chains) {
+    if (chain.http() != nullptr) chain.http()->routes = routes_;
+  }
   auto snapshot = std::make_shared<config::Snapshot>();
   snapshot->version = ++version_;
   snapshot->listeners.push_back(listener_);
@@ -113,6 +117,7 @@ ProxyHarness::~ProxyHarness() {
   EXPECT_EQ(http().downstream_rq_active.value(), 0);
   EXPECT_EQ(http().downstream_cx_upgrades_active.value(), 0);
   EXPECT_EQ(listener_stats().downstream_cx_active.value(), 0);
+  EXPECT_EQ(listener_stats().downstream_pre_cx_active.value(), 0);
   EXPECT_EQ(cluster().upstream_cx_active.value(), 0);
   EXPECT_EQ(cluster().upstream_rq_active.value(), 0);
   EXPECT_EQ(cluster().upstream_rq_pending_active.value(), 0);

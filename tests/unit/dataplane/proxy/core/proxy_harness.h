@@ -191,7 +191,7 @@ class ProxyHarness {
   std::string log();
 
   const config::Cluster& current_cluster() { return *cluster_; }
-  report::HttpStats& http() { return listener_->chain.http.cell->per_worker[0]; }
+  report::HttpStats& http() { return http_cell_->per_worker[0]; }
   report::ListenerStats& listener_stats() { return listener_->cell->per_worker[0]; }
   report::ClusterStats& cluster() { return cluster_->cell->per_worker[0]; }
   report::EndpointStats& endpoint() { return cluster_->endpoints[0].cell->per_worker[0]; }
@@ -211,6 +211,7 @@ class ProxyHarness {
  private:
   void publish();
 
+  std::shared_ptr<report::HttpCell> http_cell_ = std::make_shared<report::HttpCell>(0, "ingress", 1);
   std::shared_ptr<config::Listener> listener_;
   std::shared_ptr<config::Cluster> cluster_;
   std::shared_ptr<config::RouteTable> routes_;

@@ -196,7 +196,7 @@ TEST(Proxy_Backpressure, ASlowClientThatLeavesFreesEverything) {
 constexpr std::string_view kAsk = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 constexpr std::string_view kAgree = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 
-void with_websocket(config::Listener& listener, config::Cluster&, config::Route&) { listener.chain.http.websocket = true; }
+void with_websocket(config::Listener& listener, config::Cluster&, config::Route&) { listener.chains[0].http()->websocket = true; }
 
 TEST(Proxy_Upgrade, CarriesOpaqueBytesBothWays) {
   ProxyHarness proxy(with_websocket);
@@ -253,7 +253,7 @@ TEST(Proxy_Upgrade, TheOriginMayEndFirst) {
 TEST(Proxy_Upgrade, OutlivesTheRoutesTimeoutButNotTheIdleTimeout) {
   ProxyHarness proxy([](auto& listener, auto& cluster, auto& route) {
     with_websocket(listener, cluster, route);
-    listener.chain.http.stream_idle_timeout = Duration::seconds(60);
+    listener.chains[0].http()->stream_idle_timeout = Duration::seconds(60);
   });
   Client& client = proxy.connect();
   client.send(kAsk);

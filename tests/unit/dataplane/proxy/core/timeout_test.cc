@@ -15,7 +15,8 @@ constexpr Duration kAlmost = Duration::milliseconds(990);
 constexpr Duration kMore = Duration::milliseconds(20);
 
 TEST(Proxy_Timeouts, RequestHeadersTimeoutIs408) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.request_headers_timeout = Duration::seconds(1); });
+  ProxyHarness proxy(
+      [](auto& listener, auto&, auto&) { listener.chains[0].http()->request_headers_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send("GET / HTTP/1.1\r\nhost:");
   proxy.advance(kAlmost);
@@ -29,7 +30,7 @@ TEST(Proxy_Timeouts, RequestHeadersTimeoutIs408) {
 }
 
 TEST(Proxy_Timeouts, RequestTimeoutCoversTheBody) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.request_timeout = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->request_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\na");
   proxy.advance(kAlmost);
@@ -42,7 +43,7 @@ TEST(Proxy_Timeouts, RequestTimeoutCoversTheBody) {
 }
 
 TEST(Proxy_Timeouts, ACompleteRequestHasNoRequestTimeout) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.request_timeout = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->request_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send(get());
   proxy.advance(Duration::seconds(2));
@@ -50,7 +51,7 @@ TEST(Proxy_Timeouts, ACompleteRequestHasNoRequestTimeout) {
 }
 
 TEST(Proxy_Timeouts, StreamIdleTimeoutBeforeTheRequestIsComplete) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.stream_idle_timeout = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->stream_idle_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\na");
   proxy.advance(kAlmost);
@@ -65,7 +66,7 @@ TEST(Proxy_Timeouts, StreamIdleTimeoutBeforeTheRequestIsComplete) {
 }
 
 TEST(Proxy_Timeouts, StreamIdleTimeoutAfterTheRequestIs504) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.stream_idle_timeout = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->stream_idle_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send(get());
   proxy.advance(kAlmost + kMore);
@@ -74,7 +75,7 @@ TEST(Proxy_Timeouts, StreamIdleTimeoutAfterTheRequestIs504) {
 }
 
 TEST(Proxy_Timeouts, StreamIdleTimeoutInsideAResponseResetsTheClient) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.stream_idle_timeout = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->stream_idle_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send(get());
   proxy.run();
@@ -87,7 +88,7 @@ TEST(Proxy_Timeouts, StreamIdleTimeoutInsideAResponseResetsTheClient) {
 
 TEST(Proxy_Timeouts, TheRoutesIdleTimeoutReplacesTheManagers) {
   ProxyHarness proxy([](auto& listener, auto&, config::Route& route) {
-    listener.chain.http.stream_idle_timeout = Duration::seconds(1);
+    listener.chains[0].http()->stream_idle_timeout = Duration::seconds(1);
     std::get<config::ForwardAction>(route.action).idle_timeout = Duration::seconds(3);
   });
   Client& client = proxy.connect();
@@ -141,7 +142,7 @@ TEST(Proxy_Timeouts, TheRoutesTimeoutInsideAResponseResetsTheClient) {
 }
 
 TEST(Proxy_Timeouts, MaxStreamDurationEndsARequest) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.max_stream_duration = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->max_stream_duration = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send(get());
   proxy.advance(kAlmost + kMore);
@@ -150,7 +151,7 @@ TEST(Proxy_Timeouts, MaxStreamDurationEndsARequest) {
 }
 
 TEST(Proxy_Timeouts, AnIdleClientConnectionIsClosed) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.idle_timeout = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->idle_timeout = Duration::seconds(1); });
   proxy.origin().answer(ok("x"));
   Client& client = proxy.connect();
   proxy.advance(kAlmost);
@@ -163,7 +164,7 @@ TEST(Proxy_Timeouts, AnIdleClientConnectionIsClosed) {
 }
 
 TEST(Proxy_Timeouts, AConnectionWithARequestIsNotIdle) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.idle_timeout = Duration::seconds(1); });
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->idle_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send(get());
   proxy.advance(Duration::seconds(3));
@@ -171,7 +172,8 @@ TEST(Proxy_Timeouts, AConnectionWithARequestIsNotIdle) {
 }
 
 TEST(Proxy_Timeouts, MaxConnectionDurationClosesAfterTheRequestInProgress) {
-  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chain.http.max_connection_duration = Duration::seconds(1); });
+  ProxyHarness proxy(
+      [](auto& listener, auto&, auto&) { listener.chains[0].http()->max_connection_duration = Duration::seconds(1); });
   Client& busy = proxy.connect();
   Client& idle = proxy.connect();
   busy.send(get());

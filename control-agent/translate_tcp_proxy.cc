@@ -1,0 +1,69 @@
+// envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy -> config::TcpProxy.
+#include <limits>
+#include <utility>
+
+#include "control-agent/translate_common.h"
+#include "control-agent/translate_filter_chain.h"
+#include "control-agent/translate_http.h"
+
+namespace millrace::agent {
+
+using TcpProxyMessage = envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+
+namespace {
+
+// As in Envoy, the configuration stands even so: a control plane may name the cluster later.
+void warn_of_unknown_cluster(const std::string& name, const std::string& path, TranslateContext& context) {
+  if (!name.empty() && !context.cluster_names.contains(name)) {
+    context.diagnostics.warning(path, "there is no cluster \"" + name + "\": its connections will be closed (NC)");
+  }
+}
+
+void translate_clusters(const TcpProxyMessage& proxy, const std::string& path, config::TcpProxy& out, TranslateContext& context) {
+  std::uint64_t total = 0;
+  if (proxy.has_weighted_clusters()) {
+    const std::string list = join_path(path, "weighted_clusters.clusters");
+    for (int i = 0; i < proxy.weighted_clusters().clusters_size(); ++i) {
+      const auto& cluster = proxy.weighted_clusters().clusters(i);
+      warn_of_unknown_cluster(cluster.name(), join_path(index_path(list, static_cast<std::size_t>(i)), "name"), context);
+      out.clusters.push_back({cluster.name(), cluster.weight()});
+      total += cluster.weight();
+    }
+    if (total > std::numeric_limits<std::uint32_t>::max()) {
+      context.diagnostics.error(list, "the sum of the weights must be at most 4294967295, is " + std::to_string(total));
+      return;
+    }
+  } else {
+    const std::string field = join_path(path, "cluster");
+    if (proxy.cluster_specifier_case() == TcpProxyMessage::kCluster && proxy.cluster().empty()) {
+      context.diagnostics.error(field, "must not be empty: it names the cluster that connections are passed on to");
+    }
+    warn_of_unknown_cluster(proxy.cluster(), field, context);
+    out.clusters.push_back({proxy.cluster(), 1});
+    total = 1;
+  }
+  out.total_weight = static_cast<std::uint32_t>(total);
+}
+
+}  // namespace
+
+config::TcpProxy translate_tcp_proxy(const TcpProxyMessage& proxy, const std::string& path, TranslateContext& context) {
+  config::TcpProxy out;
+  out.stat_prefix = proxy.stat_prefix();
+  translate_clusters(proxy, path, out, context);
+  if (proxy.has_max_connect_attempts()) out.max_connect_attempts = proxy.max_connect_attempts().value();
+  if (proxy.has_idle_timeout())
+    out.idle_timeout = translate_duration(proxy.idle_timeout(), join_path(path, "idle_timeout"), context.diagnostics);
+  if (proxy.has_max_downstream_connection_duration()) {
+    out.max_connection_duration = translate_duration(proxy.max_downstream_connection_duration(),
+                                                     join_path(path, "max_downstream_connection_duration"), context.diagnostics);
+  }
+  for (int i = 0; i < proxy.access_log_size(); ++i) {
+    const std::string log = index_path(join_path(path, "access_log"), static_cast<std::size_t>(i));
+    out.access_logs.push_back(translate_access_log(proxy.access_log(i), log, context));
+  }
+  out.cell = context.cells.tcp.get(proxy.stat_prefix());
+  return out;
+}
+
+}  // namespace millrace::agent

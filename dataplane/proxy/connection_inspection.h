@@ -1,0 +1,84 @@
+// A connection whose filter chain is not chosen yet: its first bytes are looked at (Envoy's listener filters tls_inspector and
+// http_inspector) until they have told enough, the client has gone, or listener_filters_timeout has passed. The bytes are kept,
+// and whoever serves the connection gets them before those that are still to come.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/intrusive_list.h"
+#include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/http_inspector.h"
+#include "dataplane/proxy/serviced.h"
+#include "dataplane/stream/byte_stream.h"
+#include "dataplane/stream/chain.h"
+#include "tls/client_hello.h"
+
+namespace millrace::proxy {
+
+struct Runtime;
+class ListenerRuntime;
+class ListenerVersion;
+struct AllTag;
+struct GraveTag;
+
+class ConnectionInspection final : public Serviced,
+                                   public stream::ByteStreamEvents,
+                                   public ListNode<AllTag>,
+                                   public ListNode<GraveTag> {
+ public:
+  ConnectionInspection(Runtime& runtime, ListenerRuntime& listener, ListenerVersion& version, stream::ByteStream& stream,
+                       Instant now);
+
+  [[nodiscard]] ListenerRuntime& listener() { return listener_; }
+
+  /// Gives up a connection whose client has not said anything.
+  void start_drain(Instant now);
+  void close(Instant now);
+  void abort(Instant now);
+
+  void service(Instant now) override;
+
+  // stream::ByteStreamEvents
+  void on_connected(stream::ByteStream&, Instant) override {}
+  void on_readable(stream::ByteStream& stream, Instant now) override;
+  void on_writable(stream::ByteStream&, Instant) override {}
+  void on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant now) override;
+
+ private:
+  enum class State : std::uint8_t {
+    kLooking,
+    kReady,    // all is known that is to be known
+    kRefused,  // it must not go on
+    kOver,
+  };
+
+  void take(Instant now);
+  [[nodiscard]] bool keep(stream::Chain& part);
+  void look(const stream::Chain& part);
+  void look_for_http(const stream::Chain& part);
+  void settle_tls();
+  void settle_http();
+  void hand_over(Instant now);
+  void finish();
+  void on_timeout(Instant now);
+  [[nodiscard]] std::size_t most_bytes() const;
+
+  Runtime& runtime_;
+  ListenerRuntime& listener_;
+  ListenerVersion& version_;  // pinned
+  stream::ByteStream* stream_;
+  stream::Chain received_;                        // all that was read; at most most_bytes()
+  std::optional<tls::ClientHelloInspector> tls_;  // until it has decided
+  std::optional<HttpInspector> http_;             // likewise
+  std::string server_name_;
+  std::vector<std::string> protocols_;
+  bool is_tls_ = false;
+  State state_ = State::kLooking;
+  Timer timer_;  // listener_filters_timeout
+};
+
+}  // namespace millrace::proxy

@@ -1,0 +1,352 @@
+#include "dataplane/proxy/tcp_proxy.h"
+
+#include <limits>
+#include <utility>
+
+#include "dataplane/proxy/access_log.h"
+#include "dataplane/proxy/cluster_runtime.h"
+#include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/listener_runtime.h"
+#include "dataplane/proxy/runtime.h"
+
+namespace millrace::proxy {
+namespace {
+
+std::string_view pick_cluster(const config::TcpProxy& proxy, std::string_view server_name, Rng& rng) {
+  if (proxy.cluster_from_server_name && !server_name.empty()) return server_name;
+  if (proxy.clusters.size() == 1) return proxy.clusters.front().name;
+  std::uint32_t at = rng.below(proxy.total_weight);  // at least 1: the agent checks
+  for (const config::WeightedTcpCluster& cluster : proxy.clusters) {
+    if (at < cluster.weight) return cluster.name;
+    at -= cluster.weight;
+  }
+  return {};
+}
+
+}  // namespace
+
+TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, ReadyTransport transport, Instant now)
+    : Serviced(Stage::kDownstream),
+      runtime_(runtime),
+      chain_(chain),
+      downstream_(&transport.stream),
+      server_name_(std::move(transport.server_name)),
+      to_upstream_(std::move(transport.received), runtime.buffer_limit(chain.listener().buffer_limit_bytes)),
+      to_downstream_(runtime.context.chains, std::numeric_limits<std::size_t>::max()),
+      timer_(Timer::calling<&TcpProxyConnection::on_timer>(*this)),
+      lifetime_(Timer::calling<&TcpProxyConnection::on_lifetime>(*this)) {
+  chain_.pin();
+  runtime_.tcp_proxies.push_back(*this);
+  downstream_->set_events(*this);
+  info_.start = now;
+  info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
+  info_.downstream_local = downstream_->local_address();
+  info_.downstream_direct_remote = info_.downstream_remote = downstream_->peer_address();
+  info_.connection_id = ++runtime_.next_connection_id;
+  info_.filter_chain = chain_.config().name;
+  info_.server_name = server_name_;
+  info_.bytes_received = to_upstream_.waiting();
+  chain_.listener_stats().downstream_cx_total.add();
+  chain_.listener_stats().downstream_cx_active.add();
+  chain_.tcp_stats().downstream_cx_total.add();
+  chain_.tcp_stats().downstream_cx_rx_bytes_total.add(to_upstream_.waiting());
+  chain_.tcp_stats().downstream_cx_rx_bytes_buffered.add(static_cast<std::int64_t>(to_upstream_.waiting()));
+  runtime_.arm_after(lifetime_, now, chain_.tcp().max_connection_duration);
+  wake();
+}
+
+TcpProxyConnection::~TcpProxyConnection() {
+  if (endpoint_ != nullptr) endpoint_->unpin();
+  if (cluster_ != nullptr) cluster_->unpin();
+  chain_.unpin();
+}
+
+void TcpProxyConnection::wake() { runtime_.ready.wake(*this); }
+
+void TcpProxyConnection::service(Instant now) {
+  if (state_ == State::kClosed) return;
+  if (state_ == State::kChoosing && downstream_ != nullptr && !timer_.is_armed()) connect(now);
+  if (state_ == State::kConnecting && upstream_ == nullptr && downstream_ != nullptr) {
+    connect_failed(true, stream::to_text(upstream_end_), now);
+  }
+  if (state_ == State::kConnecting && connected_ && downstream_ != nullptr) established(now);
+  if (state_ == State::kOpen) pump(now);
+  if (state_ != State::kClosed && is_lost()) lost(now);
+}
+
+bool TcpProxyConnection::choose_cluster() {
+  if (cluster_ != nullptr) return true;  // chosen by an earlier attempt, which keeps to it
+  cluster_ = runtime_.clusters.find(*runtime_.snapshot, pick_cluster(chain_.tcp(), server_name_, runtime_.context.rng));
+  if (cluster_ == nullptr) {
+    chain_.tcp_stats().downstream_cx_no_route.add();
+    info_.flags.set(ResponseFlag::kNoClusterFound);
+    return false;
+  }
+  cluster_->pin();
+  info_.cluster = cluster_->name();
+  to_downstream_ = ByteRelay(runtime_.context.chains, runtime_.buffer_limit(cluster_->config().buffer_limit_bytes));
+  return true;
+}
+
+bool TcpProxyConnection::choose_endpoint() {
+  report::ClusterStats& stats = cluster_->stats();
+  if (cluster_->connections() >= runtime_.context.limits.cluster_connections) {
+    stats.upstream_cx_overflow.add();
+    info_.flags.set(ResponseFlag::kUpstreamOverflow);
+    return false;
+  }
+  if (info_.attempts >= chain_.tcp().max_connect_attempts) {
+    stats.upstream_cx_connect_attempts_exceeded.add();
+    info_.flags.set(ResponseFlag::kUpstreamRetryLimitExceeded);
+    return false;
+  }
+  ConnectionPool* chosen = cluster_->choose();
+  if (chosen == nullptr) {
+    stats.upstream_cx_none_healthy.add();
+    info_.flags.set(ResponseFlag::kNoHealthyUpstream);
+    return false;
+  }
+  chosen->pin();
+  if (endpoint_ != nullptr) endpoint_->unpin();
+  endpoint_ = chosen;
+  return true;
+}
+
+void TcpProxyConnection::connect(Instant now) {
+  if (!choose_cluster() || !choose_endpoint()) return give_up(now);
+  state_ = State::kConnecting;
+  connected_ = false;
+  connect_started_ = now;
+  ++info_.attempts;
+  info_.upstream_remote = endpoint_->address();
+  has_upstream_ = true;
+  cluster_->add_connections(1);
+  ++runtime_.passed_through_upstreams;
+  cluster_->stats().upstream_cx_total.add();
+  cluster_->stats().upstream_cx_active.add();
+  endpoint_->endpoint_stats().cx_total.add();
+  endpoint_->endpoint_stats().cx_active.add();
+  upstream_ = runtime_.context.connector.connect(endpoint_->address(), *this, upstream_end_, now);
+  if (upstream_ != nullptr) runtime_.arm_after(timer_, now, cluster_->config().connect_timeout);
+}
+
+// The next attempt is made in a later turn: those that fail on the spot must not keep this one from ending.
+void TcpProxyConnection::connect_failed(bool by_peer, std::string_view why, Instant now) {
+  info_.flags.set(ResponseFlag::kUpstreamConnectionFailure);
+  info_.upstream_transport_failure = why;
+  cluster_->stats().upstream_cx_connect_fail.add();
+  endpoint_->endpoint_stats().cx_connect_fail.add();
+  count_upstream_end(by_peer);
+  state_ = State::kChoosing;
+  timer_.disarm();
+  if (info_.attempts >= chain_.tcp().max_connect_attempts) return connect(now);  // which says so
+  runtime_.context.timers.arm(timer_, now);
+}
+
+void TcpProxyConnection::established(Instant now) {
+  state_ = State::kOpen;
+  info_.upstream_local = upstream_->local_address();
+  // What failed before has not become the connection's fate.
+  info_.flags = {};
+  info_.upstream_transport_failure = {};
+  cluster_->stats().upstream_cx_connect_ms.record(static_cast<std::uint64_t>((now - connect_started_).to_milliseconds()));
+  cluster_->stats().upstream_rq_total.add();
+  cluster_->stats().upstream_rq_active.add();
+  endpoint_->endpoint_stats().rq_total.add();
+  endpoint_->endpoint_stats().rq_active.add();
+  last_progress_ = now;
+  runtime_.arm_after(timer_, now, chain_.tcp().idle_timeout);
+}
+
+void TcpProxyConnection::count_upstream_end(bool by_peer) {
+  if (!std::exchange(has_upstream_, false)) return;
+  report::ClusterStats& stats = cluster_->stats();
+  stats.upstream_cx_destroy.add();
+  (by_peer ? stats.upstream_cx_destroy_remote : stats.upstream_cx_destroy_local).add();
+  stats.upstream_cx_active.subtract();
+  endpoint_->endpoint_stats().cx_active.subtract();
+  if (state_ == State::kOpen) {
+    stats.upstream_rq_active.subtract();
+    endpoint_->endpoint_stats().rq_active.subtract();
+  }
+  cluster_->add_connections(-1);
+  --runtime_.passed_through_upstreams;
+}
+
+std::size_t TcpProxyConnection::pump_to_upstream(Instant now) {
+  report::TcpStats& stats = chain_.tcp_stats();
+  const std::size_t read = downstream_ == nullptr ? 0 : to_upstream_.read(*downstream_, now);
+  info_.bytes_received += read;
+  stats.downstream_cx_rx_bytes_total.add(read);
+  const std::size_t written = upstream_ == nullptr || state_ != State::kOpen ? 0 : to_upstream_.write(*upstream_, now);
+  stats.downstream_cx_rx_bytes_buffered.add(static_cast<std::int64_t>(read) - static_cast<std::int64_t>(written));
+  cluster_->stats().upstream_cx_tx_bytes_total.add(written);
+  return read + written;
+}
+
+std::size_t TcpProxyConnection::pump_to_downstream(Instant now) {
+  report::TcpStats& stats = chain_.tcp_stats();
+  const std::size_t read = upstream_ == nullptr ? 0 : to_downstream_.read(*upstream_, now);
+  cluster_->stats().upstream_cx_rx_bytes_total.add(read);
+  const std::size_t written = downstream_ == nullptr ? 0 : to_downstream_.write(*downstream_, now);
+  info_.bytes_sent += written;
+  stats.downstream_cx_tx_bytes_total.add(written);
+  stats.downstream_cx_tx_bytes_buffered.add(static_cast<std::int64_t>(read) - static_cast<std::int64_t>(written));
+  return read + written;
+}
+
+void TcpProxyConnection::pump(Instant now) {
+  std::size_t moved = 0;
+  do {
+    moved = pump_to_upstream(now);
+    moved += pump_to_downstream(now);
+    if (moved > 0) last_progress_ = now;
+  } while (moved > 0);
+  note_pauses();
+  if (to_upstream_.is_complete() && to_downstream_.is_complete()) {
+    end_sides(now);
+    finish(false, now);
+  }
+}
+
+void TcpProxyConnection::note_pauses() {
+  if (to_upstream_.is_full() != downstream_paused_) {
+    downstream_paused_ = !downstream_paused_;
+    auto& stats = chain_.tcp_stats();
+    (downstream_paused_ ? stats.downstream_flow_control_paused_reading_total
+                        : stats.downstream_flow_control_resumed_reading_total)
+        .add();
+  }
+  if (to_downstream_.is_full() != upstream_paused_) {
+    upstream_paused_ = !upstream_paused_;
+    auto& stats = cluster_->stats();
+    (upstream_paused_ ? stats.upstream_flow_control_paused_reading_total : stats.upstream_flow_control_resumed_reading_total)
+        .add();
+  }
+}
+
+// A graceful end is none as long as there is something to pass on to the other side.
+bool TcpProxyConnection::is_lost() const {
+  const auto broken = [](const stream::ByteStream* stream, stream::CloseReason reason) {
+    return stream == nullptr && reason != stream::CloseReason::kGraceful;
+  };
+  if (broken(downstream_, downstream_end_) || (state_ == State::kOpen && broken(upstream_, upstream_end_))) return true;
+  return downstream_ == nullptr && (state_ != State::kOpen || upstream_ == nullptr);
+}
+
+void TcpProxyConnection::lost(Instant now) {
+  const bool by_upstream = downstream_ != nullptr;
+  if (!by_upstream) {
+    info_.flags.set(ResponseFlag::kDownstreamConnectionTermination);
+  } else if (upstream_end_ == stream::CloseReason::kPeerReset) {
+    info_.flags.set(ResponseFlag::kUpstreamRemoteReset);
+  } else {
+    info_.flags.set(ResponseFlag::kUpstreamConnectionTermination);
+    info_.upstream_transport_failure = stream::to_text(upstream_end_);
+  }
+  if (downstream_ != nullptr) downstream_->reset(now);
+  if (upstream_ != nullptr) upstream_->reset(now);
+  finish(by_upstream, now);
+}
+
+// There is no endpoint for this client. As with a kernel's socket, what it has sent in vain turns the end into a reset.
+void TcpProxyConnection::give_up(Instant now) {
+  if (to_upstream_.waiting() > 0 || downstream_->readable() > 0) {
+    downstream_->reset(now);
+  } else {
+    downstream_->close(now);
+  }
+  finish(false, now);
+}
+
+// In an orderly way, unless a side would first have to take what it has not taken so far.
+void TcpProxyConnection::end_sides(Instant now) {
+  if (downstream_ != nullptr) to_downstream_.waiting() == 0 ? downstream_->close(now) : downstream_->reset(now);
+  if (upstream_ != nullptr) to_upstream_.waiting() == 0 ? upstream_->close(now) : upstream_->reset(now);
+}
+
+void TcpProxyConnection::abort(Instant now) {
+  if (state_ == State::kClosed) return;
+  if (downstream_ != nullptr) downstream_->reset(now);
+  if (upstream_ != nullptr) upstream_->reset(now);
+  info_.flags.set(ResponseFlag::kLocalReset);
+  finish(false, now);
+}
+
+// Everything is counted and logged exactly once.
+void TcpProxyConnection::finish(bool by_upstream, Instant now) {
+  count_upstream_end(by_upstream);
+  state_ = State::kClosed;
+  downstream_ = upstream_ = nullptr;
+  timer_.disarm();
+  lifetime_.disarm();
+  auto& stats = chain_.tcp_stats();
+  stats.downstream_cx_rx_bytes_buffered.subtract(static_cast<std::int64_t>(to_upstream_.waiting()));
+  stats.downstream_cx_tx_bytes_buffered.subtract(static_cast<std::int64_t>(to_downstream_.waiting()));
+  to_upstream_.clear();
+  to_downstream_.clear();
+  chain_.listener_stats().downstream_cx_destroy.add();
+  chain_.listener_stats().downstream_cx_active.subtract();
+  info_.response_sent = now;  // where %DURATION% ends
+  write_access_logs(chain_.tcp().access_logs, info_, runtime_.context);
+  static_cast<ListNode<ReadyTag>&>(*this).unlink();
+  static_cast<ListNode<AllTag>&>(*this).unlink();
+  runtime_.dead_tcp_proxies.push_back(*this);
+}
+
+void TcpProxyConnection::on_timer(Instant now) {
+  switch (state_) {
+    case State::kChoosing: return wake();
+    case State::kConnecting:
+      if (connected_ || upstream_ == nullptr) return;  // decided in this very turn
+      upstream_->reset(now);
+      upstream_ = nullptr;
+      cluster_->stats().upstream_cx_connect_timeout.add();
+      return connect_failed(false, {}, now);
+    case State::kOpen:
+      if (const Instant due = last_progress_ + chain_.tcp().idle_timeout; due > now) {
+        runtime_.context.timers.arm(timer_, due);
+        return;
+      }
+      chain_.tcp_stats().idle_timeout.add();
+      end_sides(now);
+      return finish(false, now);
+    case State::kClosed: return;
+  }
+}
+
+void TcpProxyConnection::on_lifetime(Instant now) {
+  if (state_ == State::kClosed) return;
+  chain_.tcp_stats().max_downstream_connection_duration.add();
+  info_.flags.set(ResponseFlag::kDurationTimeout);
+  end_sides(now);
+  finish(false, now);
+}
+
+void TcpProxyConnection::on_connected(stream::ByteStream&, Instant) {
+  connected_ = true;
+  wake();
+}
+
+void TcpProxyConnection::on_readable(stream::ByteStream& stream, Instant now) {
+  if (state_ == State::kOpen) {
+    if (&stream == downstream_) {
+      if (pump_to_upstream(now) > 0) last_progress_ = now;
+    } else if (pump_to_downstream(now) > 0) {
+      last_progress_ = now;
+    }
+  }
+  wake();
+}
+
+void TcpProxyConnection::on_writable(stream::ByteStream&, Instant) { wake(); }
+
+void TcpProxyConnection::on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant) {
+  const bool is_downstream = &stream == downstream_;
+  (is_downstream ? downstream_ : upstream_) = nullptr;
+  (is_downstream ? downstream_end_ : upstream_end_) = reason;
+  if (reason == stream::CloseReason::kGraceful) (is_downstream ? to_upstream_ : to_downstream_).note_end();
+  wake();
+}
+
+}  // namespace millrace::proxy
