@@ -166,7 +166,10 @@ bool add_identity(const HttpConnectionManager& manager, RequestHead& head, const
     write_uuid(rng, uuid);
     if (!headers.set_copy(HeaderId::kXRequestId, {uuid, kUuidBytes})) return false;
   }
-  if (!manager.forward_client_cert) headers.remove(HeaderId::kXForwardedClientCert);
+  // Clients have no certificates yet.
+  if (manager.forward_client_cert != HttpConnectionManager::ForwardClientCert::kAlwaysForwardOnly) {
+    headers.remove(HeaderId::kXForwardedClientCert);
+  }
   return true;
 }
 

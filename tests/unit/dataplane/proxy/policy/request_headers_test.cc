@@ -278,7 +278,7 @@ TEST(PrepareRequest, TellsWhoWeAreWhenConfigured) {
 
 TEST(PrepareRequest, ForwardsAClientCertificateFieldOnlyWhenTold) {
   Arrival request("/", {{"x-forwarded-client-cert", "Hash=1"}});
-  request.manager.forward_client_cert = true;
+  request.manager.forward_client_cert = config::HttpConnectionManager::ForwardClientCert::kAlwaysForwardOnly;
   ASSERT_TRUE(request.from("192.0.2.5").prepare().continues());
   EXPECT_EQ(request.field("x-forwarded-client-cert"), "Hash=1");
 }
