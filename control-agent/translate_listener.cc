@@ -6,6 +6,7 @@
 #include "control-agent/loader_values.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_http.h"
+#include "control-agent/translate_tls.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
@@ -21,6 +22,13 @@ constexpr std::uint32_t kMinBufferBytes = 4096;
 config::FilterChain translate_chain(const listener_api::FilterChain& chain, const std::string& path, TranslateContext& context) {
   config::FilterChain out;
   out.name = chain.name();
+  if (chain.has_transport_socket()) {
+    out.tls = translate_downstream_socket(chain.transport_socket(), join_path(path, "transport_socket"), context);
+  }
+  if (chain.has_transport_socket_connect_timeout()) {
+    out.transport_socket_connect_timeout = translate_duration(
+        chain.transport_socket_connect_timeout(), join_path(path, "transport_socket_connect_timeout"), context.diagnostics);
+  }
   const auto& protocol = chain.filter_chain_match().transport_protocol();
   if (!protocol.empty() && protocol != "raw_buffer") {
     context.diagnostics.error(join_path(path, "filter_chain_match.transport_protocol"),

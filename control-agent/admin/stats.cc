@@ -181,6 +181,9 @@ std::vector<Stat> collect_stats(const GatewayView& gateway) {
     CellCollector collector(stats, "millrace.rule." + rule.rule + ".", "millrace_rule_", {{"rule", rule.rule}});
     collector.counter(rule.name, static_cast<std::int64_t>(rule.value));
   }
+  CellCollector secrets(stats, "millrace.secrets.", "millrace_secrets_", {});
+  secrets.counter("updated", static_cast<std::int64_t>(gateway.secrets().updated()));
+  secrets.counter("refused", static_cast<std::int64_t>(gateway.secrets().refused()));
   std::ranges::sort(stats, {}, &Stat::name);
   return stats;
 }

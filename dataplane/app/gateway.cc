@@ -81,6 +81,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
   start_machine();
   open_ports();
   start_workers();
+  secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
   if (loaded_.admin_address) admin_ = std::make_unique<agent::AdminServer>(*loaded_.admin_address, *this);
 }
 

@@ -20,6 +20,8 @@ BASE = ("dataplane/base/",)
 # What every room of the data plane above base may see besides those to its left.
 AROUND = BASE + PACKETS + ("dataplane/report/", "tls/")
 TRANSPORT = AROUND + ("config/model/", "dataplane/stream/")
+# Of TLS, the agent knows what is configured and what is shown of it.
+TLS_CONTEXTS = ("tls/certificate.h", "tls/context.h", "tls/context_slot.h", "tls/dns_name.h")
 ALL = ("nic/", "tls/", "config/", "dataplane/", "control-agent/")
 
 # Folder or file -> what it may include besides what lies in itself.
@@ -50,7 +52,8 @@ ROOMS = {
     "dataplane/worker": TRANSPORT
     + tuple(f"dataplane/{room}/" for room in ("wire", "ip", "tcp", "host", "http", "proxy")),
     "dataplane/app": ALL,
-    "control-agent": BASE + ("config/", "dataplane/report/"),
+    "control-agent": BASE + ("config/", "control-agent/secrets/", "dataplane/report/") + TLS_CONTEXTS,
+    "control-agent/secrets": BASE + ("config/compile/",) + TLS_CONTEXTS,
     "perf": ALL + ("tests/",),
     "tests": ALL + ("perf/",),
 }

@@ -21,9 +21,11 @@ struct BootstrapText {
   std::string host;      ///< of the virtual host
   std::string table;     ///< of the route configuration
   std::string listener;  ///< of the listener
+  std::string chain;     ///< of its filter chain
   std::string cluster;   ///< of the cluster
   std::string endpoints = "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: 198.18.0.1, port_value: 8080}}}}]}]";
-  std::string top;  ///< of the bootstrap
+  std::string resources;  ///< of static_resources
+  std::string top;        ///< of the bootstrap
 
   [[nodiscard]] std::string text() const {
     const std::string api = "type.googleapis.com/envoy.extensions.filters.";
@@ -34,8 +36,8 @@ struct BootstrapText {
            ", http_filters: [{name: router, typed_config: {\"@type\": " + api +
            "http.router.v3.Router}}], route_config: {name: routes" + table +
            ", virtual_hosts: [{name: everything, domains: [\"*\"]" + host + ", routes: [{match: {" + match + "}, " + action +
-           route + "}]}]}}}]}]}], clusters: [{name: origin" + cluster +
-           ", load_assignment: {cluster_name: origin, endpoints: " + endpoints + "}}]}}";
+           route + "}]}]}}}]" + chain + "}]}], clusters: [{name: origin" + cluster +
+           ", load_assignment: {cluster_name: origin, endpoints: " + endpoints + "}}]" + resources + "}}";
   }
 };
 
