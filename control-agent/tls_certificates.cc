@@ -48,6 +48,10 @@ bool read_pair(const tls_api::TlsCertificate& certificate, const Site& site, Cer
 
 std::optional<CertificateParts> read_certificate(const tls_api::TlsCertificate& certificate, const Site& site,
                                                  SecretReader& reader) {
+  if (certificate.has_private_key_provider()) {
+    reader.leave_out();
+    return std::nullopt;
+  }
   CertificateParts out;
   bool good = certificate.has_pkcs12() ? read_pkcs12(certificate, site, out, reader) : read_pair(certificate, site, out, reader);
   if (certificate.has_password()) {

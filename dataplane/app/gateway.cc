@@ -237,7 +237,8 @@ std::chrono::seconds Gateway::uptime() const {
 nlohmann::ordered_json Gateway::command_line_options() const {
   return {{"concurrency", loaded_.machine.worker_count},
           {"config_path", options_.config_path},
-          {"config_yaml", options_.config_yaml},
+          // Keys may stand in it; /config_dump has all the rest.
+          {"config_yaml", options_.config_yaml.empty() ? "" : "[redacted]"},
           {"allow_unknown_static_fields", options_.allow_unknown_static_fields},
           {"reject_unknown_dynamic_fields", options_.reject_unknown_dynamic_fields},
           {"log_level", options_.log_level},

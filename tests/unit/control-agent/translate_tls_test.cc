@@ -23,6 +23,7 @@ using test::load_text;
 using test::make_pair;
 using test::quoted;
 using test::snapshot_of;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
@@ -100,7 +101,7 @@ TEST(TranslateTls_Listener, RefusesOtherSocketsByName) {
   EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("UpstreamTlsContext\" is not supported here: use a RawBuffer or a "
                                                      "DownstreamTlsContext")));
   text.chain = ", transport_socket: {name: other, typed_config: {\"@type\": " + kApi +
-               "proxy_protocol.v3.ProxyProtocolUpstreamTransport}}";
+               "proxy_protocol.v3.ProxyProtocolUpstreamTransport, transport_socket: {name: raw_buffer}}}";
   EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("ProxyProtocolUpstreamTransport\" is not supported yet")));
 }
 
@@ -156,7 +157,7 @@ TEST(TranslateTls_Cluster, WarnsOfOneThatBelievesAnybody) {
   text.cluster = ", transport_socket: " + upstream("a");
   const auto loaded = load_text(text);
   ASSERT_TRUE(loaded);
-  EXPECT_THAT(loaded->warnings, ElementsAre(HasSubstr("transport_socket.typed_config: has no trusted_ca")));
+  EXPECT_THAT(loaded->warnings, Contains(HasSubstr("transport_socket.typed_config: has no trusted_ca")));
 }
 
 TEST(TranslateTls_Secrets, MustHaveNamesThatDiffer) {
