@@ -79,8 +79,8 @@ void translate_http_options(const Cluster& cluster, const std::string& path, con
   }
 }
 
-void translate_endpoint(const endpoint_api::LbEndpoint& source, const std::string& path, const UpstreamSockets& sockets,
-                        config::Cluster& out, TranslateContext& context) {
+void translate_endpoint(const endpoint_api::LbEndpoint& source, const core::Metadata& locality, const std::string& path,
+                        const UpstreamSockets& sockets, config::Cluster& out, TranslateContext& context) {
   const std::string endpoint_path = join_path(path, "endpoint");
   const auto address = translate_address(source.endpoint().address(), join_path(endpoint_path, "address"), AddressUse::kEndpoint,
                                          context.diagnostics);
@@ -91,7 +91,7 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const std::strin
   if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
   endpoint.healthy = source.health_status() == core::UNKNOWN || source.health_status() == core::HEALTHY ||
                      source.health_status() == core::DEGRADED;
-  endpoint.tls = sockets.choose(source.metadata());
+  endpoint.tls = sockets.choose(source.metadata(), locality);
   endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
   if (endpoint.healthy) out.healthy_weight += endpoint.weight;
   out.endpoints.push_back(std::move(endpoint));
@@ -109,7 +109,7 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
       const auto& source = locality.lb_endpoints(k);
       weight += source.has_load_balancing_weight() ? source.load_balancing_weight().value() : 1;
       if (++count > kMaxEndpointsPerCluster) continue;
-      translate_endpoint(source, index_path(lb_path, static_cast<std::size_t>(k)), sockets, out, context);
+      translate_endpoint(source, locality.metadata(), index_path(lb_path, static_cast<std::size_t>(k)), sockets, out, context);
     }
   }
   if (count > kMaxEndpointsPerCluster) {

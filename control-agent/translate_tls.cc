@@ -144,11 +144,15 @@ UpstreamSockets::UpstreamSockets(const Cluster& cluster, const std::string& path
   }
 }
 
-std::shared_ptr<const config::UpstreamTls> UpstreamSockets::choose(const core::Metadata& metadata) const {
-  const auto found = metadata.filter_metadata().find(std::string(kMatchFilter));
-  const Struct& values = found != metadata.filter_metadata().end() ? found->second : Struct::default_instance();
-  const auto match = std::ranges::find_if(matches_, [&](const Match& one) { return all_criteria_hold(one.criteria, values); });
-  return match != matches_.end() ? match->tls : otherwise_;
+std::shared_ptr<const config::UpstreamTls> UpstreamSockets::choose(const core::Metadata& endpoint,
+                                                                   const core::Metadata& locality) const {
+  for (const core::Metadata* metadata : {&endpoint, &locality}) {
+    const auto found = metadata->filter_metadata().find(std::string(kMatchFilter));
+    const Struct& values = found != metadata->filter_metadata().end() ? found->second : Struct::default_instance();
+    const auto match = std::ranges::find_if(matches_, [&](const Match& one) { return all_criteria_hold(one.criteria, values); });
+    if (match != matches_.end()) return match->tls;
+  }
+  return otherwise_;
 }
 
 }  // namespace millrace::agent

@@ -33,9 +33,10 @@ class UpstreamSockets {
   /// Translates all of them, also those that no endpoint will get. `path` is the cluster's.
   UpstreamSockets(const envoy::config::cluster::v3::Cluster& cluster, const std::string& path, TranslateContext& context);
 
-  /// The socket of an endpoint with this metadata: the first match whose criteria all stand in "envoy.transport_socket_match",
-  /// else the cluster's transport_socket. Null: plain text.
-  [[nodiscard]] std::shared_ptr<const config::UpstreamTls> choose(const envoy::config::core::v3::Metadata& metadata) const;
+  /// The socket of an endpoint: the first match whose criteria all stand in its metadata under "envoy.transport_socket_match",
+  /// else the first that its locality's metadata satisfies, else the cluster's transport_socket. Null: plain text.
+  [[nodiscard]] std::shared_ptr<const config::UpstreamTls> choose(const envoy::config::core::v3::Metadata& endpoint,
+                                                                  const envoy::config::core::v3::Metadata& locality) const;
 
  private:
   struct Match {

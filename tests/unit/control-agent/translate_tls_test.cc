@@ -115,7 +115,9 @@ TEST(TranslateTls_Cluster, GivesEachEndpointTheFirstSocketThatMatches) {
   const std::string filter = "envoy.transport_socket_match: ";
   text.endpoints = "[{lb_endpoints: [" + endpoint(1, filter + "{a: x, n: {m: [1]}, more: 1}") + ", " +
                    endpoint(2, filter + "{a: x, n: {m: [2]}}") + ", " + endpoint(3, filter + "{a: y}") + ", " +
-                   endpoint(4, filter + "{a: z}") + ", " + endpoint(5, "other: {a: x}") + "]}]";
+                   endpoint(4, filter + "{a: z}") + ", " + endpoint(5, "other: {a: x}") + "]}, {metadata: {filter_metadata: {" +
+                   filter + "{a: x}}}, lb_endpoints: [" + endpoint(6, filter + "{a: y}") + ", " + endpoint(7, filter + "{a: z}") +
+                   "]}]";
   const auto snapshot = snapshot_of(text);
   ASSERT_NE(snapshot, nullptr);
   const auto& endpoints = snapshot->find_cluster("origin")->endpoints;
@@ -124,6 +126,8 @@ TEST(TranslateTls_Cluster, GivesEachEndpointTheFirstSocketThatMatches) {
   EXPECT_EQ(endpoints.at(2).tls, nullptr);
   EXPECT_EQ(endpoints.at(3).tls->name, "");
   EXPECT_EQ(endpoints.at(4).tls, endpoints.at(3).tls);
+  EXPECT_EQ(endpoints.at(5).tls, nullptr);  // its own metadata come first
+  EXPECT_EQ(endpoints.at(6).tls->name, "one");
   EXPECT_EQ(endpoints.at(0).tls->slot->current()->role(), tls::Role::kClient);
   EXPECT_FALSE(endpoints.at(0).tls->auto_sni);
 }
@@ -231,7 +235,7 @@ TEST(TranslateTls_Istio, NeedsNothingButItsSecrets) {
     } else {
       envoy::config::cluster::v3::Cluster cluster;
       *cluster.mutable_transport_socket() = socket;
-      EXPECT_EQ(UpstreamSockets(cluster, "", context).choose({}), nullptr);
+      EXPECT_EQ(UpstreamSockets(cluster, "", context).choose({}, {}), nullptr);
     }
     for (const auto& error : diagnostics.errors()) {
       const bool from_control_plane =
