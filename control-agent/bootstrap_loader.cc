@@ -135,13 +135,18 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
     out.machine = translate_dataplane(*out.dataplane, extension, diagnostics);
   }
   out.machine.worker_count = decide_workers(out.machine.worker_count, options.concurrency);
+  if (out.machine.tls.handshake_threads == 0) out.machine.tls.handshake_threads = std::max(out.machine.worker_count / 2, 1U);
   options.dataplane_path.empty() ? check_worker_numbers(out.machine, extension, diagnostics)
                                  : check_worker_numbers(out.machine, {}, dataplane_diagnostics);
   out.cells = options.cells != nullptr ? options.cells : std::make_shared<CellRegistry>(out.machine.worker_count);
 
+  out.secrets = std::make_shared<SecretStore>();
+
   if (readable) {
     const auto& node = out.bootstrap->node();
     TranslateContext context{diagnostics, *out.cells, out.machine.worker_count, {}, {}, {}, {}};
+    context.secrets = out.secrets;
+    context.keep_records_in_openssl = out.machine.tls.record_engine == config::TlsSettings::RecordEngine::kOpenssl;
     context.service_node = options.service_node.empty() ? node.id() : options.service_node;
     context.service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster;
     out.snapshot = translate_snapshot(*out.bootstrap, context);

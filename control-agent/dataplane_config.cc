@@ -119,6 +119,9 @@ config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std:
                                                                    : config::Dataplane::Hugepages::kIfFree;
   out.fragments = dataplane.fragments() == v1::Dataplane::DROP ? config::Dataplane::Fragments::kDrop
                                                                : config::Dataplane::Fragments::kReassemble;
+  out.tls.record_engine = dataplane.tls().record_engine() == v1::Tls::OPENSSL ? config::TlsSettings::RecordEngine::kOpenssl
+                                                                              : config::TlsSettings::RecordEngine::kIpsecMb;
+  out.tls.handshake_threads = dataplane.tls().handshake_threads().value();
   out.tcp = translate_tcp(dataplane.tcp(), join_path(path, "tcp"), diagnostics);
   std::map<std::string, std::string> names;
   std::map<IpAddress, std::string> owners;

@@ -9,6 +9,7 @@
 
 #include "control-agent/loader_values.h"
 #include "control-agent/scalars.h"
+#include "udpa/annotations/sensitive.pb.h"
 
 namespace millrace::agent {
 
@@ -121,6 +122,8 @@ void LoaderWalk::ordinary(const YAML::Node& node, Message& into, const std::stri
         continue;
       }
     }
+    const bool secret = field->options().GetExtension(udpa::annotations::sensitive);
+    secret_depth_ += secret ? 1 : 0;
     if (field->is_map()) {
       map(content, into, *field, field_path);
     } else if (field->is_repeated()) {
@@ -128,6 +131,7 @@ void LoaderWalk::ordinary(const YAML::Node& node, Message& into, const std::stri
     } else {
       value(content, into, *field, field_path);
     }
+    secret_depth_ -= secret ? 1 : 0;
   }
 }
 

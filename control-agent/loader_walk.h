@@ -25,11 +25,18 @@ class LoaderWalk {
   [[nodiscard]] bool failed() const { return failed_; }
   void fail(const YAML::Node& at, const std::string& path, std::string reason) {
     failed_ = true;
+    if (secret_depth_ > 0) conceal(reason);
     const auto mark = at.Mark();
     diagnostics_.error_at(file_, mark.is_null() ? 0 : static_cast<std::uint32_t>(mark.line + 1), path, std::move(reason));
   }
 
  private:
+  /// What a reason quotes of the text may be a key.
+  static void conceal(std::string& reason) {
+    const auto quoted = reason.find(", got ");
+    if (quoted != std::string::npos) reason.replace(quoted, std::string::npos, ", got something else, which is not shown here");
+  }
+
   using Entries = std::vector<std::pair<YAML::Node, YAML::Node>>;
 
   bool enter(const YAML::Node& node, const std::string& path);
@@ -58,6 +65,7 @@ class LoaderWalk {
   Diagnostics& diagnostics_;
   bool failed_ = false;
   std::size_t depth_ = 0;
+  std::size_t secret_depth_ = 0;  ///< of fields that hold secrets (udpa.annotations.sensitive)
   std::size_t nodes_ = 0;
   bool told_size_ = false;
 };

@@ -36,17 +36,23 @@ class Dataplane;
 
 namespace millrace::agent {
 
+class SecretStore;
+struct StaticSecrets;
+
 struct TranslateContext {
   Diagnostics& diagnostics;
   CellRegistry& cells;
   std::size_t workers = 1;
   std::string service_node;
   std::string service_cluster;
-  std::unordered_set<std::string> cluster_names;  ///< what routes may point to
-  std::vector<config::LogSink> log_sinks;         ///< filled by access logs
+  std::unordered_set<std::string> cluster_names;             ///< what routes may point to
+  std::vector<config::LogSink> log_sinks;                    ///< filled by access logs
+  std::shared_ptr<SecretStore> secrets = {};                 ///< gets every TLS context; not null
+  std::shared_ptr<const StaticSecrets> static_secrets = {};  ///< filled before listeners and clusters
+  bool keep_records_in_openssl = false;                      ///< the dataplane's tls.record_engine: OPENSSL
 };
 
-/// The whole. `context.service_*` must be set; cluster_names and log_sinks are filled here.
+/// The whole. `context.service_*` and `context.secrets` must be set; cluster_names, log_sinks and static_secrets are filled here.
 [[nodiscard]] std::shared_ptr<const config::Snapshot> translate_snapshot(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
                                                                          TranslateContext& context);
 

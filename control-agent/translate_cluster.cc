@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_tls.h"
 #include "dataplane/base/limits.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
@@ -78,8 +79,8 @@ void translate_http_options(const Cluster& cluster, const std::string& path, con
   }
 }
 
-void translate_endpoint(const endpoint_api::LbEndpoint& source, const std::string& path, config::Cluster& out,
-                        TranslateContext& context) {
+void translate_endpoint(const endpoint_api::LbEndpoint& source, const core::Metadata& locality, const std::string& path,
+                        const UpstreamSockets& sockets, config::Cluster& out, TranslateContext& context) {
   const std::string endpoint_path = join_path(path, "endpoint");
   const auto address = translate_address(source.endpoint().address(), join_path(endpoint_path, "address"), AddressUse::kEndpoint,
                                          context.diagnostics);
@@ -90,13 +91,14 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const std::strin
   if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
   endpoint.healthy = source.health_status() == core::UNKNOWN || source.health_status() == core::HEALTHY ||
                      source.health_status() == core::DEGRADED;
+  endpoint.tls = sockets.choose(source.metadata(), locality);
   endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
   if (endpoint.healthy) out.healthy_weight += endpoint.weight;
   out.endpoints.push_back(std::move(endpoint));
 }
 
-void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path, config::Cluster& out,
-                          TranslateContext& context) {
+void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
+                          const UpstreamSockets& sockets, config::Cluster& out, TranslateContext& context) {
   const std::string list = join_path(path, "endpoints");
   std::uint64_t weight = 0;
   std::size_t count = 0;
@@ -107,7 +109,7 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
       const auto& source = locality.lb_endpoints(k);
       weight += source.has_load_balancing_weight() ? source.load_balancing_weight().value() : 1;
       if (++count > kMaxEndpointsPerCluster) continue;
-      translate_endpoint(source, index_path(lb_path, static_cast<std::size_t>(k)), out, context);
+      translate_endpoint(source, locality.metadata(), index_path(lb_path, static_cast<std::size_t>(k)), sockets, out, context);
     }
   }
   if (count > kMaxEndpointsPerCluster) {
@@ -148,7 +150,8 @@ std::shared_ptr<const config::Cluster> translate_cluster(const Cluster& cluster,
       diagnostics.error(join_path(path, "per_connection_buffer_limit_bytes"), "must be at least 1");
   }
   translate_http_options(cluster, path, *out, diagnostics);
-  translate_assignment(cluster.load_assignment(), join_path(path, "load_assignment"), *out, context);
+  const UpstreamSockets sockets(cluster, path, context);
+  translate_assignment(cluster.load_assignment(), join_path(path, "load_assignment"), sockets, *out, context);
   out->cell = context.cells.clusters.get(out->name);
   return out;
 }

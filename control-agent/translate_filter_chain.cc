@@ -8,6 +8,7 @@
 #include "config/compile/filter_chain_table.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_http.h"
+#include "control-agent/translate_tls.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
@@ -71,6 +72,13 @@ void translate_filters(const listener_api::FilterChain& chain, const std::string
 config::FilterChain translate_chain(const listener_api::FilterChain& chain, const std::string& path, TranslateContext& context) {
   config::FilterChain out;
   out.name = chain.name();
+  if (chain.has_transport_socket()) {
+    out.tls = translate_downstream_socket(chain.transport_socket(), join_path(path, "transport_socket"), context);
+  }
+  if (chain.has_transport_socket_connect_timeout()) {
+    out.transport_socket_connect_timeout = translate_duration(
+        chain.transport_socket_connect_timeout(), join_path(path, "transport_socket_connect_timeout"), context.diagnostics);
+  }
   translate_filters(chain, path, out, context);
   return out;
 }

@@ -85,7 +85,20 @@ void translate_client(Work& w) {
   w.out.use_remote_address = w.in.use_remote_address().value();
   w.out.xff_num_trusted_hops = w.in.xff_num_trusted_hops();
   w.out.skip_xff_append = w.in.skip_xff_append();
-  w.out.forward_client_cert = w.in.forward_client_cert_details() == Hcm::ALWAYS_FORWARD_ONLY;
+  using Forward = HttpConnectionManager::ForwardClientCert;
+  switch (w.in.forward_client_cert_details()) {
+    case Hcm::FORWARD_ONLY: w.out.forward_client_cert = Forward::kForwardOnly; break;
+    case Hcm::APPEND_FORWARD: w.out.forward_client_cert = Forward::kAppendForward; break;
+    case Hcm::SANITIZE_SET: w.out.forward_client_cert = Forward::kSanitizeSet; break;
+    case Hcm::ALWAYS_FORWARD_ONLY: w.out.forward_client_cert = Forward::kAlwaysForwardOnly; break;
+    default: break;
+  }
+  const auto& details = w.in.set_current_client_cert_details();
+  w.out.client_cert_details = {.subject = details.subject().value(),
+                               .cert = details.cert(),
+                               .chain = details.chain(),
+                               .dns = details.dns(),
+                               .uri = details.uri()};
 }
 
 void translate_path_options(Work& w) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_tls.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
 namespace millrace::agent {
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::string_view kClusters = "static_resources.clusters";
 constexpr std::string_view kListeners = "static_resources.listeners";
+constexpr std::string_view kSecrets = "static_resources.secrets";
 
 /// Reports a name that an earlier item of the list has.
 class Names {
@@ -67,6 +69,7 @@ std::shared_ptr<const config::Snapshot> translate_snapshot(const bootstrap_api::
   auto out = std::make_shared<config::Snapshot>();
   out->version = 1;
   out->node = {{"id", context.service_node}, {"cluster", context.service_cluster}};
+  context.static_secrets = collect_secrets(bootstrap.static_resources().secrets(), std::string(kSecrets), context.diagnostics);
   translate_clusters(bootstrap, *out, context);
   translate_listeners(bootstrap, *out, context);
   out->log_sinks = context.log_sinks;

@@ -10,15 +10,31 @@
 #include "dataplane/base/time.h"
 #include "dataplane/report/cells.h"
 
+namespace millrace::tls {
+class ContextSlot;
+}
+
 namespace millrace::config {
 
 enum class LoadBalancing : std::uint8_t { kRoundRobin, kLeastRequest, kRandom };
+
+/// How connections to an endpoint are protected: an UpstreamTlsContext, with what HttpProtocolOptions say of its names.
+struct UpstreamTls {
+  std::string name;                        ///< of the entry of transport_socket_matches; empty: the cluster's transport_socket
+  std::shared_ptr<tls::ContextSlot> slot;  ///< never null
+  bool auto_sni = false;                   ///< the request's host is the server's name, instead of the context's
+  bool auto_san_validation = false;        ///< and has to be a name of its certificate
+  std::string
+      sni_header;  ///< override_auto_sni_header, in lower case: stands in for the host where a request has it; empty: none
+};
 
 struct Endpoint {
   SocketAddress address;
   std::string hostname;      ///< empty: none
   std::uint32_t weight = 1;  ///< 1 to 2^32-1, relative within the cluster
   bool healthy = true;       ///< the control plane's health_status: UNKNOWN, HEALTHY and DEGRADED count as healthy
+  /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
+  std::shared_ptr<const UpstreamTls> tls = {};
   std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
 };
 

@@ -76,6 +76,13 @@ struct TcpSettings {
   std::uint32_t max_buffer_bytes = 4 * 1024 * 1024;
 };
 
+/// How the work of TLS is done; the defaults are millrace.v1.Tls's.
+struct TlsSettings {
+  enum class RecordEngine : std::uint8_t { kIpsecMb, kOpenssl };
+  RecordEngine record_engine = RecordEngine::kIpsecMb;
+  std::uint32_t handshake_threads = 0;  ///< 0: not given; decided when the number of workers is known
+};
+
 struct Dataplane {
   enum class Idle : std::uint8_t { kPoll, kAdaptive };
   std::uint32_t worker_count = 0;  ///< 0: not given
@@ -85,6 +92,7 @@ struct Dataplane {
   enum class Fragments : std::uint8_t { kReassemble, kDrop };
   Fragments fragments = Fragments::kReassemble;
   TcpSettings tcp;
+  TlsSettings tls;
   std::uint32_t packet_buffers = 0;  ///< per worker; 0: the default
   std::vector<PortConfig> ports;
   std::vector<RuleConfig> rules;

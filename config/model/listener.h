@@ -18,6 +18,10 @@
 #include "dataplane/base/time.h"
 #include "dataplane/report/cells.h"
 
+namespace millrace::tls {
+class ContextSlot;
+}
+
 namespace millrace::config {
 
 /// envoy.extensions.access_loggers.{file,stream}.v3: one line per request into a sink that the agent writes.
@@ -76,9 +80,20 @@ struct HttpConnectionManager {
   bool add_user_agent = false;  ///< sets x-envoy-downstream-service-cluster, as Envoy's add_user_agent
   std::string service_cluster;  ///< of the bootstrap's node
   std::string service_node;
-  /// The forwarded certificate field of a client without a certificate is always removed unless this is set
-  /// (forward_client_cert_details: ALWAYS_FORWARD_ONLY).
-  bool forward_client_cert = false;
+  /// forward_client_cert_details: what becomes of x-forwarded-client-cert. The field of a client that has shown no certificate is
+  /// removed by all but kAlwaysForwardOnly.
+  enum class ForwardClientCert : std::uint8_t { kSanitize, kForwardOnly, kAppendForward, kSanitizeSet, kAlwaysForwardOnly };
+  ForwardClientCert forward_client_cert = ForwardClientCert::kSanitize;
+  /// set_current_client_cert_details: what kAppendForward and kSanitizeSet tell besides By and Hash.
+  struct ClientCertDetails {
+    bool subject = false;
+    bool cert = false;   ///< the leaf, PEM, URL-encoded
+    bool chain = false;  ///< the leaf and what came with it, likewise
+    bool dns = false;
+    bool uri = false;
+    bool operator==(const ClientCertDetails&) const = default;
+  };
+  ClientCertDetails client_cert_details;
   bool suppress_envoy_headers = false;  ///< the router filter's
 
   bool websocket = false;  ///< upgrade_configs holds "websocket"
@@ -107,6 +122,9 @@ struct TcpProxy {
 
 struct FilterChain {
   std::string name;
+  std::shared_ptr<tls::ContextSlot> tls;      ///< null: plain text
+  /// Until the TLS handshake is done; zero: no limit. Envoy has none by default.
+  Duration transport_socket_connect_timeout = Duration::seconds(15);
   std::variant<HttpConnectionManager, TcpProxy> filter;
 
   /// Null: it is the other one.

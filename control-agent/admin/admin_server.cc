@@ -101,6 +101,9 @@ struct AdminServer::Implementation {
       const auto snapshot = gateway.snapshot();
       wants_json(request) ? send_json(response, listeners_json(*snapshot)) : send_text(response, listeners_text(*snapshot));
     });
+    show("/certs", "certificates of the gateway and the authorities that it trusts", [this](const Request&, Response& response) {
+      send_json(response, certificates_json(gateway.secrets().contexts(), std::chrono::system_clock::now()));
+    });
     show("/config_dump", "the configuration that runs",
          [this](const Request&, Response& response) { send_json(response, config_dump_json(gateway)); });
     show("/server_info", "version, state, command line",

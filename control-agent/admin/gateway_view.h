@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/model/snapshot.h"
+#include "control-agent/secrets/secret_store.h"
 #include "dataplane/base/result.h"
 #include "dataplane/report/capture.h"
 #include "dataplane/report/connection_info.h"
@@ -76,6 +77,8 @@ class GatewayView {
   [[nodiscard]] virtual std::uint64_t resident_bytes() const = 0;
   /// What each port is and offers, what of it is used, and where its rules are carried out, for /millrace/nic.
   [[nodiscard]] virtual nlohmann::ordered_json ports() const = 0;
+  /// The TLS contexts that run, and how often their files have changed.
+  [[nodiscard]] virtual const SecretStore& secrets() const = 0;
   /// In the order in which CaptureOrder::ports counts them.
   [[nodiscard]] virtual std::vector<std::string> port_names() const = 0;
 

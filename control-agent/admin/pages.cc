@@ -71,6 +71,37 @@ void collect_route_configs(const Json& listener, const std::string& updated, Jso
   }
 }
 
+constexpr std::int64_t kSecondsOfADay = 24 * 60 * 60;
+
+// A name that Envoy's message has a field for; null: it has none.
+Json subject_name_json(const tls::SubjectName& name) {
+  switch (name.kind) {
+    case tls::NameKind::kDns: return {{"dns", name.value}};
+    case tls::NameKind::kUri: return {{"uri", name.value}};
+    case tls::NameKind::kIpAddress: return {{"ip_address", name.value}};
+    case tls::NameKind::kEmail: return nullptr;
+  }
+  return nullptr;
+}
+
+// envoy.admin.v3.CertificateDetails
+Json certificate_json(const tls::CertificateFacts& facts, const std::string& path, std::chrono::system_clock::time_point now) {
+  Json names = Json::array();
+  for (const tls::SubjectName& name : facts.names) {
+    Json one = subject_name_json(name);
+    if (!one.is_null()) names.push_back(std::move(one));
+  }
+  const auto at = [](std::int64_t seconds) { return timestamp(std::chrono::system_clock::from_time_t(seconds)); };
+  const std::int64_t left = facts.not_after - std::chrono::system_clock::to_time_t(now);
+  // A 64-bit number, which JSON has as a text.
+  return {{"path", path},
+          {"serial_number", facts.serial},
+          {"subject_alt_names", names},
+          {"days_until_expiration", std::to_string(std::max<std::int64_t>(left, 0) / kSecondsOfADay)},
+          {"valid_from", at(facts.not_before)},
+          {"expiration_time", at(facts.not_after)}};
+}
+
 }  // namespace
 
 std::string clusters_text(const config::Snapshot& snapshot) {
@@ -157,6 +188,12 @@ Json config_dump_json(const GatewayView& gateway) {
     listeners.push_back({{"listener", as_any("envoy.config.listener.v3.Listener", listener)}, {"last_updated", updated}});
     collect_route_configs(listener, updated, routes);
   }
+  Json secrets = Json::array();
+  for (const Json& secret : resources.value("secrets", Json::array())) {
+    secrets.push_back({{"name", secret.value("name", "")},
+                       {"last_updated", updated},
+                       {"secret", as_any("envoy.extensions.transport_sockets.tls.v3.Secret", secret)}});
+  }
   Json dump = {{"configs", Json::array()}};
   dump["configs"].push_back(
       {{"@type", "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump"}, {"bootstrap", bootstrap}, {"last_updated", updated}});
@@ -164,7 +201,22 @@ Json config_dump_json(const GatewayView& gateway) {
   dump["configs"].push_back(
       {{"@type", "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"}, {"static_listeners", listeners}});
   dump["configs"].push_back({{"@type", "type.googleapis.com/envoy.admin.v3.RoutesConfigDump"}, {"static_route_configs", routes}});
+  dump["configs"].push_back({{"@type", "type.googleapis.com/envoy.admin.v3.SecretsConfigDump"}, {"static_secrets", secrets}});
   return dump;
+}
+
+Json certificates_json(const std::vector<MadeContext>& contexts, std::chrono::system_clock::time_point now) {
+  Json list = Json::array();
+  for (const MadeContext& made : contexts) {
+    Json authorities = Json::array();
+    for (const auto& facts : made.context->authorities())
+      authorities.push_back(certificate_json(facts, made.authorities_path, now));
+    Json chains = Json::array();
+    const auto& leaves = made.context->certificates();
+    for (std::size_t i = 0; i < leaves.size(); ++i) chains.push_back(certificate_json(leaves[i], made.chain_paths.at(i), now));
+    list.push_back({{"ca_cert", authorities}, {"cert_chain", chains}});
+  }
+  return {{"certificates", list}};
 }
 
 Json server_info_json(const GatewayView& gateway) {

@@ -96,6 +96,19 @@ void collect(const report::ClusterCell& cell, CellCollector collector) {
 #undef MR_COLLECT_GAUGE
 #undef MR_COLLECT_HISTOGRAM
 
+// Of a listener's cell or a cluster's.
+template <typename Cell>
+void collect_tls(const Cell& cell, CellCollector collector) {
+#define MR_COLLECT_COUNTER(name)                                               \
+  {                                                                            \
+    std::uint64_t value = 0;                                                   \
+    for (const auto& stats : cell.per_worker) value += stats.tls.name.value(); \
+    collector.counter("ssl." #name, static_cast<std::int64_t>(value));         \
+  }
+  MR_TLS_STATS(MR_COLLECT_COUNTER, , )
+#undef MR_COLLECT_COUNTER
+}
+
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
   std::vector<const void*> seen;  // several listeners and chains may share a stat_prefix, and then one cell
   const auto first_time = [&seen](const void* cell) {
@@ -106,7 +119,12 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
   for (const auto& listener : snapshot.listeners) {
     const report::ListenerCell& cell = *listener->cell;
     if (first_time(&cell)) {
-      collect(cell, {out, "listener." + cell.name + ".", "envoy_listener_", {{"envoy_listener_address", cell.name}}});
+      const CellCollector collector(out, "listener." + cell.name + ".", "envoy_listener_",
+                                    {{"envoy_listener_address", cell.name}});
+      collect(cell, collector);
+      if (std::ranges::any_of(listener->chains, [](const auto& chain) { return chain.tls != nullptr; })) {
+        collect_tls(cell, collector);
+      }
     }
     if (const report::InspectorCell* inspector = listener->inspection.cell.get(); inspector != nullptr && first_time(inspector)) {
       collect(*inspector, out);
@@ -125,6 +143,9 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
     const std::string& shown = cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name;
     CellCollector collector(out, "cluster." + shown + ".", "envoy_cluster_", {{"envoy_cluster_name", shown}});
     collect(*cluster->cell, collector);
+    if (std::ranges::any_of(cluster->endpoints, [](const auto& endpoint) { return endpoint.tls != nullptr; })) {
+      collect_tls(*cluster->cell, collector);
+    }
     const auto healthy = std::ranges::count_if(cluster->endpoints, &config::Endpoint::healthy);
     collector.gauge("membership_total", static_cast<std::int64_t>(cluster->endpoints.size()));
     collector.gauge("membership_healthy", healthy);
@@ -202,6 +223,9 @@ std::vector<Stat> collect_stats(const GatewayView& gateway) {
     CellCollector collector(stats, "millrace.rule." + rule.rule + ".", "millrace_rule_", {{"rule", rule.rule}});
     collector.counter(rule.name, static_cast<std::int64_t>(rule.value));
   }
+  CellCollector secrets(stats, "millrace.secrets.", "millrace_secrets_", {});
+  secrets.counter("updated", static_cast<std::int64_t>(gateway.secrets().updated()));
+  secrets.counter("refused", static_cast<std::int64_t>(gateway.secrets().refused()));
   std::ranges::sort(stats, {}, &Stat::name);
   return stats;
 }

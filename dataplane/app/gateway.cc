@@ -81,6 +81,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
   start_machine();
   open_ports();
   start_workers();
+  secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
   if (loaded_.admin_address) admin_ = std::make_unique<agent::AdminServer>(*loaded_.admin_address, *this);
 }
 
@@ -157,6 +158,7 @@ void Gateway::start_workers() {
     steering_.emplace(rss_table(ports_, workers), all_rules(loaded_.machine));
     exchange_ = std::make_unique<worker::Exchange>(workers);
   }
+  handshakes_ = std::make_unique<worker::HandshakeThreads>(loaded_.machine.tls.handshake_threads, workers);
   const std::uint64_t probe_nonce = random_secret<std::uint64_t>() >> 16;
   for (std::uint16_t i = 0; i < workers; ++i) {
     worker::WorkerThreadConfig config;
@@ -173,6 +175,8 @@ void Gateway::start_workers() {
     config.worker.seed = random_secret<std::uint64_t>();
     config.worker.secret = random_secret<std::array<std::uint8_t, 16>>();
     config.worker.hostname = hostname();
+    config.worker.tls = loaded_.machine.tls;
+    config.worker.handshakes = &handshakes_->runner(i);
     config.core = placement_.worker_cpus[i];
     config.idle = adaptive_ ? config::Dataplane::Idle::kAdaptive : loaded_.machine.idle;
     config.run_inside = [](const std::function<void()>& body) {
@@ -236,7 +240,8 @@ std::chrono::seconds Gateway::uptime() const {
 nlohmann::ordered_json Gateway::command_line_options() const {
   return {{"concurrency", loaded_.machine.worker_count},
           {"config_path", options_.config_path},
-          {"config_yaml", options_.config_yaml},
+          // Keys may stand in it; /config_dump has all the rest.
+          {"config_yaml", options_.config_yaml.empty() ? "" : "[redacted]"},
           {"allow_unknown_static_fields", options_.allow_unknown_static_fields},
           {"reject_unknown_dynamic_fields", options_.reject_unknown_dynamic_fields},
           {"log_level", options_.log_level},

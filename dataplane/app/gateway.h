@@ -15,9 +15,11 @@
 #include "control-agent/admin/gateway_view.h"
 #include "control-agent/bootstrap_loader.h"
 #include "control-agent/log_writer.h"
+#include "control-agent/secrets/secret_watcher.h"
 #include "dataplane/app/options.h"
 #include "dataplane/base/flow_steering.h"
 #include "dataplane/worker/exchange.h"
+#include "dataplane/worker/handshake_threads.h"
 #include "dataplane/worker/worker_thread.h"
 #include "nic/eal.h"
 #include "nic/mbuf_pool.h"
@@ -66,6 +68,7 @@ class Gateway final : public agent::GatewayView {
   [[nodiscard]] std::vector<agent::RuleStat> rule_stats() const override;
   [[nodiscard]] std::uint64_t resident_bytes() const override;
   [[nodiscard]] nlohmann::ordered_json ports() const override;
+  [[nodiscard]] const agent::SecretStore& secrets() const override { return *loaded_.secrets; }
   [[nodiscard]] std::vector<std::string> port_names() const override;
   [[nodiscard]] agent::ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
                                                   std::size_t limit) override;
@@ -102,7 +105,9 @@ class Gateway final : public agent::GatewayView {
   std::atomic<std::size_t> captures_{0};
   std::deque<report::WorkerReport> reports_;
   std::unique_ptr<agent::LogWriter> log_writer_;
+  std::unique_ptr<worker::HandshakeThreads> handshakes_;
   std::deque<worker::WorkerThread> threads_;
+  std::unique_ptr<agent::SecretWatcher> secret_watcher_;
   std::unique_ptr<agent::AdminServer> admin_;
 };
 

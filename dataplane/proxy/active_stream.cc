@@ -31,6 +31,8 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
   info_.stream_id = ++runtime_.next_stream_id;
   info_.filter_chain = chain_.config().name;
   info_.server_name = connection.server_name();
+  info_.downstream_tls = connection.tls_session();
+  info_.client_cert_element = connection.client_cert_element();
   stats().downstream_rq_total.add();
   stats().downstream_rq_http1_total.add();
   stats().downstream_rq_active.add();

@@ -87,6 +87,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void act_on_route(Instant now);
   void forward(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
+  [[nodiscard]] bool choose_server_name(Instant now);
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);
   void end_of_request(Instant now);

@@ -1,5 +1,6 @@
 // What becomes of a request: from its head to the choice of an endpoint, then its body towards the upstream.
 #include <new>
+#include <utility>
 
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/cluster_runtime.h"
@@ -9,6 +10,7 @@
 #include "dataplane/proxy/policy/path.h"
 #include "dataplane/proxy/policy/request_headers.h"
 #include "dataplane/proxy/policy/route_matcher.h"
+#include "dataplane/proxy/policy/server_name.h"
 #include "dataplane/proxy/runtime.h"
 
 namespace millrace::proxy {
@@ -101,6 +103,7 @@ void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   }
   if (!answer_expectation(now)) return;
   if (action.idle_timeout) timeouts_.arm(StreamTimeouts::Kind::kIdle, *action.idle_timeout, now);
+  if (!choose_server_name(now)) return;
   if (request_ended_) timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
   upstream_.start(*pool_, now);
 }
@@ -140,6 +143,20 @@ bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant 
   }
   pool_->pin();
   info_.upstream_remote = pool_->address();
+  return true;
+}
+
+// Of connections whose server's name follows the request (auto_sni), those of its name.
+bool ActiveStream::choose_server_name(Instant now) {
+  if (!pool_->wants_server_name()) return true;
+  ConnectionPool* named = pool_->for_server_name(server_name_of(*request_, pool_->tls()->sni_header, arena_));
+  if (named == nullptr) {
+    cluster_->stats().upstream_cx_pool_overflow.add();
+    reply(LocalReplyReason::kOverloaded, now);
+    return false;
+  }
+  named->pin();
+  std::exchange(pool_, named)->unpin();
   return true;
 }
 

@@ -184,7 +184,7 @@ void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view
   if (is_settled()) return;
   const UpstreamFailureRow& row = row_of(failure);
   info_.flags.set(row.flag);
-  info_.upstream_transport_failure = transport_failure;
+  info_.upstream_transport_failure = arena_.copy(transport_failure);  // its connection goes before the log line
   if (phase_ == Phase::kResponding || phase_ == Phase::kComplete) {
     info_.response_code_details = row.after;
     reset_downstream(now);

@@ -21,14 +21,15 @@ void ClusterRuntime::update(std::shared_ptr<const config::Cluster> config, Insta
   follow_endpoints(now);
 }
 
-// Endpoints are told apart by the number of their cell, which an address keeps from one snapshot to the next.
+// Endpoints are told apart by the number of their cell, which an address keeps from one snapshot to the next. One that is reached
+// by other means of protection now gets new connections.
 void ClusterRuntime::follow_endpoints(Instant now) {
   std::unordered_map<const report::EndpointCell*, ConnectionPool*> known;
-  for (const auto& pool : pools_) known.emplace(&pool->cell(), pool.get());
+  for (const auto& pool : pools_) known.insert_or_assign(&pool->cell(), pool.get());  // the newest of an endpoint
   by_endpoint_.clear();
   for (const config::Endpoint& endpoint : config_->endpoints) {
     const auto at = known.find(endpoint.cell.get());
-    if (at == known.end()) {
+    if (at == known.end() || !same_tls(at->second->tls(), endpoint.tls.get())) {
       pools_.push_back(std::make_unique<ConnectionPool>(runtime_, *this, endpoint));
       by_endpoint_.push_back(pools_.back().get());
     } else {

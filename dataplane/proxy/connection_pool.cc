@@ -1,14 +1,26 @@
 #include "dataplane/proxy/connection_pool.h"
 
+#include <algorithm>
+
 #include "dataplane/proxy/cluster_runtime.h"
 #include "dataplane/proxy/runtime.h"
 
 namespace millrace::proxy {
 
-ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint)
+bool same_tls(const config::UpstreamTls* a, const config::UpstreamTls* b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return a->slot == b->slot && a->auto_sni == b->auto_sni && a->auto_san_validation == b->auto_san_validation &&
+         a->sni_header == b->sni_header;
+}
+
+ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint,
+                               std::string_view server_name)
     : runtime_(runtime),
       cluster_(cluster),
+      endpoint_(endpoint),
       address_(endpoint.address),
+      tls_(endpoint.tls),
+      server_name_(server_name),
       cell_(endpoint.cell),
       stats_(cell_->per_worker[runtime.worker()]) {}
 
@@ -16,6 +28,25 @@ ConnectionPool::~ConnectionPool() { MR_ASSERT(is_unused()); }
 
 const config::Cluster& ConnectionPool::config() const { return cluster_.config(); }
 report::ClusterStats& ConnectionPool::cluster_stats() const { return cluster_.stats(); }
+
+bool ConnectionPool::is_unused() const {
+  const auto unused = [](const auto& named) { return named.second->is_unused(); };
+  return connections_ == 0 && pending_count_ == 0 && pins_ == 0 && std::ranges::all_of(by_name_, unused);
+}
+
+ConnectionPool* ConnectionPool::for_server_name(std::string_view name) {
+  if (const auto at = by_name_.find(name); at != by_name_.end()) return at->second.get();
+  if (by_name_.size() >= kMostNames) std::erase_if(by_name_, [](const auto& named) { return named.second->is_unused(); });
+  if (by_name_.size() >= kMostNames) return nullptr;
+  auto made = std::make_unique<ConnectionPool>(runtime_, cluster_, endpoint_, name);
+  made->retired_ = retired_;
+  return by_name_.emplace(std::string(name), std::move(made)).first->second.get();
+}
+
+void ConnectionPool::revive() {
+  retired_ = false;
+  for (const auto& [name, pool] : by_name_) pool->revive();
+}
 
 UpstreamConnection* ConnectionPool::take_idle() {
   for (UpstreamConnection& connection : idle_) {
@@ -127,6 +158,7 @@ void ConnectionPool::on_leaving(UpstreamConnection& connection, Instant now) {
 void ConnectionPool::retire(Instant now) {
   retired_ = true;
   while (UpstreamConnection* connection = idle_.pop_front()) connection->close(now);
+  for (const auto& [name, pool] : by_name_) pool->retire(now);
 }
 
 }  // namespace millrace::proxy

@@ -8,39 +8,57 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include "config/model/cluster.h"
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/proxy/upstream_connection.h"
 #include "dataplane/proxy/upstream_request.h"
+#include "dataplane/secure/tls_layer.h"
 
 namespace millrace::proxy {
 
 class ClusterRuntime;
 
+/// Whether a connection made by the one could have been made by the other. Null is plain text.
+[[nodiscard]] bool same_tls(const config::UpstreamTls* a, const config::UpstreamTls* b);
+
 class ConnectionPool {
  public:
-  ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint);
+  /// `server_name`: what all its connections ask for in TLS (auto_sni); empty: what the configuration says.
+  ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint, std::string_view server_name = {});
   ~ConnectionPool();
   ConnectionPool(const ConnectionPool&) = delete;
   ConnectionPool& operator=(const ConnectionPool&) = delete;
 
   /// Connects `request` now, queues it, or fails it.
   void request(UpstreamRequest& request, Instant now);
+  /// The server's name depends on the request (auto_sni): ask for_server_name().
+  [[nodiscard]] bool wants_server_name() const { return tls_ != nullptr && (tls_->auto_sni || tls_->auto_san_validation); }
+  /// The connections to this endpoint under a name; connections are not shared between names. Null: there are kMostNames in use.
+  [[nodiscard]] ConnectionPool* for_server_name(std::string_view name);
+  static constexpr std::size_t kMostNames = 1'024;
   /// A queued request is given up.
   void cancel(UpstreamRequest& request);
   /// The endpoint is gone from the configuration: idle connections close, those in use do when they become free.
   void retire(Instant now);
-  void revive() { retired_ = false; }
+  void revive();
   [[nodiscard]] bool is_retired() const { return retired_; }
   /// No connection and no request: may be destroyed.
-  [[nodiscard]] bool is_unused() const { return connections_ == 0 && pending_count_ == 0 && pins_ == 0; }
+  [[nodiscard]] bool is_unused() const;
   // Connections that wait for burial and streams that chose the endpoint refer to it.
   void pin() { ++pins_; }
   void unpin() { --pins_; }
 
   [[nodiscard]] const SocketAddress& address() const { return address_; }
+  [[nodiscard]] const config::UpstreamTls* tls() const { return tls_.get(); }
+  [[nodiscard]] const std::string& server_name() const { return server_name_; }
+  /// What its connections have to resume.
+  [[nodiscard]] secure::SessionCache& sessions() { return sessions_; }
   [[nodiscard]] const report::EndpointCell& cell() const { return *cell_; }
   [[nodiscard]] const config::Cluster& config() const;
   [[nodiscard]] report::ClusterStats& cluster_stats() const;
@@ -63,7 +81,12 @@ class ConnectionPool {
 
   Runtime& runtime_;
   ClusterRuntime& cluster_;
+  const config::Endpoint endpoint_;
   const SocketAddress address_;
+  const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
+  const std::string server_name_;
+  std::map<std::string, std::unique_ptr<ConnectionPool>, std::less<>> by_name_;
+  secure::SessionCache sessions_;
   std::shared_ptr<report::EndpointCell> cell_;
   report::EndpointStats& stats_;
   IntrusiveList<UpstreamConnection, IdleTag> idle_;  // the last used first

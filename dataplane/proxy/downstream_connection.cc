@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "dataplane/proxy/listener_runtime.h"
+#include "dataplane/proxy/policy/forwarded_client_cert.h"
 #include "dataplane/proxy/runtime.h"
 
 namespace millrace::proxy {
@@ -43,6 +44,9 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
       local_(stream_->local_address()),
       peer_(stream_->peer_address()),
       server_name_(std::move(transport.server_name)),
+      tls_session_(stream_->session_facts()),
+      client_cert_element_(tls_session_ == nullptr ? std::string()
+                                                   : proxy::client_cert_element(*tls_session_, chain.http().client_cert_details)),
       timer_(Timer::calling<&DownstreamConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&DownstreamConnection::on_lifetime>(*this)) {
   chain_.pin();
@@ -54,6 +58,10 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
   stats.downstream_cx_total.add();
   stats.downstream_cx_http1_total.add();
   stats.downstream_cx_active.add();
+  if (tls_session_ != nullptr) {
+    stats.downstream_cx_ssl_total.add();
+    stats.downstream_cx_ssl_active.add();
+  }
   runtime_.arm_after(timer_, now, chain_.http().idle_timeout);
   runtime_.arm_after(lifetime_, now, chain_.http().max_connection_duration);
   stats.downstream_cx_rx_bytes_total.add(input_.size());
@@ -220,6 +228,7 @@ void DownstreamConnection::finish(bool by_peer, bool with_requests, Instant) {
     (by_peer ? stats.downstream_cx_destroy_remote_active_rq : stats.downstream_cx_destroy_local_active_rq).add();
   }
   stats.downstream_cx_active.subtract();
+  if (tls_session_ != nullptr) stats.downstream_cx_ssl_active.subtract();
   chain_.listener_stats().downstream_cx_destroy.add();
   chain_.listener_stats().downstream_cx_active.subtract();
   timer_.disarm();

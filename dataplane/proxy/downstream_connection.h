@@ -43,6 +43,10 @@ class DownstreamConnection final : public Serviced,
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] const SocketAddress& local_address() const { return local_; }
   [[nodiscard]] const SocketAddress& peer_address() const { return peer_; }
+  /// Null: plain text.
+  [[nodiscard]] const tls::SessionFacts* tls_session() const { return tls_session_.get(); }
+  /// client_cert_element() of its certificate.
+  [[nodiscard]] std::string_view client_cert_element() const { return client_cert_element_; }
   /// That the client asked for in TLS; empty: none.
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
 
@@ -113,6 +117,8 @@ class DownstreamConnection final : public Serviced,
   const SocketAddress local_;
   const SocketAddress peer_;
   const std::string server_name_;
+  const std::shared_ptr<const tls::SessionFacts> tls_session_;
+  const std::string client_cert_element_;
   IntrusiveList<ActiveStream, OnConnectionTag> streams_;
   Timer timer_;     // kOpen without streams: idle_timeout; kFlushing, kLingering: delayed_close_timeout
   Timer lifetime_;  // max_connection_duration

@@ -6,6 +6,7 @@
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_proxy.h"
+#include "dataplane/proxy/tls_acceptance.h"
 
 namespace millrace::proxy {
 
@@ -93,11 +94,22 @@ void ListenerRuntime::serve(ReadyTransport transport, ConnectionTraits traits, I
     transport.stream.close(now);
     return;
   }
-  start_filter(version.chain(*chosen), std::move(transport), now);
+  ChainVersion& chain = version.chain(*chosen);
+  if (chain.config().tls != nullptr) {
+    start_transport_socket(chain, std::move(transport), now);
+  } else {
+    start_filter(chain, std::move(transport), now);
+  }
 }
 
-// The chain's transport socket belongs between `transport` and the filter: it takes the stream with what was received, and the
-// filter gets the stream of the plain text.
+void ListenerRuntime::start_transport_socket(ChainVersion& chain, ReadyTransport transport, Instant now) {
+  TlsAcceptance* acceptance = runtime_.acceptance_pool.make(runtime_, *this, chain);
+  if (acceptance != nullptr && acceptance->start(transport, now)) return;
+  if (acceptance != nullptr) runtime_.acceptance_pool.destroy(acceptance);
+  chain.listener_stats().downstream_cx_overflow.add();
+  transport.stream.reset(now);
+}
+
 void ListenerRuntime::start_filter(ChainVersion& chain, ReadyTransport transport, Instant now) {
   stream::ByteStream& stream = transport.stream;
   const bool admitted = chain.config().http() != nullptr

@@ -2,7 +2,7 @@
 // and their requests refer to, one version beside the other, until nothing refers to an old one any more.
 //
 //   on_accept --[listener filters?]--> ConnectionInspection --+
-//        \----------------------------------------------------+--> serve(): filter chain -> its network filter
+//        \----------------------------------------------------+--> serve(): filter chain --[TlsAcceptance?]--> network filter
 #pragma once
 
 #include <cstddef>
@@ -108,8 +108,11 @@ class ListenerRuntime final : public stream::Acceptor {
   /// The chain that serves the next request of a connection accepted by `accepted`.
   [[nodiscard]] ChainVersion& successor(ChainVersion& accepted);
 
- private:
+  /// The network filter of `chain`, over `transport`: where the chain has a transport socket, of the plain text.
   void start_filter(ChainVersion& chain, ReadyTransport transport, Instant now);
+
+ private:
+  void start_transport_socket(ChainVersion& chain, ReadyTransport transport, Instant now);
   void drain_connections(Instant now);
   void sweep();
 

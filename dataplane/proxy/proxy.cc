@@ -5,6 +5,7 @@
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_proxy.h"
+#include "dataplane/proxy/tls_acceptance.h"
 #include "dataplane/proxy/upstream_connection.h"
 
 namespace millrace::proxy {
@@ -14,6 +15,7 @@ Runtime::Runtime(const ProxyContext& given)
       chunks(std::min(given.limits.initial_objects, given.limits.small_chunks), given.limits.small_chunks,
              given.limits.large_chunks),
       inspection_pool(0, given.limits.downstream_connections),
+      acceptance_pool(0, given.limits.downstream_connections),
       downstream_pool(std::min(given.limits.initial_objects, given.limits.downstream_connections),
                       given.limits.downstream_connections),
       tcp_proxy_pool(0, given.limits.downstream_connections),
@@ -26,6 +28,7 @@ Runtime::~Runtime() { bury(); }
 
 void Runtime::bury() {
   while (ConnectionInspection* inspection = dead_inspections.pop_front()) inspection_pool.destroy(inspection);
+  while (TlsAcceptance* acceptance = dead_acceptances.pop_front()) acceptance_pool.destroy(acceptance);
   while (DownstreamConnection* connection = dead_downstreams.pop_front()) downstream_pool.destroy(connection);
   while (TcpProxyConnection* connection = dead_tcp_proxies.pop_front()) tcp_proxy_pool.destroy(connection);
   while (UpstreamConnection* connection = dead_upstreams.pop_front()) upstream_pool.destroy(connection);
@@ -71,6 +74,7 @@ void Proxy::start_drain(Instant now) {
 
 void Proxy::force_close_all(Instant now) {
   while (!runtime_->inspections.empty()) runtime_->inspections.front().abort(now);
+  while (!runtime_->acceptances.empty()) runtime_->acceptances.front().abort(now);
   while (!runtime_->downstreams.empty()) runtime_->downstreams.front().abort(now);
   while (!runtime_->tcp_proxies.empty()) runtime_->tcp_proxies.front().abort(now);
   while (!runtime_->upstreams.empty()) runtime_->upstreams.front().abort(now);
@@ -79,13 +83,13 @@ void Proxy::force_close_all(Instant now) {
 }
 
 bool Proxy::idle() const {
-  return runtime_->inspections.empty() && runtime_->downstreams.empty() && runtime_->tcp_proxies.empty() &&
-         runtime_->stream_pool.in_use() == 0;
+  return runtime_->inspections.empty() && runtime_->acceptances.empty() && runtime_->downstreams.empty() &&
+         runtime_->tcp_proxies.empty() && runtime_->stream_pool.in_use() == 0;
 }
 
 ProxyCounts Proxy::counts() const {
-  return {.downstream_connections =
-              runtime_->inspection_pool.in_use() + runtime_->downstream_pool.in_use() + runtime_->tcp_proxy_pool.in_use(),
+  return {.downstream_connections = runtime_->inspection_pool.in_use() + runtime_->acceptance_pool.in_use() +
+                                    runtime_->downstream_pool.in_use() + runtime_->tcp_proxy_pool.in_use(),
           .requests = runtime_->stream_pool.in_use(),
           .upstream_connections = runtime_->upstream_pool.in_use() + runtime_->passed_through_upstreams,
           .chunks = runtime_->chunks.chunks_in_use()};

@@ -18,6 +18,10 @@
 #include "dataplane/stream/byte_stream.h"
 #include "dataplane/stream/chain.h"
 
+namespace millrace::secure {
+class TlsLayer;
+}
+
 namespace millrace::proxy {
 
 /// Bounds of one worker. Reaching one is answered and counted, never fatal.
@@ -41,6 +45,7 @@ struct ProxyContext {
   stream::ChainPool& chains;
   Rng& rng;
   stream::Connector& connector;
+  secure::TlsLayer& tls;
   report::LogRing& log;
   report::WorkerReport& report;
   std::int64_t wall_offset_nanoseconds;  ///< wall clock minus `now`

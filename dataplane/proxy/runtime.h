@@ -19,6 +19,7 @@ class ActiveStream;
 class ConnectionInspection;
 class DownstreamConnection;
 class TcpProxyConnection;
+class TlsAcceptance;
 class UpstreamConnection;
 
 struct AllTag;    ///< the list of all objects of a kind
@@ -50,6 +51,7 @@ struct Runtime {
   std::shared_ptr<const config::Snapshot> snapshot;
   ChunkPool chunks;
   Pool<ConnectionInspection> inspection_pool;
+  Pool<TlsAcceptance> acceptance_pool;
   Pool<DownstreamConnection> downstream_pool;
   Pool<TcpProxyConnection> tcp_proxy_pool;
   Pool<ActiveStream> stream_pool;
@@ -57,10 +59,12 @@ struct Runtime {
 
   ReadyQueue ready;
   IntrusiveList<ConnectionInspection, AllTag> inspections;
+  IntrusiveList<TlsAcceptance, AllTag> acceptances;
   IntrusiveList<DownstreamConnection, AllTag> downstreams;
   IntrusiveList<TcpProxyConnection, AllTag> tcp_proxies;
   IntrusiveList<UpstreamConnection, AllTag> upstreams;
   IntrusiveList<ConnectionInspection, GraveTag> dead_inspections;
+  IntrusiveList<TlsAcceptance, GraveTag> dead_acceptances;
   IntrusiveList<DownstreamConnection, GraveTag> dead_downstreams;
   IntrusiveList<TcpProxyConnection, GraveTag> dead_tcp_proxies;
   IntrusiveList<UpstreamConnection, GraveTag> dead_upstreams;

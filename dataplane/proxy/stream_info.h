@@ -15,6 +15,10 @@ struct Route;
 struct VirtualHost;
 }  // namespace millrace::config
 
+namespace millrace::tls {
+struct SessionFacts;
+}
+
 namespace millrace::proxy {
 
 enum class ResponseFlag : std::uint8_t {
@@ -50,6 +54,9 @@ struct StreamInfo {
   SocketAddress upstream_local;
   std::uint64_t connection_id = 0;
   std::uint64_t stream_id = 0;
+
+  const tls::SessionFacts* downstream_tls = nullptr;  ///< null: plain text
+  std::string_view client_cert_element;               ///< client_cert_element() of downstream_tls, or empty
 
   // What.
   const http::RequestHead* request = nullptr;

@@ -8,6 +8,7 @@
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/upstream_transport.h"
 
 namespace millrace::proxy {
 namespace {
@@ -126,7 +127,8 @@ void TcpProxyConnection::connect(Instant now) {
   cluster_->stats().upstream_cx_active.add();
   endpoint_->endpoint_stats().cx_total.add();
   endpoint_->endpoint_stats().cx_active.add();
-  upstream_ = runtime_.context.connector.connect(endpoint_->address(), *this, upstream_end_, now);
+  upstream_ =
+      connect_upstream(runtime_, endpoint_->address(), endpoint_->tls(), {}, &endpoint_->sessions(), *this, upstream_end_, now);
   if (upstream_ != nullptr) runtime_.arm_after(timer_, now, cluster_->config().connect_timeout);
 }
 

@@ -2,6 +2,8 @@
 
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/tls_stats.h"
+#include "dataplane/proxy/upstream_transport.h"
 
 namespace millrace::proxy {
 namespace {
@@ -51,7 +53,8 @@ void UpstreamConnection::connect(Instant now) {
   stats.upstream_cx_active.add();
   pool_.endpoint_stats().cx_total.add();
   pool_.endpoint_stats().cx_active.add();
-  stream_ = runtime_.context.connector.connect(pool_.address(), *this, close_reason_, now);
+  stream_ =
+      connect_upstream(runtime_, pool_.address(), pool_.tls(), pool_.server_name(), &pool_.sessions(), *this, close_reason_, now);
   if (stream_ == nullptr) {
     wake();
     return;
@@ -91,7 +94,7 @@ void UpstreamConnection::service(Instant now) {
           !connected_ && (close_reason_ == stream::CloseReason::kNoRoute || close_reason_ == stream::CloseReason::kNoPort ||
                           close_reason_ == stream::CloseReason::kNoMemory);
       fail_connect(local ? UpstreamFailure::kLocalConnectionFailure : UpstreamFailure::kRemoteConnectionFailure,
-                   stream::to_text(close_reason_), now);
+                   failure_text_.empty() ? stream::to_text(close_reason_) : failure_text_, now);
       return;
     }
     if (!connected_) return;
@@ -191,7 +194,7 @@ void UpstreamConnection::transport_lost(Instant now) {
   pool_.on_leaving(*this, now);
   while (UpstreamRequest* request = requests_.pop_front()) {
     codec_.reset_stream(request->id());
-    request->on_failure(UpstreamFailure::kConnectionTermination, {}, now);
+    request->on_failure(UpstreamFailure::kConnectionTermination, failure_text_, now);
   }
   finish(true, now);
 }
@@ -284,6 +287,7 @@ UpstreamRequest* UpstreamConnection::find(http::StreamId id) {
 void UpstreamConnection::on_connected(stream::ByteStream& stream, Instant) {
   connected_ = true;
   local_ = stream.local_address();
+  if (const auto session = stream.session_facts()) count_tls_session(*session, pool_.cluster_stats().tls);
   wake();
 }
 
@@ -294,7 +298,16 @@ void UpstreamConnection::on_readable(stream::ByteStream&, Instant now) {
 
 void UpstreamConnection::on_writable(stream::ByteStream&, Instant) { wake(); }
 
-void UpstreamConnection::on_closed(stream::ByteStream&, stream::CloseReason reason, Instant) {
+// Before the stream goes: what there is to say of a handshake that has failed.
+void UpstreamConnection::note_tls_failure(const stream::ByteStream& stream) {
+  if (const tls::HandshakeFailure* failure = stream.handshake_failure()) {
+    if (!connected_) count_tls_failure(*failure, pool_.cluster_stats().tls);
+    failure_text_ = "TLS_error: " + failure->text;
+  }
+}
+
+void UpstreamConnection::on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant) {
+  note_tls_failure(stream);
   stream_ = nullptr;
   close_reason_ = reason;
   if (reason == stream::CloseReason::kGraceful) peer_ended_ = true;

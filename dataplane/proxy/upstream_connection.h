@@ -6,6 +6,7 @@
 // read into input_ at once, so that what came before a reset is not lost with it; everything else waits for service().
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "dataplane/base/intrusive_list.h"
@@ -93,6 +94,7 @@ class UpstreamConnection final : public Serviced,
   bool write_out(Instant now);
   void fail_connect(UpstreamFailure failure, std::string_view transport_failure, Instant now);
   void transport_lost(Instant now);
+  void note_tls_failure(const stream::ByteStream& stream);
   void after_requests(Instant now);
   void on_timer(Instant now);
   void on_lifetime(Instant now);
@@ -112,6 +114,7 @@ class UpstreamConnection final : public Serviced,
   Instant created_;
   State state_ = State::kConnecting;
   stream::CloseReason close_reason_ = stream::CloseReason::kGraceful;
+  std::string failure_text_;   // why the transport could not be made, where there is more to say than the reason
   std::uint32_t served_ = 0;   // requests
   bool connected_ = false;     // the handshake is complete
   bool peer_ended_ = false;    // everything that the peer sent was read

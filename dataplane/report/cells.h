@@ -17,8 +17,12 @@ namespace millrace::report {
 #define MR_DECLARE_COUNTER(name) Counter name;
 #define MR_DECLARE_GAUGE(name) Gauge name;
 #define MR_DECLARE_HISTOGRAM(name) Histogram name;
+struct TlsStats {
+  MR_TLS_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
 struct alignas(64) ListenerStats {
   MR_LISTENER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  TlsStats tls;
 };
 struct alignas(64) InspectorStats {
   MR_TLS_INSPECTOR_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
@@ -32,6 +36,7 @@ struct alignas(64) HttpStats {
 };
 struct alignas(64) ClusterStats {
   MR_CLUSTER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  TlsStats tls;
 };
 struct alignas(64) EndpointStats {
   MR_ENDPOINT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)

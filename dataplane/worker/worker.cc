@@ -5,6 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "tls/alert.h"
+#include "tls/engines/ipsec_mb_engine.h"
+#include "tls/engines/openssl_engine.h"
+
 namespace millrace::worker {
 namespace {
 
@@ -35,6 +39,11 @@ tcp::StackConfig stack_config(const WorkerConfig& config) {
   return stack;
 }
 
+std::unique_ptr<tls::RecordEngine> make_record_engine(const config::TlsSettings& settings) {
+  auto engine = settings.record_engine == config::TlsSettings::RecordEngine::kIpsecMb ? tls::make_ipsec_mb_engine() : nullptr;
+  return engine != nullptr ? std::move(engine) : tls::make_openssl_engine();
+}
+
 std::int64_t read_gauge(const void* gauge) { return *static_cast<const std::int64_t*>(gauge); }
 
 }  // namespace
@@ -52,11 +61,15 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
       chains_(packets, packets.capacity(), packets.capacity() * kNodesPerBuffer),
       ip_(config.interfaces, config.routes, timers_, packets, rng_, now),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
+      record_engine_(make_record_engine(config.tls)),
+      tls_(chains_, timers_, *record_engine_, config.handshakes == nullptr ? own_handshakes_ : *config.handshakes,
+           limits::kTcpMaxConnections),
       proxy_({.worker_index = config.team.index,
               .timers = timers_,
               .chains = chains_,
               .rng = rng_,
               .connector = tcp_,
+              .tls = tls_,
               .log = report.log,
               .report = report,
               .wall_offset_nanoseconds = config.wall_offset_nanoseconds,
@@ -91,6 +104,17 @@ void Worker::register_counters() {
   published_.add_gauge<&ip::IpLayer::reassemblies>("ip.reassemblies", ip_);
   published_.add_gauge<&ip::IpLayer::path_mtus>("ip.path_mtus", ip_);
   published_.add_gauge<&ip::IpLayer::default_routers>("ip.default_routers", ip_);
+#define MR_TLS_COUNTER(name) published_.add_counter("tls." #name, tls_.counters().name);
+#include "dataplane/secure/tls_counter.def"
+#undef MR_TLS_COUNTER
+  for (const tls::Alert alert : tls::kAlerts) {
+    const auto number = static_cast<std::size_t>(alert);
+    const std::string name(tls::to_text(alert));
+    published_.add_counter("tls.alerts_sent." + name, tls_.counters().alerts_sent[number]);
+    published_.add_counter("tls.alerts_received." + name, tls_.counters().alerts_received[number]);
+  }
+  published_.add_gauge<&secure::TlsLayer::streams>("tls.streams", tls_);
+  published_.add_gauge<&secure::TlsLayer::library_objects>("tls.library_objects", tls_);
   published_.add_counter("listener.open_failed", listeners_.failed());
   published_.add_counter("capture_dropped", taps_.dropped());
   if (leads_) {
@@ -127,18 +151,21 @@ bool Worker::turn(Instant now) {
   bool busy = io_.receive(now);
   busy |= timers_.advance(now) > 0;
   tcp_.deliver_events(now);
+  tls_.service(now);
   proxy_.end_of_turn(now);
+  tls_.service(now);
   tcp_.flush(now);
   busy |= io_.transmit(now);
+  busy |= tls_.has_work();
   busy |= inspector_.serve(control_.mailbox, now);
   published_.refresh(now, kPublishInterval);
   return busy;
 }
 
 Instant Worker::next_due() const {
-  constexpr Duration kPortWait = Duration::microseconds(50);  // until a port that took no more is tried again
+  constexpr Duration kPortWait = Duration::microseconds(50);  // until who took no more is tried again
   const Instant timer = timers_.next_expiry();
-  return io_.waits() ? std::min(timer, last_turn_ + kPortWait) : timer;
+  return io_.waits() || tls_.waits() ? std::min(timer, last_turn_ + kPortWait) : timer;
 }
 
 void Worker::adopt_snapshot(Instant now) {
@@ -175,6 +202,7 @@ void Worker::stop(Instant now) {
   listeners_.close_all(now);
   proxy_.force_close_all(now);
   proxy_.end_of_turn(now);
+  tls_.reset_all(now);
   tcp_.reset_all(now);
   tcp_.flush(now);
   // Another worker may be transmitting on the same queue.

@@ -1,9 +1,9 @@
 // One worker: everything that one core owns, and the turn of its loop. Sans-I/O but for its ports (nic/port.h): the clock is an
 // argument, so that a thread on real ports and a simulator on virtual time run the same code.
 //
-// A turn: receive bursts, and what other workers received for this one -> ip -> tcp -> (events: http, proxy) -> timers -> what
-// events put off -> tcp output -> transmit bursts
-// -> a part of what the agent asks to see.
+// A turn: receive bursts, and what other workers received for this one -> ip -> tcp -> timers -> (events) -> records opened ->
+// (events) -> what the proxy has put off -> records sealed -> tcp output -> transmit bursts -> a part of what the agent asks to
+// see.
 #pragma once
 
 #include <array>
@@ -13,12 +13,14 @@
 #include <string>
 #include <vector>
 
+#include "config/model/dataplane.h"
 #include "config/model/snapshot_slot.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/proxy/proxy.h"
 #include "dataplane/report/worker_report.h"
+#include "dataplane/secure/tls_layer.h"
 #include "dataplane/stream/chain.h"
 #include "dataplane/tcp/stack.h"
 #include "dataplane/worker/capture_taps.h"
@@ -40,6 +42,8 @@ struct WorkerConfig {
   std::array<std::uint8_t, 16> secret{};     ///< key of ISNs and hash tables, from the operating system
   std::int64_t wall_offset_nanoseconds = 0;  ///< wall clock minus monotonic clock
   std::string hostname;                      ///< for %HOSTNAME% in access logs
+  config::TlsSettings tls = {};
+  secure::HandshakeRunner* handshakes = nullptr;  ///< null: the worker runs them itself
 };
 
 class alignas(64) Worker {
@@ -86,6 +90,9 @@ class alignas(64) Worker {
   stream::ChainPool chains_;
   ip::IpLayer ip_;
   tcp::Stack tcp_;
+  const std::unique_ptr<tls::RecordEngine> record_engine_;
+  secure::InlineHandshakeRunner own_handshakes_;
+  secure::TlsLayer tls_;
   proxy::Proxy proxy_;
   ListenerSet listeners_;
   CaptureTaps taps_;

@@ -9,6 +9,7 @@
 
 #include "dataplane/app/port_setup.h"
 #include "dataplane/worker/worker_thread.h"
+#include "tls/engines/ipsec_mb_engine.h"
 
 namespace millrace::perf {
 namespace {
@@ -53,11 +54,15 @@ Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, c
       ip_(interfaces_of(config.machine, ports), app::route_configs(config.machine), timers_, pool, rng_, worker::monotonic_now()),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
       io_(bindings_of(ports), ip_, tcp_, pool, nullptr, {}),
+      record_engine_(tls::make_ipsec_mb_engine()),
+      tls_(chains_, timers_, *record_engine_, handshakes_, 2 * config.load.connections + config.origin_config.max_connections),
       pattern_(chains_),
       origin_(chains_, pattern_, failures_, config.origin_config),
-      clients_(tcp_, chains_, pattern_, failures_, config.load) {
+      acceptor_(origin_, tls_, failures_, config.tls, config.origin_config.max_connections),
+      connector_(tcp_, tls_, config.tls),
+      clients_(connector_, chains_, pattern_, failures_, config.load) {
   if (!config.origin) return;
-  if (const auto listener = tcp_.listen(*config.origin, origin_)) {
+  if (const auto listener = tcp_.listen(*config.origin, acceptor_)) {
     listener_ = *listener;
   } else {
     error_ = "the origin cannot listen on " + config.origin->to_string() + ": no port of the generator has that address";
@@ -99,6 +104,7 @@ bool Generator::measure(Observed& observed, const Watch& watch) {
 void Generator::leave() {
   clients_.stop(worker::monotonic_now());
   if (listener_ != nullptr) tcp_.close_listener(*listener_, worker::monotonic_now());
+  tls_.reset_all(worker::monotonic_now());
   tcp_.reset_all(worker::monotonic_now());
   for (const Instant end = worker::monotonic_now() + Duration::milliseconds(100); worker::monotonic_now() < end;)
     turn(worker::monotonic_now());
@@ -140,9 +146,12 @@ bool Generator::turn(Instant now) {
   bool busy = io_.receive(now);
   busy |= timers_.advance(now) > 0;
   tcp_.deliver_events(now);
+  tls_.service(now);
   clients_.pace(now);
+  tls_.service(now);
   tcp_.flush(now);
   busy |= io_.transmit(now);
+  busy |= tls_.has_work();
   const std::uint64_t received = io_.counters().frames_received - before.frames_received;
   const std::uint64_t sent = io_.counters().frames_sent - before.frames_sent;
   figures_.packets_received += received;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +20,8 @@
 #include "perf/millload/failures.h"
 #include "perf/millload/origin.h"
 #include "perf/millload/pattern.h"
+#include "perf/millload/tls_sides.h"
+#include "tls/record_engine.h"
 
 namespace millrace::perf {
 
@@ -33,6 +36,7 @@ struct GeneratorConfig {
   std::optional<SocketAddress> origin;
   OriginConfig origin_config;
   LoadConfig load;
+  TlsSides tls;
   Course course;
   std::uint64_t seed = 1;
   std::size_t packet_buffers = 0;  ///< of the pool: bounds what is kept of chains
@@ -84,9 +88,14 @@ class Generator {
   ip::IpLayer ip_;
   tcp::Stack tcp_;
   worker::PacketIo io_;
+  const std::unique_ptr<tls::RecordEngine> record_engine_;
+  secure::InlineHandshakeRunner handshakes_;
+  secure::TlsLayer tls_;
   Pattern pattern_;
   Failures failures_;
   Origin origin_;
+  TlsAcceptor acceptor_;
+  TlsConnector connector_;
   Clients clients_;
   tcp::Listener* listener_ = nullptr;  // the origin's
 

@@ -44,6 +44,11 @@ struct Options {
   double warm_up = 1;
   double duration = 5;
   std::uint64_t corrupt_every = 0;
+  bool tls = false;
+  bool tls_resume = false;
+  std::string tls_version = "1.3";
+  perf::TlsFiles client_tls;
+  perf::TlsFiles origin_tls;
   std::uint64_t seed = 1;
   int cpu = -1;
 };
@@ -73,6 +78,17 @@ void add_options(CLI::App& app, Options& options) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   app.add_option("--duration", options.duration, "Seconds that are counted")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_flag("--tls", options.tls, "Clients speak TLS");
+  app.add_flag("--tls-resume", options.tls_resume, "Clients resume the sessions of earlier connections");
+  app.add_option("--tls-version", options.tls_version, "Of both sides")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"1.2", "1.3"}));
+  app.add_option("--tls-cert", options.client_tls.certificate, "The clients' certificate, PEM");
+  app.add_option("--tls-key", options.client_tls.key, "Its key");
+  app.add_option("--tls-ca", options.client_tls.authority, "Whom clients believe; none: everybody");
+  app.add_option("--origin-tls-cert", options.origin_tls.certificate, "The origin's certificate, PEM: it speaks TLS");
+  app.add_option("--origin-tls-key", options.origin_tls.key, "Its key");
+  app.add_option("--origin-tls-ca", options.origin_tls.authority, "Whose certificate the gateway has to show the origin");
   app.add_option("--cpu", options.cpu, "CPU to run on; -1: any");
   app.add_option("--name", options.name, "Of the case, in the records")->capture_default_str();
   app.add_option("--subject", options.subject, "Of the gateway, in the records")->capture_default_str();
@@ -212,8 +228,26 @@ int measure(const Options& options, perf::GeneratorConfig config, std::span<nic:
   return measurement.valid ? 0 : 1;
 }
 
+// The error, or empty.
+std::string make_tls(const Options& options, perf::TlsSides& sides) {
+  const tls::Version version = options.tls_version == "1.2" ? tls::Version::kTls12 : tls::Version::kTls13;
+  sides.resume = options.tls_resume;
+  if (options.tls) {
+    auto made = perf::make_tls_context(tls::Role::kClient, options.client_tls, version);
+    if (!made) return made.error();
+    sides.client = *made;
+  }
+  if (!options.origin_tls.certificate.empty()) {
+    auto made = perf::make_tls_context(tls::Role::kServer, options.origin_tls, version);
+    if (!made) return made.error();
+    sides.origin = *made;
+  }
+  return {};
+}
+
 int run(const Options& options) {
   perf::GeneratorConfig config;
+  if (const std::string error = make_tls(options, config.tls); !error.empty()) return fail(2, error);
   if (!translate(options, config))
     return fail(2, "--target and --origin must be addresses with a port: 198.18.0.2:80, [2001:db8::2]:80");
   agent::LoadOptions files;

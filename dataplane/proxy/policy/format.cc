@@ -1,11 +1,13 @@
 #include "dataplane/proxy/policy/format.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "config/model/route.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/policy/text_writer.h"
+#include "tls/handshake.h"
 
 namespace millrace::proxy {
 namespace {
@@ -34,6 +36,9 @@ class Element {
   void field(const http::HeaderMap* headers, const config::FormatElement& element);
   void flags(bool long_names);
   void protocol();
+  void tls(FormatCommand command);
+  void fingerprint(const tls::CertificateFacts& certificate);
+  void names(const tls::CertificateFacts& certificate, tls::NameKind kind);
 
   TextWriter& out_;
   const StreamInfo& info_;
@@ -84,6 +89,48 @@ void Element::protocol() {
   }
 }
 
+// What TLS tells of both ends.
+void Element::tls(FormatCommand command) {
+  const tls::SessionFacts* session = info_.downstream_tls;
+  if (session == nullptr) return missing();
+  switch (command) {
+    case FormatCommand::kDownstreamTlsVersion: return out_.put(session->version == tls::Version::kTls13 ? "TLSv1.3" : "TLSv1.2");
+    case FormatCommand::kDownstreamTlsCipher: return text(session->cipher);
+    case FormatCommand::kDownstreamTlsSessionId: return text(session->session_id);
+    case FormatCommand::kDownstreamLocalSubject: return session->own ? text(session->own->subject) : missing();
+    case FormatCommand::kDownstreamLocalUriSan: return session->own ? names(*session->own, tls::NameKind::kUri) : missing();
+    default: break;
+  }
+  if (!session->peer) return missing();
+  const tls::CertificateFacts& peer = *session->peer;
+  switch (command) {
+    case FormatCommand::kDownstreamPeerSubject: return text(peer.subject);
+    case FormatCommand::kDownstreamPeerIssuer: return text(peer.issuer);
+    case FormatCommand::kDownstreamPeerSerial: return text(peer.serial);
+    case FormatCommand::kDownstreamPeerFingerprint: return fingerprint(peer);
+    case FormatCommand::kDownstreamPeerUriSan: return names(peer, tls::NameKind::kUri);
+    case FormatCommand::kDownstreamPeerDnsSan: return names(peer, tls::NameKind::kDns);
+    default: return missing();
+  }
+}
+
+void Element::fingerprint(const tls::CertificateFacts& certificate) {
+  for (const std::uint8_t byte : certificate.fingerprint) {
+    const char digits[2] = {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
+    out_.put({digits, 2});
+  }
+}
+
+void Element::names(const tls::CertificateFacts& certificate, tls::NameKind kind) {
+  bool any = false;
+  for (const tls::SubjectName& name : certificate.names) {
+    if (name.kind != kind) continue;
+    if (std::exchange(any, true)) out_.put(",");
+    out_.put(name.value);
+  }
+  if (!any) missing();
+}
+
 void Element::put(const config::FormatElement& element) {
   switch (element.command) {
     case FormatCommand::kLiteral: return out_.put(element.text);
@@ -124,6 +171,17 @@ void Element::put(const config::FormatElement& element) {
     case FormatCommand::kVirtualHostName:
       return text(info_.virtual_host == nullptr ? std::string_view() : info_.virtual_host->name);
     case FormatCommand::kRequestedServerName: return text(info_.server_name);
+    case FormatCommand::kDownstreamTlsVersion:
+    case FormatCommand::kDownstreamTlsCipher:
+    case FormatCommand::kDownstreamTlsSessionId:
+    case FormatCommand::kDownstreamPeerSubject:
+    case FormatCommand::kDownstreamPeerIssuer:
+    case FormatCommand::kDownstreamPeerSerial:
+    case FormatCommand::kDownstreamPeerFingerprint:
+    case FormatCommand::kDownstreamPeerUriSan:
+    case FormatCommand::kDownstreamPeerDnsSan:
+    case FormatCommand::kDownstreamLocalSubject:
+    case FormatCommand::kDownstreamLocalUriSan: return tls(element.command);
     case FormatCommand::kHostname: return text(environment_.hostname);
     case FormatCommand::kFilterChainName: return text(info_.filter_chain);
     case FormatCommand::kStreamId: return out_.put_number(info_.stream_id);

@@ -1,4 +1,5 @@
 #include "dataplane/proxy/policy/request_headers.h"
+#include "dataplane/proxy/policy/forwarded_client_cert.h"
 
 #include <array>
 #include <charconv>
@@ -166,8 +167,8 @@ bool add_identity(const HttpConnectionManager& manager, RequestHead& head, const
     write_uuid(rng, uuid);
     if (!headers.set_copy(HeaderId::kXRequestId, {uuid, kUuidBytes})) return false;
   }
-  if (!manager.forward_client_cert) headers.remove(HeaderId::kXForwardedClientCert);
-  return true;
+  const bool has_certificate = info.downstream_tls != nullptr && info.downstream_tls->peer.has_value();
+  return forward_client_cert(manager.forward_client_cert, has_certificate, info.client_cert_element, headers);
 }
 
 /// Strips what concerns the client's connection only; an Upgrade asked for stays visible. False: out of memory.
@@ -180,7 +181,8 @@ bool strip_connection_fields(RequestHead& head) {
 
 }  // namespace
 
-RequestOutcome prepare_request(const HttpConnectionManager& manager, RequestHead& head, StreamInfo& info, Rng& rng, bool tls) {
+RequestOutcome prepare_request(const HttpConnectionManager& manager, RequestHead& head, StreamInfo& info, Rng& rng) {
+  const bool tls = info.downstream_tls != nullptr;
   info.downstream_remote = info.downstream_direct_remote;
   const RequestOutcome checked = check_target(manager, head, info, tls);
   if (!checked.continues()) return checked;

@@ -25,11 +25,11 @@ struct RequestOutcome {
   [[nodiscard]] bool continues() const { return kind == Kind::kContinue; }
 };
 
-/// Before routing. Needs info.downstream_direct_remote and info.downstream_local; sets info.downstream_remote. Sets head.scheme.
-/// `tls`: the downstream connection is encrypted.
+/// Before routing. Needs info.downstream_direct_remote, downstream_local and downstream_tls; sets info.downstream_remote. Sets
+/// head.scheme.
 /// An Upgrade that the client asked for stays as "connection: upgrade" and "upgrade: ..." until upgrade_allowed() is asked.
 [[nodiscard]] RequestOutcome prepare_request(const config::HttpConnectionManager& manager, http::RequestHead& head,
-                                             StreamInfo& info, Rng& rng, bool tls = false);
+                                             StreamInfo& info, Rng& rng);
 
 /// After find_virtual_host: the virtual host wants TLS and the client came without: answer kTlsRedirect.
 [[nodiscard]] bool needs_tls_redirect(const config::VirtualHost& host, const http::RequestHead& head);

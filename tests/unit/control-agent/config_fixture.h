@@ -25,7 +25,8 @@ struct BootstrapText {
   std::string chains;    ///< further filter chains, each as ", {...}"
   std::string cluster;   ///< of the cluster
   std::string endpoints = "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: 198.18.0.1, port_value: 8080}}}}]}]";
-  std::string top;  ///< of the bootstrap
+  std::string resources;  ///< of static_resources
+  std::string top;        ///< of the bootstrap
 
   [[nodiscard]] std::string chain_fields() const { return chain.empty() ? "" : chain.substr(2) + ", "; }
   [[nodiscard]] std::string text() const {
@@ -38,7 +39,7 @@ struct BootstrapText {
            "http.router.v3.Router}}], route_config: {name: routes" + table +
            ", virtual_hosts: [{name: everything, domains: [\"*\"]" + host + ", routes: [{match: {" + match + "}, " + action +
            route + "}]}]}}}]}" + chains + "]}], clusters: [{name: origin" + cluster +
-           ", load_assignment: {cluster_name: origin, endpoints: " + endpoints + "}}]}}";
+           ", load_assignment: {cluster_name: origin, endpoints: " + endpoints + "}}]" + resources + "}}";
   }
 };
 

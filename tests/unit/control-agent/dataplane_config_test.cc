@@ -88,6 +88,15 @@ TEST(TranslateDataplane, TakesWhatMayBeChosenAboutTcp) {
   EXPECT_EQ(out.machine.tcp.keep_alive_probes, 3U);
 }
 
+TEST(TranslateDataplane, TakesHowTlsIsDone) {
+  const auto plain = translate("{ports: []}").machine.tls;
+  EXPECT_EQ(plain.record_engine, config::TlsSettings::RecordEngine::kIpsecMb);
+  EXPECT_EQ(plain.handshake_threads, 0U);
+  const auto other = translate("{tls: {record_engine: OPENSSL, handshake_threads: 3}}").machine.tls;
+  EXPECT_EQ(other.record_engine, config::TlsSettings::RecordEngine::kOpenssl);
+  EXPECT_EQ(other.handshake_threads, 3U);
+}
+
 TEST(TranslateDataplane, TakesAddressesAndRoutes) {
   const auto out = translate(
       "{ports: [{name: a, tap: {interface: x}, addresses: [198.18.0.2/24, \"2001:db8::2/64\", 10.0.0.0/31, 10.9.9.9/32], "

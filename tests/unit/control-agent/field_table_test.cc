@@ -88,9 +88,9 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
            {"envoy.config.route.v3.RouteAction", "request_mirror_policies"},
            {"envoy.config.cluster.v3.Cluster", "outlier_detection"},
            {"envoy.config.cluster.v3.Cluster", "circuit_breakers"},
-           {"envoy.config.cluster.v3.Cluster", "transport_socket"},
            {"envoy.config.cluster.v3.Cluster", "health_checks"},
-           {"envoy.config.listener.v3.FilterChain", "transport_socket"},
+           {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", "custom_handshaker"},
+           {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", "custom_validator_config"},
            {"envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources"}}) {
     EXPECT_EQ(find_row(message, field)->status, FieldStatus::kRefused) << message << "." << field;
   }

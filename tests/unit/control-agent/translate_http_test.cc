@@ -42,7 +42,7 @@ TEST(TranslateHttp, HasEnvoysDefaults) {
   EXPECT_TRUE(http.allow_absolute_url);
   EXPECT_FALSE(http.use_remote_address);
   EXPECT_FALSE(http.normalize_path);
-  EXPECT_FALSE(http.forward_client_cert);
+  EXPECT_EQ(http.forward_client_cert, HttpConnectionManager::ForwardClientCert::kSanitize);
   EXPECT_FALSE(http.websocket);
   EXPECT_EQ(http.service_node, "node-1");
   EXPECT_EQ(http.service_cluster, "edge");
@@ -75,10 +75,27 @@ TEST(TranslateHttp, TakesTheClientsAddressAndPathOptions) {
   EXPECT_TRUE(http.merge_slashes);
   EXPECT_EQ(http.escaped_slashes, HttpConnectionManager::EscapedSlashes::kUnescapeAndRedirect);
   EXPECT_TRUE(http.strip_any_host_port);
-  EXPECT_TRUE(http.forward_client_cert);
-  EXPECT_FALSE(manager("forward_client_cert_details: SANITIZE_SET").forward_client_cert);
+  EXPECT_EQ(http.forward_client_cert, HttpConnectionManager::ForwardClientCert::kAlwaysForwardOnly);
   EXPECT_EQ(manager("path_with_escaped_slashes_action: REJECT_REQUEST").escaped_slashes,
             HttpConnectionManager::EscapedSlashes::kReject);
+}
+
+TEST(TranslateHttp, TakesWhatIsToldOfClientCertificates) {
+  using Forward = HttpConnectionManager::ForwardClientCert;
+  for (const auto& [text, mode] : {std::pair{"SANITIZE", Forward::kSanitize},
+                                   {"FORWARD_ONLY", Forward::kForwardOnly},
+                                   {"APPEND_FORWARD", Forward::kAppendForward},
+                                   {"SANITIZE_SET", Forward::kSanitizeSet},
+                                   {"ALWAYS_FORWARD_ONLY", Forward::kAlwaysForwardOnly}}) {
+    EXPECT_EQ(manager(std::string("forward_client_cert_details: ") + text).forward_client_cert, mode);
+  }
+  EXPECT_EQ(manager("codec_type: AUTO").client_cert_details, HttpConnectionManager::ClientCertDetails());
+  const auto some = manager("set_current_client_cert_details: {subject: true, chain: true, uri: true}").client_cert_details;
+  EXPECT_TRUE(some.subject && some.chain && some.uri);
+  EXPECT_FALSE(some.cert || some.dns);
+  const auto others = manager("set_current_client_cert_details: {subject: false, cert: true, dns: true}").client_cert_details;
+  EXPECT_TRUE(others.cert && others.dns);
+  EXPECT_FALSE(others.subject || others.chain || others.uri);
 }
 
 TEST(TranslateHttp, TakesTheCodecsOptions) {

@@ -65,7 +65,7 @@ TEST(FormatCompiler, CompilesTheDefaultAccessLogFormat) {
 }
 
 TEST(FormatCompiler, NamesAnUnknownOperator) {
-  EXPECT_THAT(refusal("%DOWNSTREAM_PEER_SUBJECT%"), HasSubstr("%DOWNSTREAM_PEER_SUBJECT%"));
+  EXPECT_THAT(refusal("%UPSTREAM_PEER_SUBJECT%"), HasSubstr("%UPSTREAM_PEER_SUBJECT%"));
   EXPECT_THAT(refusal("x %DYNAMIC_METADATA(a:b)% y"), HasSubstr("%DYNAMIC_METADATA%"));
 }
 

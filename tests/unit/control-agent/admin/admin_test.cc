@@ -16,6 +16,7 @@
 #include "control-agent/admin/connections_page.h"
 #include "control-agent/admin/pages.h"
 #include "control-agent/admin/stats.h"
+#include "tests/unit/control-agent/tls_files.h"
 
 namespace millrace::agent {
 namespace {
@@ -66,6 +67,7 @@ class FakeGateway final : public GatewayView {
   std::vector<RuleStat> rule_stats() const override { return {{"telnet", "hits", 3}}; }
   std::uint64_t resident_bytes() const override { return 1 << 20; }
   nlohmann::ordered_json ports() const override { return nlohmann::ordered_json::object(); }
+  const SecretStore& secrets() const override { return secret_store; }
   std::vector<std::string> port_names() const override { return {"edge", "outside"}; }
   ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
                              std::size_t limit) override {
@@ -84,6 +86,7 @@ class FakeGateway final : public GatewayView {
   std::atomic<ServerState> current_state{ServerState::kLive};
   std::atomic<bool> quit_called{false};
   std::optional<bool> drained_gracefully;
+  SecretStore secret_store;
   ConnectionsRequest asked_for;
   ConnectionList connection_list;
   report::CaptureRing ring;
@@ -100,8 +103,20 @@ class FakeGateway final : public GatewayView {
        {{"listeners",
          {{{"name", "edge"},
            {"filter_chains", {{{"filters", {{{"name", "hcm"}, {"typed_config", {{"route_config", {{"name", "r"}}}}}}}}}}}}}},
-        {"clusters", {{{"name", "app"}}}}}}};
+        {"clusters", {{{"name", "app"}}}},
+        {"secrets", {{{"name", "cert"}}}}}}};
 };
+
+/// A store with one context, made by the library.
+std::shared_ptr<tls::ContextSlot> add_context(SecretStore& store) {
+  const auto pair = test::make_pair("a", "DNS:a.example,URI:spiffe://a,email:a@a.example", 10 * 24 * 3600 + 60);
+  tls::ContextConfig config;
+  config.certificates.push_back({.chain = pair.chain, .key = pair.key, .password = {}, .ocsp_response = {}});
+  config.validation.emplace().trusted_ca = test::make_pair("ca").chain;
+  auto context = tls::Context::make(config);
+  EXPECT_TRUE(context) << context.error().text;
+  return store.add("listener", {.context = *context, .chain_paths = {"/tls.crt"}, .authorities_path = "<inline>"}, {}, {});
+}
 
 std::vector<Stat> filtered(const GatewayView& gateway, const StatFilter& filter) {
   std::vector<Stat> stats = collect_stats(gateway);
@@ -199,13 +214,34 @@ TEST(Pages, ClustersShowEachEndpointInBothForms) {
   EXPECT_EQ(host["health_status"]["eds_health_status"], "HEALTHY");
 }
 
+TEST(Pages, ShowCertificatesAsEnvoyDoes) {
+  SecretStore store;
+  const auto slot = add_context(store);
+  const auto json = certificates_json(store.contexts(), std::chrono::system_clock::now());
+  ASSERT_EQ(json["certificates"].size(), 1U);
+  const auto& leaf = json["certificates"][0]["cert_chain"][0];
+  EXPECT_EQ(leaf["path"], "/tls.crt");
+  EXPECT_THAT(leaf["serial_number"], HasSubstr("1234"));
+  EXPECT_EQ(leaf["subject_alt_names"].dump(), R"([{"dns":"a.example"},{"uri":"spiffe://a"}])");
+  EXPECT_EQ(leaf["days_until_expiration"], "10");
+  EXPECT_THAT(leaf["valid_from"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..Z"));
+  EXPECT_THAT(leaf["expiration_time"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..Z"));
+  const auto& authority = json["certificates"][0]["ca_cert"][0];
+  EXPECT_EQ(authority["path"], "<inline>");
+  EXPECT_THAT(authority["days_until_expiration"], testing::AnyOf("29", "30"));  // made within this second, or not
+  const auto later = std::chrono::system_clock::now() + std::chrono::hours(24 * 365);
+  EXPECT_EQ(certificates_json(store.contexts(), later)["certificates"][0]["ca_cert"][0]["days_until_expiration"], "0");
+  EXPECT_EQ(certificates_json({}, later).dump(), R"({"certificates":[]})");
+}
+
 TEST(Pages, ConfigDumpHasEnvoysSections) {
   const FakeGateway gateway;
   const auto dump = config_dump_json(gateway);
-  ASSERT_EQ(dump["configs"].size(), 4u);
+  ASSERT_EQ(dump["configs"].size(), 5u);
   EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["name"], "app");
   EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["@type"], "type.googleapis.com/envoy.config.cluster.v3.Cluster");
   EXPECT_EQ(dump["configs"][3]["static_route_configs"][0]["route_config"]["name"], "r");
+  EXPECT_EQ(dump["configs"][4]["static_secrets"][0]["secret"]["name"], "cert");
 }
 
 class AdminServerTest : public ::testing::Test {

@@ -33,6 +33,7 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
                                                .chains = chains,
                                                .rng = rng,
                                                .connector = net,
+                                               .tls = tls,
                                                .log = report.log,
                                                .report = report,
                                                .wall_offset_nanoseconds = 1'700'000'000'000'000'000,
@@ -61,6 +62,7 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
                                  .hostname = {},
                                  .weight = 1,
                                  .healthy = true,
+                                 .tls = {},
                                  .cell = std::make_shared<report::EndpointCell>(0, "origin|198.18.1.1:8080", 1)});
   cluster_->healthy_weight = 1;
 
@@ -146,10 +148,12 @@ std::string ProxyHarness::exchange(std::string_view request) {
 void ProxyHarness::run() {
   for (int quiet = 0; quiet < 2;) {
     const std::size_t events = net.run(now);
+    tls.service(now);
     AllocationTrap::armed = true;
     proxy->end_of_turn(now);
     AllocationTrap::armed = false;
-    quiet = events == 0 ? quiet + 1 : 0;
+    tls.service(now);
+    quiet = events == 0 && !tls.has_work() ? quiet + 1 : 0;
   }
 }
 

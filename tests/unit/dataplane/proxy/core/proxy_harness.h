@@ -19,9 +19,11 @@
 
 #include "config/model/snapshot.h"
 #include "dataplane/proxy/proxy.h"
+#include "dataplane/secure/tls_layer.h"
 #include "nic/heap_pool.h"
 #include "tests/support/pipe_transport.h"
 #include "tests/unit/dataplane/proxy/core/allocation_trap.h"
+#include "tls/engines/openssl_engine.h"
 
 namespace millrace::proxy::test {
 
@@ -205,6 +207,9 @@ class ProxyHarness {
   TimerWheel timers{now};
   Rng rng{42};
   ::millrace::test::PipeNetwork net{chains};
+  std::unique_ptr<tls::RecordEngine> records = tls::make_openssl_engine();
+  secure::InlineHandshakeRunner handshakes;
+  secure::TlsLayer tls{chains, timers, *records, handshakes, 1'000};
   report::WorkerReport report{0, 1 << 20};
   std::unique_ptr<Proxy> proxy;
 

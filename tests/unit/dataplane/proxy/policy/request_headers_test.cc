@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/dataplane/proxy/policy/policy_support.h"
+#include "tls/handshake.h"
 
 namespace millrace::proxy {
 namespace {
@@ -16,10 +17,13 @@ SocketAddress address(std::string_view text) { return *SocketAddress::parse(text
 struct Arrival : Request {
   using Request::Request;
 
+  tls::SessionFacts session;
+
   RequestOutcome prepare(bool tls = false) {
     info.request = &head;
     info.downstream_local = address("198.18.0.2:8080");
-    return prepare_request(manager, head, info, rng, tls);
+    if (tls) info.downstream_tls = &session;
+    return prepare_request(manager, head, info, rng);
   }
   std::string_view field(std::string_view name) const { return head.headers.value(name); }
   bool has(std::string_view name) const { return head.headers.find(name) != nullptr; }
@@ -278,7 +282,7 @@ TEST(PrepareRequest, TellsWhoWeAreWhenConfigured) {
 
 TEST(PrepareRequest, ForwardsAClientCertificateFieldOnlyWhenTold) {
   Arrival request("/", {{"x-forwarded-client-cert", "Hash=1"}});
-  request.manager.forward_client_cert = true;
+  request.manager.forward_client_cert = config::HttpConnectionManager::ForwardClientCert::kAlwaysForwardOnly;
   ASSERT_TRUE(request.from("192.0.2.5").prepare().continues());
   EXPECT_EQ(request.field("x-forwarded-client-cert"), "Hash=1");
 }

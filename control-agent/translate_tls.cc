@@ -1,0 +1,158 @@
+#include "control-agent/translate_tls.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "control-agent/tls_plan.h"
+#include "control-agent/translate_common.h"
+#include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
+#include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
+
+namespace millrace::agent {
+
+namespace core = envoy::config::core::v3;
+namespace tls_api = envoy::extensions::transport_sockets::tls::v3;
+using envoy::config::cluster::v3::Cluster;
+using envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
+using envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
+using google::protobuf::Struct;
+
+namespace {
+
+constexpr std::string_view kMatchFilter = "envoy.transport_socket_match";
+
+/// Plain text needs no settings: its name alone will do, as in Envoy.
+bool is_plain_text(const core::TransportSocket& socket) {
+  if (socket.has_typed_config()) return socket.typed_config().Is<RawBuffer>();
+  return socket.name() == "envoy.transport_sockets.raw_buffer" || socket.name() == "raw_buffer";
+}
+
+std::shared_ptr<tls::ContextSlot> make_slot(std::shared_ptr<TlsSource> source, const std::string& path,
+                                            TranslateContext& context) {
+  source->site = {join_path(path, "typed_config"), nullptr};
+  source->secrets = context.static_secrets;
+  source->keep_records_in_openssl = context.keep_records_in_openssl;
+  FileReader files;
+  auto made = make_context(*source, files, context.diagnostics);
+  if (!made) return nullptr;
+  return context.secrets->add(path, std::move(*made), files.take_files(),
+                              [source](FileReader& now) -> Result<MadeContext, std::string> {
+                                Diagnostics diagnostics;
+                                auto again = make_context(*source, now, diagnostics);
+                                if (again) return std::move(*again);
+                                std::string reasons;
+                                for (const ConfigError& error : diagnostics.errors()) {
+                                  reasons += (reasons.empty() ? "" : "; ") + error.to_string();
+                                }
+                                return Error<std::string>(std::move(reasons));
+                              });
+}
+
+/// What is neither plain text nor the context that belongs here; field_table.h has reported types that it does not know.
+void refuse(const core::TransportSocket& socket, const std::string& path, const std::string& wanted, TranslateContext& context) {
+  const auto& url = socket.typed_config().type_url();
+  context.diagnostics.error(join_path(path, "typed_config"),
+                            url.empty() ? "must be set: a RawBuffer or " + wanted
+                                        : "the type \"" + url + "\" is not supported here: use a RawBuffer or " + wanted);
+}
+
+std::shared_ptr<tls::ContextSlot> translate_upstream_socket(const core::TransportSocket& socket, const std::string& path,
+                                                            TranslateContext& context) {
+  if (is_plain_text(socket)) return nullptr;
+  auto upstream = unpack<tls_api::UpstreamTlsContext>(socket.typed_config());
+  if (!upstream) {
+    refuse(socket, path, "an UpstreamTlsContext", context);
+    return nullptr;
+  }
+  auto source = std::make_shared<TlsSource>();
+  source->role = tls::Role::kClient;
+  source->upstream = std::move(*upstream);
+  return make_slot(std::move(source), path, context);
+}
+
+/// From HttpProtocolOptions, or from the field that they have replaced.
+core::UpstreamHttpProtocolOptions name_options(const Cluster& cluster) {
+  for (const auto& [key, any] : cluster.typed_extension_protocol_options()) {
+    if (auto options = unpack<HttpProtocolOptions>(any)) return options->upstream_http_protocol_options();
+  }
+  return cluster.upstream_http_protocol_options();
+}
+
+bool all_criteria_hold(const Struct& criteria, const Struct& values) {
+  return std::ranges::all_of(criteria.fields(), [&](const auto& criterion) {
+    const auto value = values.fields().find(criterion.first);
+    return value != values.fields().end() && google::protobuf::util::MessageDifferencer::Equals(value->second, criterion.second);
+  });
+}
+
+}  // namespace
+
+std::shared_ptr<const StaticSecrets> collect_secrets(const google::protobuf::RepeatedPtrField<tls_api::Secret>& secrets,
+                                                     const std::string& path, Diagnostics& diagnostics) {
+  auto out = std::make_shared<StaticSecrets>();
+  for (int i = 0; i < secrets.size(); ++i) {
+    const Site site{index_path(path, static_cast<std::size_t>(i)), nullptr};
+    const std::string& name = secrets[i].name();
+    if (name.empty()) diagnostics.error(site.at("name").path, "must be set: secrets are found by their name");
+    const auto [first, added] = out->by_name.emplace(name, FoundSecret{secrets[i], site});
+    if (!added && !name.empty()) {
+      diagnostics.error(site.at("name").path, "the name \"" + name + "\" is already taken by " + first->second.site.path);
+    }
+  }
+  return out;
+}
+
+std::shared_ptr<tls::ContextSlot> translate_downstream_socket(const core::TransportSocket& socket, const std::string& path,
+                                                              TranslateContext& context) {
+  if (is_plain_text(socket)) return nullptr;
+  auto downstream = unpack<tls_api::DownstreamTlsContext>(socket.typed_config());
+  if (!downstream) {
+    refuse(socket, path, "a DownstreamTlsContext", context);
+    return nullptr;
+  }
+  auto source = std::make_shared<TlsSource>();
+  source->role = tls::Role::kServer;
+  source->downstream = std::move(*downstream);
+  return make_slot(std::move(source), path, context);
+}
+
+UpstreamSockets::UpstreamSockets(const Cluster& cluster, const std::string& path, TranslateContext& context) {
+  const auto options = name_options(cluster);
+  const auto translate = [&](const core::TransportSocket& socket, const std::string& name, const std::string& socket_path) {
+    auto slot = translate_upstream_socket(socket, socket_path, context);
+    if (slot == nullptr) return std::shared_ptr<const config::UpstreamTls>();
+    return std::make_shared<const config::UpstreamTls>(
+        config::UpstreamTls{.name = name,
+                            .slot = std::move(slot),
+                            .auto_sni = options.auto_sni(),
+                            .auto_san_validation = options.auto_san_validation(),
+                            .sni_header = lower(options.override_auto_sni_header())});
+  };
+  if (cluster.has_transport_socket()) {
+    otherwise_ = translate(cluster.transport_socket(), {}, join_path(path, "transport_socket"));
+  }
+  const std::string list = join_path(path, "transport_socket_matches");
+  for (int i = 0; i < cluster.transport_socket_matches_size(); ++i) {
+    const auto& match = cluster.transport_socket_matches(i);
+    const std::string at = index_path(list, static_cast<std::size_t>(i));
+    if (!match.has_transport_socket()) context.diagnostics.error(join_path(at, "transport_socket"), "must be set");
+    matches_.push_back({match.match(), match.has_transport_socket()
+                                           ? translate(match.transport_socket(), match.name(), join_path(at, "transport_socket"))
+                                           : nullptr});
+  }
+}
+
+std::shared_ptr<const config::UpstreamTls> UpstreamSockets::choose(const core::Metadata& endpoint,
+                                                                   const core::Metadata& locality) const {
+  for (const core::Metadata* metadata : {&endpoint, &locality}) {
+    const auto found = metadata->filter_metadata().find(std::string(kMatchFilter));
+    const Struct& values = found != metadata->filter_metadata().end() ? found->second : Struct::default_instance();
+    const auto match = std::ranges::find_if(matches_, [&](const Match& one) { return all_criteria_hold(one.criteria, values); });
+    if (match != matches_.end()) return match->tls;
+  }
+  return otherwise_;
+}
+
+}  // namespace millrace::agent

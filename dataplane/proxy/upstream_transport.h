@@ -1,0 +1,25 @@
+// How the proxy reaches an endpoint: over the transport alone, or with TLS on it, as the cluster says.
+#pragma once
+
+#include <string_view>
+
+#include "config/model/cluster.h"
+#include "dataplane/base/addresses.h"
+#include "dataplane/base/time.h"
+#include "dataplane/stream/byte_stream.h"
+
+namespace millrace::secure {
+class SessionCache;
+}
+
+namespace millrace::proxy {
+
+struct Runtime;
+
+/// As stream::Connector::connect(). `tls`: null for plain text. `server_name`: what auto_sni makes of the request, or empty;
+/// `sessions` of earlier connections there, null: none.
+[[nodiscard]] stream::ByteStream* connect_upstream(Runtime& runtime, const SocketAddress& address, const config::UpstreamTls* tls,
+                                                   std::string_view server_name, secure::SessionCache* sessions,
+                                                   stream::ByteStreamEvents& events, stream::CloseReason& reason, Instant now);
+
+}  // namespace millrace::proxy
