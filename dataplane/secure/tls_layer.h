@@ -31,9 +31,10 @@ struct TlsCounters {
 /// Sessions with one server, to resume: the newest first; those of TLS 1.3 are offered once. Kept by who connects there.
 class SessionCache {
  public:
-  static constexpr std::size_t kMost = 4;
+  explicit SessionCache(std::size_t most = 4) : most_(most) {}
+
   void put(std::shared_ptr<tls::ClientSession> session) {
-    if (sessions_.size() == kMost) sessions_.pop_front();
+    if (sessions_.size() == most_) sessions_.pop_front();
     sessions_.push_back(std::move(session));
   }
   /// Null: none.
@@ -45,6 +46,7 @@ class SessionCache {
   }
 
  private:
+  const std::size_t most_;
   std::deque<std::shared_ptr<tls::ClientSession>> sessions_;
 };
 

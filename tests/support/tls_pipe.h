@@ -51,8 +51,11 @@ class TlsAcceptor final : public stream::Acceptor {
 class TlsPipe final : public stream::Connector {
  public:
   TlsPipe(std::shared_ptr<const tls::Context> server, std::shared_ptr<const tls::Context> client,
-          std::unique_ptr<tls::RecordEngine> records = tls::make_ipsec_mb_engine())
-      : engine(std::move(records)), server_(std::move(server)), client_(std::move(client)) {}
+          std::unique_ptr<tls::RecordEngine> records = tls::make_ipsec_mb_engine(), secure::HandshakeRunner* handshakes = nullptr)
+      : engine(std::move(records)),
+        layer(chains, timers, *engine, handshakes == nullptr ? runner : *handshakes, 10'000),
+        server_(std::move(server)),
+        client_(std::move(client)) {}
   ~TlsPipe() {
     layer.reset_all(now);
     net.run(now);
@@ -85,7 +88,7 @@ class TlsPipe final : public stream::Connector {
   PipeNetwork net{chains};
   const std::unique_ptr<tls::RecordEngine> engine;
   secure::InlineHandshakeRunner runner;
-  secure::TlsLayer layer{chains, timers, *engine, runner, 10'000};
+  secure::TlsLayer layer;
   secure::SessionCache* sessions = nullptr;
   tls::HandshakeOptions options;
 
