@@ -9,7 +9,7 @@ BOOTSTRAP = """static_resources:
 LISTENER = """  - name: edge-{port}
     address: {{socket_address: {{address: {address}, port_value: {port}}}}}
     filter_chains:
-    - filters:
+    - {transport_socket}filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
@@ -22,6 +22,8 @@ LISTENER = """  - name: edge-{port}
 """
 
 
-def bootstrap(addresses: list[tuple[str, int]], clusters: str) -> str:
-    listeners = "".join(LISTENER.format(address=address, port=port) for address, port in addresses)
+def bootstrap(addresses: list[tuple[str, int]], clusters: str, transport_socket: str = "") -> str:
+    """`transport_socket`: of all listeners, in YAML; empty: plain text."""
+    socket = f"transport_socket: {transport_socket}\n      " if transport_socket else ""
+    listeners = "".join(LISTENER.format(address=address, port=port, transport_socket=socket) for address, port in addresses)
     return BOOTSTRAP.format(listeners=listeners, clusters=clusters)

@@ -19,6 +19,7 @@ import records
 from gateway_config import bootstrap
 from lab import GATEWAY, HOST, Gateway, LabError, Namespace, static_cluster, wait_until
 from machine import core_time, other_cpu, pin, process_seconds, subject_and_load_cpu
+from tls_files import TlsFiles
 
 ORIGIN_PORT = 8000
 CONNECTIONS = 64
@@ -37,9 +38,15 @@ http {{
   keepalive_requests 100000000;
   open_file_cache max=16;
   sendfile on;
-  server {{ listen {host}:{port} backlog=4096; root {directory}; }}
+  server {{
+    listen {host}:{port} backlog=4096 {tls};
+    root {directory};
+    {certificates}
+  }}
 }}
 """
+ORIGIN_TLS = """ssl_certificate {chain}; ssl_certificate_key {key}; ssl_client_certificate {authority}; ssl_verify_client on;
+    ssl_protocols TLSv1.3; ssl_session_tickets on;"""
 AF_XDP = """workers: {{count: 1, idle: ADAPTIVE}}
 ports:
 - name: edge
@@ -53,10 +60,13 @@ class Case:
     name: str
     body_bytes: int
     keep_alive: bool
+    tls: bool = False  # of the client, and mutual TLS with the origin; TLS 1.3, ECDSA P-256
 
 
 CASES = [Case("http1-keepalive-64", 64, True), Case("http1-keepalive-1k", 1024, True),
          Case("http1-bulk-64k", 64 * 1024, True), Case("http1-close-64", 64, False)]
+TLS_CASES = [Case("tls-keepalive-1k", 1024, True, tls=True), Case("tls-bulk-64k", 64 * 1024, True, tls=True),
+             Case("tls-close-64", 64, False, tls=True)]
 
 
 @dataclasses.dataclass
@@ -130,11 +140,13 @@ def receive_on(subject: Namespace, cpu: int) -> int:
     return threads.pop()
 
 
-def start_origin(namespace: Namespace, directory: pathlib.Path, cpu: int) -> None:
+def start_origin(namespace: Namespace, directory: pathlib.Path, cpu: int, tls: TlsFiles | None) -> None:
     for case in CASES:
         (directory / f"body-{case.body_bytes}").write_bytes(b"x" * case.body_bytes)
     config = directory / "origin.conf"
-    config.write_text(ORIGIN_CONFIG.format(directory=directory, host=HOST, port=ORIGIN_PORT))
+    certificates = ORIGIN_TLS.format(chain=tls.origin[0], key=tls.origin[1], authority=tls.authority.certificate) if tls else ""
+    config.write_text(ORIGIN_CONFIG.format(directory=directory, host=HOST, port=ORIGIN_PORT, tls="ssl" if tls else "",
+                                           certificates=certificates))
     origin = namespace.start(["taskset", "-c", str(cpu), "nginx", "-c", str(config), "-p", str(directory)])
     namespace.wait_for_port(HOST, ORIGIN_PORT)
     pin(origin.pid, cpu)
@@ -149,38 +161,49 @@ def make_veth(load: Namespace, subject: Namespace) -> None:
     subject.run(["ip", "link", "set", SUBJECT_END, "up"])
 
 
-def gateway_running(load: Namespace, gateway: Gateway, directory: pathlib.Path) -> Running:
+def tls_files(case: Case, directory: pathlib.Path) -> TlsFiles | None:
+    directory.chmod(0o755)
+    return TlsFiles(directory / "tls") if case.tls else None
+
+
+def gateway_text(tls: TlsFiles | None) -> str:
+    cluster = static_cluster("origin", [(HOST, ORIGIN_PORT)], tls.upstream() if tls else "")
+    return bootstrap([(GATEWAY, 443 if tls else 80)], cluster, tls.downstream(client_certificates=False) if tls else "")
+
+
+def gateway_running(load: Namespace, gateway: Gateway, directory: pathlib.Path, tls: TlsFiles | None) -> Running:
     core = gateway.stats("core")["millrace.worker.0.core"]
     running = Running(load, [gateway.process.pid], core, other_cpu(core), gateway)
     steer(load, LOAD_END, running.load_core)
-    start_origin(load, directory, running.load_core)
+    start_origin(load, directory, running.load_core, tls)
     return running
 
 
 @contextlib.contextmanager
-def millrace_on_tap(directory: pathlib.Path):
-    text = bootstrap([(GATEWAY, 80)], static_cluster("origin", [(HOST, ORIGIN_PORT)]))
-    with Namespace() as load, Gateway(load, text, interface=LOAD_END, host_addresses=[f"{HOST}/24"],
+def millrace_on_tap(case: Case, directory: pathlib.Path):
+    tls = tls_files(case, directory)
+    with Namespace() as load, Gateway(load, gateway_text(tls), interface=LOAD_END, host_addresses=[f"{HOST}/24"],
                                       arguments=["-l", "warning"]) as gateway:
-        yield gateway_running(load, gateway, directory)
+        yield gateway_running(load, gateway, directory, tls)
 
 
 @contextlib.contextmanager
-def millrace_on_af_xdp(directory: pathlib.Path):
-    text = bootstrap([(GATEWAY, 80)], static_cluster("origin", [(HOST, ORIGIN_PORT)]))
+def millrace_on_af_xdp(case: Case, directory: pathlib.Path):
+    tls = tls_files(case, directory)
     with Namespace() as load, Namespace() as subject:
         make_veth(load, subject)
         dataplane = AF_XDP.format(interface=SUBJECT_END, netns=subject.name, gateway=GATEWAY)
-        with Gateway(load, text, interface=LOAD_END, dataplane=dataplane, host_addresses=[f"{HOST}/24"],
+        with Gateway(load, gateway_text(tls), interface=LOAD_END, dataplane=dataplane, host_addresses=[f"{HOST}/24"],
                      arguments=["-l", "warning"]) as gateway:
-            running = gateway_running(load, gateway, directory)
+            running = gateway_running(load, gateway, directory, tls)
             running.pids.append(receive_on(subject, running.core))
             yield running
 
 
 def peer_on_veth(name: str):
     @contextlib.contextmanager
-    def start(directory: pathlib.Path):
+    def start(case: Case, directory: pathlib.Path):
+        tls = tls_files(case, directory)
         core, load_core = subject_and_load_cpu()
         with Namespace() as load, Namespace() as subject:
             make_veth(load, subject)
@@ -188,9 +211,9 @@ def peer_on_veth(name: str):
             subject.attach_interface(SUBJECT_END, [f"{GATEWAY}/24"])
             steer(load, LOAD_END, load_core)
             receiver = receive_on(subject, core)
-            start_origin(load, directory, load_core)
-            process = subject.start(["taskset", "-c", str(core), *peers.command(name, directory, GATEWAY, HOST, ORIGIN_PORT)])
-            subject.wait_for_port(GATEWAY, 80)
+            start_origin(load, directory, load_core, tls)
+            process = subject.start(["taskset", "-c", str(core), *peers.command(name, directory, GATEWAY, HOST, ORIGIN_PORT, tls)])
+            subject.wait_for_port(GATEWAY, 443 if tls else 80)
             yield Running(load, [process.pid, receiver], core, load_core)
     return start
 
@@ -216,7 +239,7 @@ def parse_wrk(text: str) -> dict:
 def run_wrk(running: Running, case: Case, seconds: float) -> dict:
     close = [] if case.keep_alive else ["-H", "Connection: close"]
     text = running.load.output(["taskset", "-c", str(running.load_core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s",
-                                "--latency", "--timeout", "10s", *close, f"http://{GATEWAY}/body-{case.body_bytes}"],
+                                "--latency", "--timeout", "10s", *close, f"{'https' if case.tls else 'http'}://{GATEWAY}/body-{case.body_bytes}"],
                                timeout=seconds * 3 + 60)
     return parse_wrk(text)
 
@@ -248,7 +271,7 @@ def run(cases: list[Case], paths: list[str], options, results: records.Results) 
                 rates = per_core.setdefault((subject, path), [])
                 rates.append(None)
                 with results.case(f"{case.name}, {subject} on {path}"), tempfile.TemporaryDirectory() as directory, \
-                        start(pathlib.Path(directory)) as running:
+                        start(case, pathlib.Path(directory)) as running:
                     metrics = measure(running, case, options.seconds)
                     results.add(case.name, path, subject, metrics, round=number, **running.circumstances())
                     rates[-1] = metrics["requests_per_core_second"]

@@ -47,6 +47,16 @@ def process_seconds(pid: int) -> float:
     return total
 
 
+def thread_seconds(pid: int, name: str) -> float:
+    """User and system time of the process's threads whose name begins like that."""
+    total = 0.0
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().startswith(name):
+            fields = (task / "stat").read_text().rsplit(") ", 1)[1].split()
+            total += (int(fields[11]) + int(fields[12])) / TICKS
+    return total
+
+
 @dataclasses.dataclass(frozen=True)
 class CoreTime:
     """Seconds that a core has spent; what the hypervisor took is in none of them."""

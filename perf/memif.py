@@ -12,7 +12,8 @@ import tempfile
 import records
 from gateway_config import bootstrap as one_route
 from lab import Gateway, LabError, static_cluster
-from machine import other_cpu
+from machine import other_cpu, thread_seconds
+from tls_files import TlsFiles
 
 EDGE, INSIDE = "198.18.0", "198.18.1"  # networks of the clients and of the origin
 PORTS = range(80, 84)                  # listeners: a client has 64,000 ports to each
@@ -39,6 +40,7 @@ class MemifCase:
     arguments: tuple[str, ...] = ()
     half_load: bool = False  # an open loop at half of the rate that is reached just before
     every_mtu: bool = False  # measured at each MTU, the others at the first
+    tls: str = ""            # "mutual": both sides; "edge": clients alone, with certificates of theirs
 
 
 CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 1024),
@@ -47,6 +49,9 @@ CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 10
          MemifCase("http1-close-64k", 64 * 1024, ("--close",)),
          MemifCase("http1-latency-64", 64, half_load=True), MemifCase("http1-latency-1k", 1024, half_load=True),
          MemifCase("http1-latency-64k", 64 * 1024, half_load=True)]
+TLS_CASES = [MemifCase("tls-keepalive-1k", 1024, tls="mutual"), MemifCase("tls-bulk-64k", 64 * 1024, tls="mutual"),
+             MemifCase("tls-handshake-full", 64, ("--close",), tls="edge"),
+             MemifCase("tls-handshake-resumed", 64, ("--close", "--tls-resume"), tls="edge")]
 
 
 class PortRefused(LabError):
@@ -56,14 +61,31 @@ class PortRefused(LabError):
 class MemifLab:
     """A gateway on two memif ports, and millload at their other ends."""
 
-    def __init__(self, bootstrap, millload: pathlib.Path, buffers: int = 65_536, mtu: int = 1500, huge_pages: str = "IF_FREE"):
-        """`bootstrap(addresses, clusters)` is the text of a configuration that listens on the addresses."""
+    def __init__(self, bootstrap, millload: pathlib.Path, buffers: int = 65_536, mtu: int = 1500, huge_pages: str = "IF_FREE",
+                 tls: str = ""):
+        """`bootstrap(addresses, clusters)` is the text of a configuration that listens on the addresses; `tls` as in MemifCase."""
         self.millload, self.buffers, self.mtu, self.huge_pages = millload, buffers, mtu, huge_pages
         self.directory = tempfile.TemporaryDirectory(prefix="millrace-memif-")
-        text = bootstrap([(f"{EDGE}.2", port) for port in PORTS], static_cluster("origin", [(f"{INSIDE}.1", 8000)]))
+        addresses, endpoints = [(f"{EDGE}.2", port) for port in PORTS], [(f"{INSIDE}.1", 8000)]
+        self.tls_arguments: list[str] = []
+        if tls:
+            files = TlsFiles(pathlib.Path(self.directory.name) / "tls")
+            self.tls_arguments = self._tls_arguments(files, tls)
+            extra = files.upstream() if tls == "mutual" else ""
+            text = bootstrap(addresses, static_cluster("origin", endpoints, extra), files.downstream(client_certificates=True))
+        else:
+            text = bootstrap(addresses, static_cluster("origin", endpoints))
         self.gateway = Gateway(None, text, dataplane=self._dataplane("SERVER", 2), arguments=["-l", "warning"])
         self.load_path = pathlib.Path(self.directory.name) / "load.yaml"
         self.load_path.write_text(self._dataplane("CLIENT", 1))
+
+    @staticmethod
+    def _tls_arguments(files: TlsFiles, tls: str) -> list[str]:
+        authority = str(files.authority.certificate)
+        arguments = ["--tls", "--tls-cert", str(files.client[0]), "--tls-key", str(files.client[1]), "--tls-ca", authority]
+        if tls == "mutual":
+            arguments += ["--origin-tls-cert", str(files.origin[0]), "--origin-tls-key", str(files.origin[1]), "--origin-tls-ca", authority]
+        return arguments
 
     def _dataplane(self, role: str, host: int) -> str:
         return DATAPLANE.format(buffers=self.buffers, directory=self.directory.name, role=role, edge=f"{EDGE}.{host}",
@@ -97,7 +119,7 @@ class MemifLab:
         targets = [argument for port in PORTS for argument in ("--target", f"{EDGE}.2:{port}")]
         command = [str(self.millload), "--dataplane", str(self.load_path), *targets, "--origin", f"{INSIDE}.1:8000", "--admin",
                    f"127.0.0.1:{self.gateway.admin_port}", "--name", name, "--duration", str(seconds), "--warm-up", str(warm_up),
-                   "--cpu", str(self.load_cpu()), "--json", str(result), *arguments]
+                   "--cpu", str(self.load_cpu()), "--json", str(result), *self.tls_arguments, *arguments]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout)
         if not result.exists():
             raise LabError(f"millload ended with {done.returncode}: {done.stderr[-2000:]}")
@@ -110,12 +132,15 @@ class MemifLab:
 
 def measure(case: MemifCase, mtu: int, options, millload: pathlib.Path, results: records.Results) -> None:
     """In a gateway of its own; a measurement with errors is a failure and leaves no record."""
-    with MemifLab(one_route, millload, mtu=mtu, huge_pages="REQUIRED" if options.huge_pages else "NEVER") as lab:
+    with MemifLab(one_route, millload, mtu=mtu, huge_pages="REQUIRED" if options.huge_pages else "NEVER", tls=case.tls) as lab:
         arguments = [*case.arguments, "--response-bytes", str(case.response_bytes)]
         if case.half_load:
             full = lab.run(case.name, *arguments, seconds=min(2, options.seconds))["requests_per_second"]
             arguments += ["--rate", str(full / 2)]
+        beside = thread_seconds(lab.gateway.process.pid, "mr-tls-")
         metrics = lab.run(case.name, *arguments, seconds=options.seconds, timeout=options.seconds + 120)
+        if case.tls == "edge":
+            tell_handshakes(case, metrics, thread_seconds(lab.gateway.process.pid, "mr-tls-") - beside, options.seconds)
         if metrics["errors"]:
             raise LabError(f"{metrics['errors']:.0f} connections were refused or broken")
         results.add_records(metrics["records"], **lab.circumstances())
@@ -123,6 +148,15 @@ def measure(case: MemifCase, mtu: int, options, millload: pathlib.Path, results:
         if case.half_load:
             print(f"{'':<20} without what was under way in the generator's {metrics['generator_gaps']:,.0f} gaps: "
                   f"p99 {metrics['undisturbed_p99_us']:,.0f} us, p99.9 {metrics['undisturbed_p999_us']:,.0f} us", flush=True)
+
+
+def tell_handshakes(case: MemifCase, metrics: dict, thread_time: float, seconds: float) -> None:
+    """What a handshake costs the threads that run them, beside what the worker spends on the connection."""
+    handshakes = metrics["requests_per_second"] * (seconds + 1)  # the warm-up's, too
+    microseconds = 1e6 * thread_time / max(handshakes, 1)
+    metrics["records"].append({"case": case.name, "path": "memif", "subject": "millrace", "metric": "thread_us_per_handshake", "unit": "us",
+                               "value": round(microseconds, 1)})
+    print(f"{'':<20} a handshake costs {microseconds:,.0f} us of the threads beside the worker", flush=True)
 
 
 def run(cases: list[MemifCase], options, millload: pathlib.Path, results: records.Results) -> None:

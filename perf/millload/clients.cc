@@ -48,6 +48,7 @@ class Clients::Connection final : public stream::ByteStreamEvents, public ListNo
 
   void on_connected(stream::ByteStream&, Instant now) override {
     ++clients_.open_;
+    ++clients_.opened_;
     connected_ = true;
     if (clients_.observed_ != nullptr) ++clients_.observed_->connects;
     ready(now);

@@ -65,7 +65,8 @@ class Clients {
   [[nodiscard]] std::size_t open() const { return open_; }            ///< connections
   [[nodiscard]] std::size_t waiting() const { return due_.size(); }   ///< requests of an open loop without a connection
   [[nodiscard]] std::uint64_t requests() const { return requests_; }  ///< answered, since the start
-  [[nodiscard]] bool all_open() const { return open_ == config_.connections; }
+  /// As many as there are to be have been opened; short ones may be closed again.
+  [[nodiscard]] bool all_open() const { return opened_ >= config_.connections; }
 
  private:
   class Connection;
@@ -95,6 +96,7 @@ class Clients {
   Instant disturbed_;
   Observed* observed_ = nullptr;
   std::size_t open_ = 0;
+  std::uint64_t opened_ = 0;   // since the start
   std::uint64_t numbers_ = 0;  // of exchanges
   std::uint64_t requests_ = 0;
   bool stopped_ = false;

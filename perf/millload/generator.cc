@@ -59,7 +59,7 @@ Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, c
       pattern_(chains_),
       origin_(chains_, pattern_, failures_, config.origin_config),
       acceptor_(origin_, tls_, failures_, config.tls, config.origin_config.max_connections),
-      connector_(tcp_, tls_, config.tls),
+      connector_(tcp_, tls_, config.tls, config.load.connections),
       clients_(connector_, chains_, pattern_, failures_, config.load) {
   if (!config.origin) return;
   if (const auto listener = tcp_.listen(*config.origin, acceptor_)) {

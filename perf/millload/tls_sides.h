@@ -34,8 +34,9 @@ struct TlsSides {
 /// Opens streams; with TLS where there is a context.
 class TlsConnector final : public stream::Connector {
  public:
-  TlsConnector(stream::Connector& below, secure::TlsLayer& layer, const TlsSides& sides)
-      : below_(below), layer_(layer), context_(sides.client), resume_(sides.resume) {}
+  /// `connections` at a time, each with a session to resume.
+  TlsConnector(stream::Connector& below, secure::TlsLayer& layer, const TlsSides& sides, std::size_t connections)
+      : below_(below), layer_(layer), context_(sides.client), resume_(sides.resume), sessions_(2 * connections) {}
   [[nodiscard]] stream::ByteStream* connect(const SocketAddress& peer, stream::ByteStreamEvents& events,
                                             stream::CloseReason& reason, Instant now) override;
 
