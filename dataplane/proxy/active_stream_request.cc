@@ -149,7 +149,8 @@ bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant 
 // Of connections whose server's name follows the request (auto_sni), those of its name.
 bool ActiveStream::choose_server_name(Instant now) {
   if (!pool_->wants_server_name()) return true;
-  ConnectionPool* named = pool_->for_server_name(server_name_of(*request_, pool_->tls()->sni_header, arena_));
+  const std::string_view name = server_name_of(*request_, pool_->tls()->sni_header, arena_);
+  ConnectionPool* named = name.empty() ? nullptr : pool_->for_server_name(name, now);
   if (named == nullptr) {
     cluster_->stats().upstream_cx_pool_overflow.add();
     reply(LocalReplyReason::kOverloaded, now);

@@ -34,9 +34,12 @@ bool ConnectionPool::is_unused() const {
   return connections_ == 0 && pending_count_ == 0 && pins_ == 0 && std::ranges::all_of(by_name_, unused);
 }
 
-ConnectionPool* ConnectionPool::for_server_name(std::string_view name) {
+ConnectionPool* ConnectionPool::for_server_name(std::string_view name, Instant now) {
   if (const auto at = by_name_.find(name); at != by_name_.end()) return at->second.get();
-  if (by_name_.size() >= kMostNames) std::erase_if(by_name_, [](const auto& named) { return named.second->is_unused(); });
+  if (by_name_.size() >= kMostNames) {
+    for (const auto& [known, pool] : by_name_) pool->close_idle(now);
+    std::erase_if(by_name_, [](const auto& named) { return named.second->is_unused(); });
+  }
   if (by_name_.size() >= kMostNames) return nullptr;
   auto made = std::make_unique<ConnectionPool>(runtime_, cluster_, endpoint_, name);
   made->retired_ = retired_;
@@ -155,9 +158,13 @@ void ConnectionPool::on_leaving(UpstreamConnection& connection, Instant now) {
   open_connections(now);
 }
 
+void ConnectionPool::close_idle(Instant now) {
+  while (UpstreamConnection* connection = idle_.pop_front()) connection->close(now);
+}
+
 void ConnectionPool::retire(Instant now) {
   retired_ = true;
-  while (UpstreamConnection* connection = idle_.pop_front()) connection->close(now);
+  close_idle(now);
   for (const auto& [name, pool] : by_name_) pool->retire(now);
 }
 

@@ -39,8 +39,9 @@ class ConnectionPool {
   void request(UpstreamRequest& request, Instant now);
   /// The server's name depends on the request (auto_sni): ask for_server_name().
   [[nodiscard]] bool wants_server_name() const { return tls_ != nullptr && (tls_->auto_sni || tls_->auto_san_validation); }
-  /// The connections to this endpoint under a name; connections are not shared between names. Null: there are kMostNames in use.
-  [[nodiscard]] ConnectionPool* for_server_name(std::string_view name);
+  /// The connections to this endpoint under a name; connections are not shared between names. When there are kMostNames, those
+  /// without a request make room. Null: all have one.
+  [[nodiscard]] ConnectionPool* for_server_name(std::string_view name, Instant now);
   static constexpr std::size_t kMostNames = 1'024;
   /// A queued request is given up.
   void cancel(UpstreamRequest& request);
@@ -75,6 +76,7 @@ class ConnectionPool {
 
  private:
   UpstreamConnection* take_idle();
+  void close_idle(Instant now);
   void open_connections(Instant now);
   void fail_pending(UpstreamFailure failure, std::string_view transport_failure, Instant now);
   void leave_queue(UpstreamRequest& request);

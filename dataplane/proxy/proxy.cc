@@ -82,6 +82,8 @@ void Proxy::force_close_all(Instant now) {
   runtime_->bury();
 }
 
+bool Proxy::has_work() const { return !runtime_->ready.empty(); }
+
 bool Proxy::idle() const {
   return runtime_->inspections.empty() && runtime_->acceptances.empty() && runtime_->downstreams.empty() &&
          runtime_->tcp_proxies.empty() && runtime_->stream_pool.in_use() == 0;

@@ -90,6 +90,8 @@ class Proxy {
   /// Resets every connection, both sides, and counts and logs what was in progress.
   void force_close_all(Instant now);
 
+  /// Events have put off work since end_of_turn(): it should be called again soon.
+  [[nodiscard]] bool has_work() const;
   /// No downstream connection and no request in progress.
   [[nodiscard]] bool idle() const;
   [[nodiscard]] ProxyCounts counts() const;

@@ -6,6 +6,7 @@
 // holds, and what one has brought there is what the others of its stage need.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +43,9 @@ class ReadyQueue {
     if (!static_cast<ListNode<ReadyTag>&>(item).is_linked()) woken_[static_cast<std::size_t>(item.stage())].push_back(item);
   }
 
+  [[nodiscard]] bool empty() const {
+    return std::ranges::all_of(woken_, [](const auto& stage) { return stage.empty(); });
+  }
   /// Until nobody is woken any more.
   void run(Instant now) {
     for (bool any = true; any;) {

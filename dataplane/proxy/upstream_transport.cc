@@ -14,7 +14,7 @@ stream::ByteStream* connect_upstream(Runtime& runtime, const SocketAddress& addr
   ProxyContext& context = runtime.context;
   if (tls == nullptr) return context.connector.connect(address, events, reason, now);
   tls::HandshakeOptions options;
-  if (tls->auto_sni) options.server_name = server_name;
+  if (tls->auto_sni && !IpAddress::parse(server_name)) options.server_name = server_name;
   if (tls->auto_san_validation) options.expected_name = server_name;
   return context.tls.connect(context.connector, address, tls->slot->current(), std::move(options), sessions, events, reason, now);
 }

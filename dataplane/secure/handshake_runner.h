@@ -2,6 +2,7 @@
 // for.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -21,7 +22,8 @@ struct HandshakeStep {
   std::vector<std::uint8_t> input;
   bool ended = false;  ///< the transport brings nothing more
   tls::Handshake::Status status = tls::Handshake::Status::kNeedMore;
-  TlsStream* stream = nullptr;  ///< null: gone meanwhile
+  TlsStream* stream = nullptr;    ///< null: gone meanwhile
+  std::atomic<bool> gone{false};  ///< likewise, for other threads: nobody wants what it would come to
 };
 
 class HandshakeRunner {

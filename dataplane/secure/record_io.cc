@@ -25,7 +25,8 @@ std::size_t list_parts(PendingRecord& record, std::size_t from, std::size_t size
   return count;
 }
 
-// As few parts as there can be.
+}  // namespace
+
 bool put_together(stream::Chain& bytes) {
   stream::Chain whole(bytes.pool());
   bool good = true;
@@ -33,8 +34,6 @@ bool put_together(stream::Chain& bytes) {
   if (good) bytes = std::move(whole);
   return good;
 }
-
-}  // namespace
 
 std::size_t record_text(const stream::Chain& plain, std::size_t most) {
   // Room is left for the parts that hold the record's end.

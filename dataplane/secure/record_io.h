@@ -56,6 +56,9 @@ class RecordSizer {
   Instant last_;
 };
 
+/// Copies `bytes` into as few slices as they fit. False: no memory; they stay as they are.
+[[nodiscard]] bool put_together(stream::Chain& bytes);
+
 /// Bytes to take off the front of `plain` for a record: at most `most`, and where possible whole slices, since halves of one
 /// cannot be sealed where they lie. At least 1 when there is any.
 [[nodiscard]] std::size_t record_text(const stream::Chain& plain, std::size_t most);

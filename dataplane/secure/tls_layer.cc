@@ -58,11 +58,11 @@ void TlsLayer::submit(PendingRecord& record) {
 }
 
 // Those that are served once; who starves again waits for the next turn.
-void TlsLayer::serve_starved() {
+void TlsLayer::serve_starved(Instant now) {
   IntrusiveList<TlsStream, StarvedTag> starved;
   starved.splice_back(starved_);
   while (TlsStream* stream = starved.pop_front()) {
-    if (!stream->try_unblock()) starved_.push_back(*stream);
+    if (!stream->try_unblock(now)) starved_.push_back(*stream);
   }
 }
 
@@ -75,18 +75,26 @@ void TlsLayer::collect(Instant now) {
   }
 }
 
-void TlsLayer::start(std::unique_ptr<HandshakeStep> step) {
-  ++steps_running_;
-  ++counters_.handshake_steps;
-  runner_.start(std::move(step));
+void TlsLayer::start(TlsStream& stream) {
+  queued_.push_back(stream);
+  start_queued();
+}
+
+void TlsLayer::start_queued() {
+  while (steps_running_ < kMostSteps && !queued_.empty()) {
+    ++steps_running_;
+    ++counters_.handshake_steps;
+    runner_.start(queued_.pop_front()->take_step());
+  }
 }
 
 void TlsLayer::serve(Instant now) {
-  serve_starved();
+  serve_starved(now);
   while (std::unique_ptr<HandshakeStep> step = runner_.finished()) {
     --steps_running_;
     if (TlsStream* stream = step->stream) stream->on_handshake_step(std::move(step), now);
   }
+  start_queued();
   do {
     IntrusiveList<TlsStream, WokenTag> serviced;
     serviced.splice_back(woken_);

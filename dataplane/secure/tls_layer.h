@@ -52,6 +52,10 @@ class SessionCache {
 
 class TlsLayer {
  public:
+  /// Steps of handshakes that the runner has at a time. Those beyond wait with their streams, and go with them: a client that
+  /// says hello and leaves costs nothing more.
+  static constexpr std::size_t kMostSteps = 64;
+
   /// All outlive the layer. At most `limit` streams.
   TlsLayer(stream::ChainPool& chains, TimerWheel& timers, tls::RecordEngine& engine, HandshakeRunner& runner, std::size_t limit);
   /// All streams must be gone: reset_all().
@@ -90,10 +94,11 @@ class TlsLayer {
  private:
   friend class TlsStream;
   void serve(Instant now);
-  void start(std::unique_ptr<HandshakeStep> step);
+  void start(TlsStream& stream);
+  void start_queued();
   void submit(PendingRecord& record);
   void collect(Instant now);
-  void serve_starved();
+  void serve_starved(Instant now);
 
   stream::ChainPool& chains_;
   TimerWheel& timers_;
@@ -104,6 +109,7 @@ class TlsLayer {
   IntrusiveList<TlsStream, AllTag> all_;
   IntrusiveList<TlsStream, WokenTag> woken_;
   IntrusiveList<TlsStream, WokenTag> dead_;
+  IntrusiveList<TlsStream, QueuedTag> queued_;    // their handshakes' next steps wait for others'
   IntrusiveList<TlsStream, StarvedTag> starved_;  // wait for credit, and the transport will not tell
   std::deque<PendingRecord*> backlog_;            // that the engine had no room for
   std::size_t steps_running_ = 0;                 // of handshakes

@@ -24,12 +24,16 @@ constexpr std::uint8_t kKeyUpdate = 24;
 constexpr std::size_t kMessageHeaderBytes = 4;
 constexpr std::size_t kMostMessageBytes = 64 * 1024;
 
-// What costs us and brings nothing is not taken without end.
-constexpr std::uint32_t kMostEmptyRecords = 32;
+// What costs us and brings nothing is not taken without end: empty records, warnings, key updates.
+constexpr std::uint32_t kMostIdleRecords = 32;
 constexpr std::uint32_t kMostRenegotiations = 3;
 
 // Ciphertext that may wait for the rest of its record, or for a handshake that is running.
 constexpr std::size_t kMostCipherBytes = 64 * 1024;
+constexpr std::size_t kMostHandshakeBytes = 16 * 1024;
+
+// After so long a user is told of any credit.
+constexpr Duration kMostStarving = Duration::milliseconds(10);
 
 void copy_all(const stream::Chain& from, std::vector<std::uint8_t>& to) {
   from.for_each([&](std::span<const std::uint8_t> part) { to.insert(to.end(), part.begin(), part.end()); });
@@ -52,7 +56,10 @@ TlsStream::TlsStream(TlsLayer& layer, stream::ByteStreamEvents& events, Side sid
       client_(side == Side::kClient) {}
 
 TlsStream::~TlsStream() {
-  if (running_ != nullptr) running_->stream = nullptr;
+  if (running_ != nullptr) {
+    running_->stream = nullptr;
+    running_->gone.store(true, std::memory_order_relaxed);
+  }
   while (PendingRecord* record = sealing_.pop_front()) layer_.records_.destroy(record);
   layer_.library_objects_ -= library_objects_;
 }
@@ -132,17 +139,20 @@ void TlsStream::on_connected(stream::ByteStream& transport, Instant) {
   wake();
 }
 
-void TlsStream::on_readable(stream::ByteStream&, Instant) { wake(); }
+// Reads at once, so that what came before a reset is not lost with it.
+void TlsStream::on_readable(stream::ByteStream&, Instant now) {
+  fetch(now);
+  wake();
+}
 void TlsStream::on_writable(stream::ByteStream&, Instant) { wake(); }
 
 void TlsStream::on_closed(stream::ByteStream&, CloseReason reason, Instant) {
   transport_ = nullptr;
   wake();
-  if (reason == CloseReason::kGraceful) {
-    transport_ended_ = true;  // what it brought may still wait to be opened
-  } else {
-    end(reason);
-  }
+  transport_ended_ = true;  // what it brought may still wait to be opened
+  if (reason == CloseReason::kGraceful) return;
+  lost_ = reason;
+  if (state_ != State::kOpen) end(reason);
 }
 
 void TlsStream::wake() {
@@ -166,16 +176,19 @@ bool TlsStream::is_dead() const { return events_ == nullptr && transport_ == nul
 
 // Ciphertext in. When nobody will look at it any more it is thrown away, so that the peer does not wait for us.
 void TlsStream::fetch(Instant now) {
-  while (transport_ != nullptr && transport_->readable() > 0 && plain_in_.size() < kPlainBytes &&
-         cipher_in_.charge() < 2 * kMostCipherBytes) {
-    if (transport_->read(cipher_in_, kMostCipherBytes, now) == 0) break;
+  const std::size_t most = state_ == State::kOpen ? kMostCipherBytes : kMostHandshakeBytes;
+  while (transport_ != nullptr && transport_->readable() > 0 && !is_full() && cipher_in_.charge() < 2 * most) {
+    if (transport_->read(cipher_in_, most, now) == 0) {
+      starve(now);  // without memory
+      break;
+    }
     if (state_ == State::kEnding) cipher_in_.clear();
   }
   if (transport_ != nullptr && transport_->read_ended()) transport_ended_ = true;
 }
 
 void TlsStream::advance_handshake(Instant) {
-  if (step_ == nullptr) return;  // it runs
+  if (step_ == nullptr || static_cast<ListNode<QueuedTag>&>(*this).is_linked()) return;  // it runs, or will
   const bool begins = client_ && !begun_;
   if (!begins && cipher_in_.empty() && !transport_ended_) return;
   begun_ = true;
@@ -183,8 +196,12 @@ void TlsStream::advance_handshake(Instant) {
   copy_all(cipher_in_, step_->input);
   cipher_in_.clear();
   step_->ended = transport_ended_;
+  layer_.start(*this);
+}
+
+std::unique_ptr<HandshakeStep> TlsStream::take_step() {
   running_ = step_.get();
-  layer_.start(std::move(step_));
+  return std::move(step_);
 }
 
 void TlsStream::on_handshake_step(std::unique_ptr<HandshakeStep> step, Instant now) {
@@ -254,11 +271,19 @@ void TlsStream::keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> s
 
 // One record at a time: behind a key update the next one is under another key, which only its text can tell.
 void TlsStream::open_next(Instant now) {
-  if (opening_ || input_ended_ || plain_in_.size() >= kPlainBytes) return;
+  if (opening_ || input_ended_) return;
+  if (is_full()) {
+    if (lost_) end(*lost_);  // what nobody reads is lost with it
+    return;
+  }
   std::array<std::uint8_t, tls::kRecordHeaderBytes> raw{};
   const std::size_t size = cipher_in_.copy_out(0, raw) < raw.size() ? raw.size() : raw.size() + (raw[3] << 8 | raw[4]);
   if (cipher_in_.size() < size && size <= tls::kMostPlaintextBytes + tls::kMostExpansionBytes + raw.size()) {
-    if (transport_ended_) on_truncated(now);
+    if (transport_ended_) return on_truncated(now);
+    // A record in very small segments: its buffers must not use up what it may wait in.
+    if (cipher_in_.charge() < kMostCipherBytes) return;
+    if (!put_together(cipher_in_)) return on_no_memory(now);
+    if (cipher_in_.charge() < kMostCipherBytes) wake();  // there is room to read on
     return;
   }
   if (opener_->exhausted()) return fail(Alert::kInternalError, now);
@@ -299,13 +324,14 @@ void TlsStream::take_content(PendingRecord& record, Instant now) {
   if (!content) return fail(content.error(), now);
   ++layer_.counters_.records_opened;
   layer_.counters_.bytes_opened += content->size;
-  empty_records_ = content->size == 0 ? empty_records_ + 1 : 0;
-  if (empty_records_ > kMostEmptyRecords) return fail(Alert::kUnexpectedMessage, now);
+  const bool brings_data = content->type == ContentType::kApplicationData && content->size > 0;
+  idle_records_ = brings_data ? 0 : idle_records_ + 1;
+  if (idle_records_ > kMostIdleRecords) return fail(Alert::kUnexpectedMessage, now);
   switch (content->type) {
     case ContentType::kApplicationData:
       for_tickets_.reset();
       if (content->size == 0) return;
-      if (!record.bytes.move_prefix(content->size, plain_in_)) return on_no_memory(now);
+      if (!take_text(record.bytes, content->size)) return on_no_memory(now);
       tell_readable_ = true;
       return;
     case ContentType::kAlert: {
@@ -315,6 +341,7 @@ void TlsStream::take_content(PendingRecord& record, Instant now) {
       return take_alert(alert[0], alert[1], now);
     }
     case ContentType::kHandshake: {
+      if (content->size == 0) break;  // RFC 8446 5.1
       const std::size_t before = message_.size();
       message_.resize(before + content->size);
       record.bytes.copy_out(0, std::span(message_).subspan(before));
@@ -323,6 +350,17 @@ void TlsStream::take_content(PendingRecord& record, Instant now) {
     case ContentType::kChangeCipherSpec: break;
   }
   fail(Alert::kUnexpectedMessage, now);
+}
+
+// Small texts are copied together: each would pin a buffer otherwise.
+bool TlsStream::take_text(stream::Chain& text, std::size_t size) {
+  if (size > stream::Chain::kCompactBytes) return text.move_prefix(size, plain_in_);
+  std::array<std::uint8_t, stream::Chain::kCompactBytes> small;
+  const auto copy = std::span(small).first(size);
+  text.copy_out(0, copy);
+  const bool taken = plain_in_.append_copy(copy);
+  tls::wipe(copy);
+  return taken;
 }
 
 void TlsStream::take_alert(std::uint8_t level, std::uint8_t number, Instant now) {
@@ -367,6 +405,7 @@ void TlsStream::take_handshake_message(std::span<const std::uint8_t> message, bo
   const std::uint8_t type = message[0];
   if (facts_->version == tls::Version::kTls13) {
     if (type == kNewSessionTicket && client_) {
+      idle_records_ = 0;  // as many as the server likes
       if (for_tickets_ == nullptr) ++layer_.counters_.tickets_skipped;
       return;
     }
@@ -382,7 +421,7 @@ void TlsStream::take_handshake_message(std::span<const std::uint8_t> message, bo
   if (++renegotiations_ > kMostRenegotiations) {
     return fail(Alert::kUnexpectedMessage, now);
   }
-  send_alert(kWarning, Alert::kNoRenegotiation, now);
+  send_alert(kWarning, Alert::kNoRenegotiation);
 }
 
 // RFC 8446 4.6.3.
@@ -396,10 +435,11 @@ void TlsStream::on_key_update(bool requested, Instant now) {
 }
 
 void TlsStream::open_with_library(Instant now) {
+  if (input_ended_) return cipher_in_.clear();  // nobody would take it out of the library again
   cipher_in_.for_each([&](std::span<const std::uint8_t> part) { library_->feed(part); });
   cipher_in_.clear();
   std::array<std::uint8_t, 16 * 1024> text;
-  while (plain_in_.size() < kPlainBytes) {
+  while (!is_full()) {
     const std::size_t size = library_->read(text);
     if (size == 0) break;
     if (!plain_in_.append_copy(std::span<const std::uint8_t>(text).first(size))) return on_no_memory(now);
@@ -411,7 +451,7 @@ void TlsStream::open_with_library(Instant now) {
   if (library_->failure()) return give_up(CloseReason::kTlsFailure, now);
   if (library_->peer_closed()) {
     if (!std::exchange(input_ended_, true)) tell_readable_ = true;
-  } else if (transport_ended_ && plain_in_.size() < kPlainBytes) {
+  } else if (transport_ended_ && (lost_ || !is_full())) {
     on_truncated(now);
   }
 }
@@ -419,17 +459,21 @@ void TlsStream::open_with_library(Instant now) {
 // ---- out ---------------------------------------------------------------------------------------------------------------------
 
 void TlsStream::seal_all(Instant now) {
-  if (!sealer_) return;
-  if (state_ == State::kOpen && !change_send_keys(now)) return;
+  if (!sealer_ || !change_send_keys(now)) return;
   while (!plain_out_.empty()) {
     if (sealer_->exhausted()) return end(CloseReason::kTlsFailure);
     const std::size_t text = record_text(plain_out_, sizer_.most_text(now));
-    if (!submit_seal(ContentType::kApplicationData, plain_out_, text)) return starve();
+    if (!submit_seal(ContentType::kApplicationData, plain_out_, text)) return starve(now);
     sizer_.sent(text, now);
   }
   if (output_ended_ && !notify_sent_ && !failed_) {
     notify_sent_ = true;
-    send_alert(kWarning, Alert::kCloseNotify, now);
+    send_alert(kWarning, Alert::kCloseNotify);
+  }
+  if (!alert_.empty() && submit_control(ContentType::kAlert, alert_)) {
+    alert_.clear();
+  } else if (!alert_.empty()) {
+    starve(now);
   }
 }
 
@@ -439,7 +483,10 @@ bool TlsStream::change_send_keys(Instant now) {
   if (!update_sent_) {
     if (!update_wanted_ && !sealer_->wants_new_key()) return true;
     const std::array<std::uint8_t, 5> message = {kKeyUpdate, 0, 0, 1, 0};  // and does not ask for the peer's
-    if (!submit_control(ContentType::kHandshake, message)) return false;
+    if (!submit_control(ContentType::kHandshake, message)) {
+      starve(now);
+      return false;
+    }
     update_sent_ = true;
   }
   if (!sealing_.empty()) return false;
@@ -471,19 +518,23 @@ bool TlsStream::submit_control(ContentType type, std::span<const std::uint8_t> t
   return !sealer_->exhausted() && chain.append_copy(text) && submit_seal(type, chain, text.size());
 }
 
-void TlsStream::send_alert(std::uint8_t level, Alert alert, Instant now) {
+// Behind what is to be sealed before it.
+void TlsStream::send_alert(std::uint8_t level, Alert alert) {
   ++layer_.counters_.alerts_sent[static_cast<std::size_t>(alert)];
-  const std::array<std::uint8_t, 2> text = {level, static_cast<std::uint8_t>(alert)};
-  if (sealer_ && !submit_control(ContentType::kAlert, text)) on_no_memory(now);
+  alert_ = {level, static_cast<std::uint8_t>(alert)};
 }
 
 void TlsStream::collect_sealed() {
   while (!sealing_.empty() && sealing_.front().finished) {
     PendingRecord& record = *sealing_.pop_front();
-    MR_ASSERT(record.good);  // an engine that cannot seal what it has taken has lost our plain text: there is no way on
-    std::memcpy(record.tag_in_record, record.tag.data(), record.tag.size());
     sealing_bytes_ -= record.bytes.size();
-    cipher_out_.append(std::move(record.bytes));
+    if (record.good) {
+      std::memcpy(record.tag_in_record, record.tag.data(), record.tag.size());
+      cipher_out_.append(std::move(record.bytes));
+    } else {
+      ++layer_.counters_.no_memory;
+      end(CloseReason::kNoMemory);  // an engine that cannot seal what it has taken has lost our plain text
+    }
     layer_.records_.destroy(&record);
   }
 }
@@ -505,12 +556,15 @@ void TlsStream::seal_with_library() {
 void TlsStream::write_out(Instant now) {
   if (transport_ == nullptr) {
     // Both sides have ended, and everything that came is opened.
-    if (state_ == State::kOpen && input_ended_) end(CloseReason::kGraceful);
+    if (state_ == State::kOpen && input_ended_) end(lost_.value_or(CloseReason::kGraceful));
     if (state_ == State::kEnding) state_ = State::kClosed;
     return;
   }
-  if (!cipher_out_.empty() && state_ != State::kTransport) transport_->write(cipher_out_, now);
-  if (!cipher_out_.empty() || !sealing_.empty() || !plain_out_.empty()) return;
+  if (!cipher_out_.empty() && state_ != State::kTransport && transport_->write(cipher_out_, now) > 0 &&
+      state_ == State::kEnding) {
+    layer_.timers_.arm(timer_, now + kFlushTimeout);
+  }
+  if (!cipher_out_.empty() || !sealing_.empty() || !plain_out_.empty() || !alert_.empty()) return;
   if (state_ == State::kEnding) {
     state_ = State::kClosed;
     timer_.disarm();
@@ -524,6 +578,7 @@ void TlsStream::write_out(Instant now) {
 // ---- ends --------------------------------------------------------------------------------------------------------------------
 
 void TlsStream::on_truncated(Instant now) {
+  if (lost_) return end(*lost_);
   ++layer_.counters_.truncated;
   cipher_in_.clear();
   give_up(CloseReason::kTruncated, now);
@@ -537,7 +592,7 @@ void TlsStream::on_no_memory(Instant now) {
 void TlsStream::fail(Alert alert, Instant now) {
   plain_out_.clear();
   failed_ = true;
-  send_alert(kFatal, alert, now);
+  send_alert(kFatal, alert);
   give_up(CloseReason::kTlsFailure, now);
 }
 
@@ -565,32 +620,39 @@ void TlsStream::on_timer(Instant now) {
 }
 
 // The user waits for credit, or we for memory, and no event of the transport will tell.
-void TlsStream::starve() {
+void TlsStream::starve(Instant now) {
   ListNode<StarvedTag>& node = *this;
-  if (!node.is_linked()) layer_.starved_.push_back(*this);
+  if (node.is_linked()) return;
+  if (starved_since_.is_never()) starved_since_ = now;
+  layer_.starved_.push_back(*this);
 }
 
-bool TlsStream::try_unblock() {
-  if (state_ != State::kOpen && state_ != State::kEnding) return true;
-  if (!plain_out_.empty()) {
-    wake();
-    return true;
-  }
-  if (!blocked_ || output_ended_) return true;
-  if (write_credit() * 2 < most_credit_) return false;
+bool TlsStream::try_unblock(Instant now) {
+  if (state_ == State::kClosed) return true;
+  const bool waits_for_credit = blocked_ && plain_out_.empty() && alert_.empty() && !output_ended_;
+  if (waits_for_credit && !has_credit(now) && (transport_ == nullptr || transport_->readable() == 0)) return false;
   wake();
   return true;
+}
+
+// Enough to tell the user: half of what there was at the most; or any, after a while, since the transport's buffer may have
+// become smaller.
+bool TlsStream::has_credit(Instant now) const {
+  const std::size_t credit = write_credit();
+  const bool starving = !starved_since_.is_never() && now - starved_since_ >= kMostStarving;
+  return credit > 0 && (credit * 2 >= most_credit_ || starving);
 }
 
 void TlsStream::deliver(Instant now) {
   if (events_ != nullptr && std::exchange(tell_connected_, false)) events_->on_connected(*this, now);
   if (events_ != nullptr && std::exchange(tell_readable_, false)) events_->on_readable(*this, now);
+  if (!blocked_) starved_since_ = Instant::never();
   if (events_ != nullptr && blocked_ && state_ == State::kOpen && !output_ended_) {
-    if (write_credit() * 2 >= most_credit_) {
+    if (has_credit(now)) {
       blocked_ = false;
       events_->on_writable(*this, now);
     } else if (cipher_out_.empty()) {
-      starve();
+      starve(now);
     }
   }
   if (events_ != nullptr && close_reason_ && (plain_in_.empty() || !is_orderly(*close_reason_))) {

@@ -28,14 +28,17 @@ class TlsLayer;
 class SessionCache;
 struct WokenTag;
 struct StarvedTag;
+struct QueuedTag;
 struct AllTag;
 
 class TlsStream final : public stream::ByteStream,
                         private stream::ByteStreamEvents,
                         public ListNode<WokenTag>,
                         public ListNode<StarvedTag>,
+                        public ListNode<QueuedTag>,
                         public ListNode<AllTag> {
  public:
+  /// That wait for the user; four times as many may be pinned by them.
   static constexpr std::size_t kPlainBytes = 64 * 1024;
   /// How long a stream whose user has gone may take to send what is left.
   static constexpr Duration kFlushTimeout = Duration::seconds(30);
@@ -69,10 +72,12 @@ class TlsStream final : public stream::ByteStream,
 
   // From the layer.
   void service(Instant now);
+  /// The step that waits to be run.
+  [[nodiscard]] std::unique_ptr<HandshakeStep> take_step();
   void on_handshake_step(std::unique_ptr<HandshakeStep> step, Instant now);
   void on_record_finished(PendingRecord& record, Instant now);
   /// Looks whether the transport has credit again. False: not yet.
-  [[nodiscard]] bool try_unblock();
+  [[nodiscard]] bool try_unblock(Instant now);
   /// Nothing refers to it any more but the layer.
   [[nodiscard]] bool is_dead() const;
 
@@ -86,7 +91,9 @@ class TlsStream final : public stream::ByteStream,
   void on_closed(stream::ByteStream&, stream::CloseReason reason, Instant now) override;
 
   void wake();
-  void starve();
+  void starve(Instant now);
+  [[nodiscard]] bool has_credit(Instant now) const;
+  [[nodiscard]] bool is_full() const { return plain_in_.size() >= kPlainBytes || plain_in_.charge() >= 4 * kPlainBytes; }
   void fetch(Instant now);
   void advance_handshake(Instant now);
   void establish(std::unique_ptr<tls::Handshake> handshake);
@@ -95,6 +102,7 @@ class TlsStream final : public stream::ByteStream,
   void open_next(Instant now);
   void open_with_library(Instant now);
   void take_content(PendingRecord& record, Instant now);
+  [[nodiscard]] bool take_text(stream::Chain& text, std::size_t size);
   void take_alert(std::uint8_t level, std::uint8_t number, Instant now);
   void take_handshake_messages(Instant now);
   void take_handshake_message(std::span<const std::uint8_t> message, bool last, Instant now);
@@ -105,7 +113,7 @@ class TlsStream final : public stream::ByteStream,
   [[nodiscard]] bool change_send_keys(Instant now);
   [[nodiscard]] bool submit_seal(tls::ContentType type, stream::Chain& plain, std::size_t text);
   [[nodiscard]] bool submit_control(tls::ContentType type, std::span<const std::uint8_t> text);
-  void send_alert(std::uint8_t level, tls::Alert alert, Instant now);
+  void send_alert(std::uint8_t level, tls::Alert alert);
   void collect_sealed();
   void write_out(Instant now);
 
@@ -142,15 +150,18 @@ class TlsStream final : public stream::ByteStream,
   IntrusiveList<PendingRecord, OrderTag> sealing_;  // submitted, in the order of their numbers
   std::vector<std::uint8_t> message_;               // a handshake message that is not complete yet
   std::vector<std::uint8_t> raw_record_;            // that might be a ticket
+  std::vector<std::uint8_t> alert_;                 // to be sent
   RecordSizer sizer_;
   Timer timer_;
   std::size_t most_credit_ = 0;    // that was seen
   std::size_t sealing_bytes_ = 0;  // in sealing_
   std::int64_t library_objects_ = 0;
-  std::uint32_t empty_records_ = 0;
+  std::uint32_t idle_records_ = 0;  // that brought no data, in a row
+  Instant starved_since_ = Instant::never();
   std::uint32_t renegotiations_ = 0;
   State state_ = State::kTransport;
   std::optional<stream::CloseReason> close_reason_;  // to be told
+  std::optional<stream::CloseReason> lost_;          // how the transport ended, when not gracefully
   const bool client_;
   bool begun_ = false;            // a client's first flight is made
   bool transport_ended_ = false;  // it brings nothing more

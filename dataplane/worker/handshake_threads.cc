@@ -16,9 +16,7 @@ class HandshakeThreads::Runner final : public secure::HandshakeRunner {
  public:
   explicit Runner(HandshakeThreads& threads) : threads_(threads) {}
 
-  void start(std::unique_ptr<HandshakeStep> step) override {
-    threads_.post({this, std::move(step)});
-  }
+  void start(std::unique_ptr<HandshakeStep> step) override { threads_.post({this, std::move(step)}); }
   [[nodiscard]] std::unique_ptr<HandshakeStep> finished() override {
     if (!any_.load(std::memory_order_acquire)) return nullptr;
     const std::scoped_lock lock(mutex_);
@@ -79,7 +77,8 @@ void HandshakeThreads::run(std::size_t index) {
       order = std::move(orders_.front());
       orders_.pop_front();
     }
-    order.step->status = order.step->handshake->run(order.step->input, order.step->ended);
+    if (!order.step->gone.load(std::memory_order_relaxed))
+      order.step->status = order.step->handshake->run(order.step->input, order.step->ended);
     order.from->finish(std::move(order.step));
   }
 }

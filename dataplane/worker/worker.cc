@@ -156,7 +156,7 @@ bool Worker::turn(Instant now) {
   tls_.service(now);
   tcp_.flush(now);
   busy |= io_.transmit(now);
-  busy |= tls_.has_work();
+  busy |= tls_.has_work() || proxy_.has_work();
   busy |= inspector_.serve(control_.mailbox, now);
   published_.refresh(now, kPublishInterval);
   return busy;

@@ -140,6 +140,13 @@ class PipeNetwork final : public stream::Connector {
   void shut_all() {
     for (auto& stream : streams_) stream->shut_ = true;
   }
+  /// Credit of the streams that there are, in one direction.
+  void set_send_buffers(std::size_t bytes) {
+    for (auto& stream : streams_) stream->set_send_buffer(bytes);
+  }
+  void set_receive_buffers(std::size_t bytes) {
+    for (auto& stream : streams_) stream->set_receive_buffer(bytes);
+  }
   /// A bit of the next bytes that are moved is changed on the way.
   void damage_next() { damage_ = true; }
   /// Ends every connection abruptly, as if every peer had reset it.

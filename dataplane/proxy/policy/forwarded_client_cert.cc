@@ -52,7 +52,8 @@ std::string hex(const tls::Sha256& digest) {
 
 void add_names(std::string& to, std::string_view key, const tls::CertificateFacts& certificate, tls::NameKind kind) {
   for (const tls::SubjectName& name : certificate.names) {
-    if (name.kind == kind) add(to, key, name.value);
+    // What would end the value, and begin another, stands between quotation marks.
+    if (name.kind == kind) add(to, key, name.value.find_first_of(",;=\"") == std::string::npos ? name.value : quoted(name.value));
   }
 }
 

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <malloc.h>
+
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "tests/support/pipe_recorder.h"
@@ -337,5 +340,265 @@ TEST_F(SecureStream, HandshakesAreRunAFewAtATime) {
   for (const auto& client : clients) EXPECT_EQ(client->connected, 1);
 }
 
+// ---- peers that do what they should not ---------------------------------------------------------------------------------------
+
+// A peer in the hands of a test: shakes hands over the plain transport and makes its records itself.
+struct RawPeer {
+  RawPeer(test::TlsPipe& of, std::unique_ptr<tls::Handshake> made)
+      : pipe(of), user(of.chains), hs(std::move(made)), in(of.chains) {}
+  ~RawPeer() {
+    if (user.stream != nullptr) user.stream->reset(pipe.now);
+    pipe.run();
+  }
+  RawPeer(const RawPeer&) = delete;
+  RawPeer& operator=(const RawPeer&) = delete;
+
+  void pump() {
+    for (int i = 0; i < 8; ++i) {
+      pipe.run();
+      if (status != tls::Handshake::Status::kNeedMore) break;
+      const std::string got = user.text();
+      user.received.clear();
+      if (got.empty() && begun) continue;
+      begun = true;
+      status = hs->run({reinterpret_cast<const std::uint8_t*>(got.data()), got.size()});
+      const auto out = hs->take_output();
+      user.write({reinterpret_cast<const char*>(out.data()), out.size()}, pipe.now);
+    }
+    pipe.run();
+    ASSERT_EQ(status, tls::Handshake::Status::kDone);
+    e = hs->take_established();
+    sealer.emplace(*engine, *e.suite, e.send, e.send_sequence, e.explicit_nonce);
+    opener.emplace(*engine, *e.suite, e.receive, e.receive_sequence);
+  }
+  std::string seal(tls::ContentType type, std::string_view text) {
+    alignas(16) static char fake[4096];
+    PendingRecord record(reinterpret_cast<TlsStream&>(fake), pipe.chains);
+    stream::Chain plain(pipe.chains);
+    EXPECT_TRUE(plain.append_copy(text));
+    EXPECT_TRUE(prepare_seal(*sealer, type, plain, text.size(), record));
+    EXPECT_TRUE(engine->submit(record));
+    EXPECT_EQ(engine->collect(), &record);
+    std::memcpy(record.tag_in_record, record.tag.data(), record.tag.size());
+    std::string out;
+    record.bytes.for_each(
+        [&](std::span<const std::uint8_t> part) { out.append(reinterpret_cast<const char*>(part.data()), part.size()); });
+    return out;
+  }
+  // What the next record that came holds; "BAD" when it does not open.
+  std::string open() {
+    in.append(std::move(user.received));
+    alignas(16) static char fake[4096];
+    PendingRecord record(reinterpret_cast<TlsStream&>(fake), pipe.chains);
+    const auto taken = prepare_open(*opener, in, record);
+    if (!taken || *taken != Taken::kRecord) return "NONE";
+    EXPECT_TRUE(engine->submit(record));
+    EXPECT_EQ(engine->collect(), &record);
+    if (!record.good) return "BAD";
+    const auto content = opener->content_of(record.header, record.text);
+    std::string out(content->size, 0);
+    record.bytes.copy_out(0, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()});
+    return std::to_string(static_cast<int>(content->type)) + ":" + out;
+  }
+  test::TlsPipe& pipe;
+  RecordingUser user;
+  std::unique_ptr<tls::Handshake> hs;
+  std::unique_ptr<tls::RecordEngine> engine = tls::make_openssl_engine();
+  tls::Handshake::Status status = tls::Handshake::Status::kNeedMore;
+  bool begun = false;
+  tls::Established e;
+  std::optional<tls::RecordSealer> sealer;
+  std::optional<tls::RecordOpener> opener;
+  stream::Chain in;
+};
+TEST_F(SecureStream, AnEmptyHandshakeRecordEndsTheSession) {
+  start(server_config(), client_config());
+  SessionCache cache;
+  pipe->sessions = &cache;
+  auto config = server_config();
+  config.tickets = false;
+  auto context = tls::Context::make(config);
+  RawPeer raw(*pipe, tls::Handshake::make(*context));
+  raw.begun = true;
+  test::RecordingAcceptor plain;
+  plain.on_stream = [&](stream::ByteStream& s, Instant) { raw.user.use(s); };
+  const SocketAddress at{IpAddress::v4(192, 0, 2, 81), 443};
+  pipe->net.listen(at, plain);
+  auto user = std::make_unique<RecordingUser>(pipe->chains);
+  CloseReason reason{};
+  user->stream = pipe->connect(at, *user, reason, pipe->now);
+  raw.pump();
+  ASSERT_EQ(user->connected, 1);
+  raw.user.write(raw.seal(tls::ContentType::kHandshake, ""), pipe->now);
+  pipe->run();
+  EXPECT_EQ(user->closed, CloseReason::kTlsFailure);
+}
+
+TEST_F(SecureStream, CreditIsToldOfWhenTheTransportsBufferHasShrunk) {
+  start(server_config(), client_config());
+  pipe->net.set_buffer_bytes(1024 * 1024);
+  auto client = connect();
+  pipe->net.set_send_buffers(64 * 1024);
+  const std::string big(200'000, 'x');
+  const std::size_t went = client->write(big, pipe->now);
+  for (int i = 0; i < 50; ++i) pipe->run();
+  EXPECT_GT(went, 0u);
+  EXPECT_GT(client->writable, 0);
+}
+
+TEST_F(SecureStream, TinyRecordsDoNotPinABufferEach) {
+  start(server_config(Version::kTls12), client_config());
+  auto client = connect();
+  servers[0]->reads = false;
+  for (int i = 0; i < 3; ++i) pipe->run();
+  const std::size_t before = pipe->packets.in_use();
+  for (int i = 0; i < 20'000; ++i) {
+    client->write("x", pipe->now);
+    for (int j = 0; j < 2; ++j) {
+      pipe->layer.service(pipe->now);
+      pipe->net.run(pipe->now);
+    }
+    pipe->layer.service(pipe->now);
+  }
+  EXPECT_LT(pipe->packets.in_use() - before, 1000u);
+}
+
+TEST_F(SecureStream, ARecordMayComeInVerySmallSegments) {
+  start(server_config(), client_config());
+  auto client = connect();
+  pipe->net.set_receive_buffers(16);
+  client->write(std::string(1400, 'x'), pipe->now);
+  for (int i = 0; i < 300; ++i) pipe->run();
+  EXPECT_EQ(servers[0]->received.size(), 1400u);
+}
+
+TEST_F(SecureStream, HandshakesOfThoseWhoHaveGoneDoNotPileUp) {
+  struct Holding final : HandshakeRunner {
+    std::vector<std::unique_ptr<HandshakeStep>> held;
+    void start(std::unique_ptr<HandshakeStep> step) override { held.push_back(std::move(step)); }
+    std::unique_ptr<HandshakeStep> finished() override { return nullptr; }
+    bool runs_here() const override { return false; }
+  } runner;
+  auto server_context = tls::Context::make(server_config());
+  auto client_context = tls::Context::make(client_config());
+  pipe = std::make_unique<test::TlsPipe>(*server_context, *client_context, tls::make_ipsec_mb_engine(), &runner);
+  pipe->listen(kServer, acceptor);
+  auto hs = tls::Handshake::make(*client_context);
+  (void)hs->run({});
+  const auto hello = hs->take_output();
+  for (int i = 0; i < 300; ++i) {
+    auto user = connect_plain();
+    user->write({reinterpret_cast<const char*>(hello.data()), hello.size()}, pipe->now);
+    pipe->run();
+    user->stream->reset(pipe->now);
+    pipe->run();
+  }
+  EXPECT_LT(runner.held.size(), 100u);
+  pipe.reset();
+}
+
+TEST_F(SecureStream, KeyUpdatesWithoutDataHaveAnEnd) {
+  start(server_config(), client_config());
+  auto context = tls::Context::make(client_config());
+  RawPeer raw(*pipe, tls::Handshake::make(*context));
+  CloseReason reason{};
+  raw.user.stream = pipe->net.connect(kServer, raw.user, reason, pipe->now);
+  raw.pump();
+  const std::string message("\x18\0\0\1\0", 5);
+  std::string all;
+  tls::Secret secret = raw.e.send_secret;
+  for (int i = 0; i < 2000; ++i) {
+    all += raw.seal(tls::ContentType::kHandshake, message);
+    secret = tls::next_traffic_secret(*raw.e.suite, secret.bytes());
+    ASSERT_TRUE(raw.sealer->change_keys(*raw.engine, tls::traffic_keys(*raw.e.suite, secret.bytes())));
+  }
+  ASSERT_EQ(raw.user.write(all, pipe->now), all.size());
+  pipe->run();
+  EXPECT_LT(counters().key_updates_received, 100u);
+}
+
+TEST_F(SecureStream, AnAnswerThatComesWithAResetIsRead) {
+  start(server_config(), client_config());
+  auto client = connect();
+  servers[0]->write("413", pipe->now);
+  pipe->layer.service(pipe->now);
+  pipe->net.run(pipe->now);  // the transport tells: readable
+  servers[0]->stream->reset(pipe->now);
+  servers[0]->stream = nullptr;
+  pipe->net.run(pipe->now);  // and then: reset
+  pipe->run();
+  EXPECT_EQ(client->text(), "413");
+}
+
+TEST_F(SecureStream, AStreamMayBeClosedWhileItsKeyUpdateIsWithTheEngine) {
+  auto made = std::make_unique<SlowEngine>();
+  SlowEngine& engine = *made;
+  engine.answers = 1'000'000;
+  start(server_config(), client_config(), std::move(made));
+  auto context = tls::Context::make(client_config());
+  RawPeer raw(*pipe, tls::Handshake::make(*context));
+  CloseReason reason{};
+  raw.user.stream = pipe->net.connect(kServer, raw.user, reason, pipe->now);
+  raw.pump();
+  while (true) {
+    const std::string got = raw.open();
+    if (got == "NONE" || got == "BAD") break;  // tickets
+  }
+  raw.user.write(raw.seal(tls::ContentType::kHandshake, std::string("\x18\0\0\1\1", 5)), pipe->now);
+  pipe->net.run(pipe->now);
+  engine.answers = 1;
+  pipe->layer.service(pipe->now);
+  servers[0]->write("tail", pipe->now);
+  servers[0]->stream->close(pipe->now);
+  engine.answers = 1'000'000;
+  pipe->run();
+  const std::string first = raw.open();
+  EXPECT_EQ(first, "22:" + std::string("\x18\0\0\1\0", 5));
+  ASSERT_TRUE(raw.opener->change_keys(
+      *raw.engine,
+      tls::traffic_keys(*raw.e.suite, tls::next_traffic_secret(*raw.e.suite, raw.e.receive_secret.bytes()).bytes())));
+  EXPECT_EQ(raw.open(), "23:tail");
+}
+
+TEST_F(SecureStream, NobodyIsToldOfCreditThatThereIsNot) {
+  start(server_config(), client_config());
+  pipe->net.set_buffer_bytes(64);
+  auto client = std::make_unique<RecordingUser>(pipe->chains);
+  int without = 0;
+  client->when_connected = [&](Instant now) { client->write("x", now); };
+  client->when_writable = [&](Instant now) {
+    if (client->credit_when_writable == 0) ++without;
+    if (without < 1000) client->write("x", now);
+  };
+  CloseReason reason{};
+  client->stream = pipe->connect(kServer, *client, reason, pipe->now);
+  for (int i = 0; i < 100 && client->connected == 0; ++i) pipe->run();
+  pipe->run();
+  EXPECT_EQ(without, 0);
+}
+
+TEST_F(SecureStream, WhatComesBehindTheEndIsNotKept) {
+  auto config = server_config();
+  config.keep_records_in_openssl = true;
+  start(config, client_config());
+  auto context = tls::Context::make(client_config());
+  RawPeer raw(*pipe, tls::Handshake::make(*context));
+  CloseReason reason{};
+  raw.user.stream = pipe->net.connect(kServer, raw.user, reason, pipe->now);
+  raw.pump();
+  raw.user.reads = true;
+  raw.user.write(raw.seal(tls::ContentType::kAlert, std::string("\1\0", 2)), pipe->now);
+  pipe->run();
+  ASSERT_TRUE(servers[0]->stream->read_ended());
+  const auto before = mallinfo2();
+  const std::string junk(32 * 1024, 'j');
+  std::size_t sent = 0;
+  for (int i = 0; i < 1000; ++i) {
+    sent += raw.user.write(junk, pipe->now);
+    pipe->run(Duration::milliseconds(1));
+  }
+  const auto after = mallinfo2();
+  EXPECT_LT(after.uordblks + after.hblkhd, before.uordblks + before.hblkhd + 4'000'000);
+}
 }  // namespace
 }  // namespace millrace::secure
