@@ -188,7 +188,9 @@ void Worker::follow_control(Instant now) {
     listeners_.close_all(now);
     proxy_.start_drain(now);
   }
-  if (lifecycle_ == Lifecycle::kDraining && proxy_.idle()) control_.drained.store(true, std::memory_order_release);
+  // The last bytes of an answer may still be on their way to a slow client when the proxy has done its part.
+  const bool sent = tcp_.gauges().bytes_queued == 0;
+  if (lifecycle_ == Lifecycle::kDraining && proxy_.idle() && sent) control_.drained.store(true, std::memory_order_release);
 }
 
 void Worker::announce(Instant now) {
