@@ -260,6 +260,13 @@ void Stack::count(Endpoint& endpoint, bool gone) {
   endpoint.counted_bytes_ = bytes;
 }
 
+bool Stack::has_unsent() {
+  for (Endpoint& endpoint : members_) {
+    if (endpoint.connection_.sender().queued() > 0) return true;
+  }
+  return false;
+}
+
 void Stack::reset_all(Instant) {
   for (Endpoint& endpoint : members_) {
     endpoint.connection_.abort(stream::CloseReason::kShutdown);

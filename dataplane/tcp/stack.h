@@ -93,6 +93,8 @@ class Stack final : public stream::Connector {
   }
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
+  /// Bytes of any connection wait to be sent or acknowledged. Looks at all of them.
+  [[nodiscard]] bool has_unsent();
   [[nodiscard]] const Gauges& gauges() const { return gauges_; }
   [[nodiscard]] std::size_t connections() const { return endpoints_.in_use(); }  ///< those whose users are gone included
   [[nodiscard]] std::size_t half_open() const { return half_open_.in_use(); }

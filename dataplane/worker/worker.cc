@@ -189,8 +189,10 @@ void Worker::follow_control(Instant now) {
     proxy_.start_drain(now);
   }
   // The last bytes of an answer may still be on their way to a slow client when the proxy has done its part.
-  const bool sent = tcp_.gauges().bytes_queued == 0;
-  if (lifecycle_ == Lifecycle::kDraining && proxy_.idle() && sent) control_.drained.store(true, std::memory_order_release);
+  if (lifecycle_ == Lifecycle::kDraining && !control_.drained.load(std::memory_order_relaxed) && proxy_.idle() &&
+      !tcp_.has_unsent()) {
+    control_.drained.store(true, std::memory_order_release);
+  }
 }
 
 void Worker::announce(Instant now) {
