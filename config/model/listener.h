@@ -122,7 +122,7 @@ struct TcpProxy {
 
 struct FilterChain {
   std::string name;
-  std::shared_ptr<tls::ContextSlot> tls;      ///< null: plain text
+  std::shared_ptr<tls::ContextSlot> tls;  ///< null: plain text
   /// Until the TLS handshake is done; zero: no limit. Envoy has none by default.
   Duration transport_socket_connect_timeout = Duration::seconds(15);
   std::variant<HttpConnectionManager, TcpProxy> filter;
