@@ -590,8 +590,6 @@ void TlsStream::on_no_memory(Instant now) {
 }
 
 void TlsStream::fail(Alert alert, Instant now) {
-  plain_out_.clear();
-  failed_ = true;
   send_alert(kFatal, alert);
   give_up(CloseReason::kTlsFailure, now);
 }

@@ -15,7 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
+#include <vector>
 
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/secure/handshake_runner.h"

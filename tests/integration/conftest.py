@@ -1,5 +1,6 @@
 """Fixtures: a namespace with a real nginx as origin, and the real gateway on a TAP in front of it."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -10,7 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "deploy" / "lab"))
 
-from lab import GATEWAY, HOST, Gateway, Namespace, static_cluster, wait_until  # noqa: E402
+from lab import GATEWAY, HOST, Gateway, Namespace, static_cluster, stop, wait_until  # noqa: E402
 
 ORIGIN_PORT = 8000
 NGINX_CONFIG = """
@@ -33,6 +34,24 @@ http {{
     location / {{ }}
   }}
 }}
+"""
+
+
+# Answers a PUT with the SHA-256 of its body.
+UPLOAD_ORIGIN = r"""
+import hashlib, http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_PUT(self):
+        digest, left = hashlib.sha256(), int(self.headers["content-length"])
+        while left:
+            block = self.rfile.read1(min(left, 1 << 20))
+            if not block: break
+            digest.update(block); left -= len(block)
+        body = digest.hexdigest().encode()
+        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+http.server.HTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 """
 
 
@@ -68,8 +87,26 @@ class Origin:
         self.files.chmod(0o755)
         config = directory / "nginx.conf"
         config.write_text("user root;\n" + NGINX_CONFIG.format(directory=directory, host=HOST, port=ORIGIN_PORT))
-        self.process = namespace.start(["nginx", "-c", str(config), "-p", str(directory)])
-        namespace.wait_for_port(HOST, ORIGIN_PORT)
+        self.namespace = namespace
+        self.command = ["nginx", "-c", str(config), "-p", str(directory)]
+        self.process = self._start(self.command)
+
+    def _start(self, command: list[str]):
+        process = self.namespace.start(command)
+        self.namespace.wait_for_port(HOST, ORIGIN_PORT)
+        return process
+
+    @contextlib.contextmanager
+    def replaced_by(self, script: str):
+        """A Python program with address and port as its arguments takes nginx's place for a while."""
+        stop(self.process)
+        server = self.namespace.start(["/usr/bin/python3", "-c", script, HOST, str(ORIGIN_PORT)])
+        try:
+            self.namespace.wait_for_port(HOST, ORIGIN_PORT)
+            yield
+        finally:
+            stop(server)
+            self.process = self._start(self.command)
 
     def add_file(self, name: str, size: int) -> str:
         """A file of pseudo-random bytes; returns its SHA-256."""

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import ORIGIN_PORT
+from conftest import ORIGIN_PORT, UPLOAD_ORIGIN
 from lab import GATEWAY, GATEWAY6, HOST, wait_until
 
 BASE = f"http://{GATEWAY}"
@@ -71,37 +71,10 @@ def test_bulk_download_is_intact(gateway, origin, namespace, bulk_bytes):
     assert digest.hexdigest() == expected
 
 
-UPLOAD_ORIGIN = r"""
-import hashlib, http.server, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_PUT(self):
-        digest, left = hashlib.sha256(), int(self.headers["content-length"])
-        while left:
-            block = self.rfile.read1(min(left, 1 << 20))
-            if not block: break
-            digest.update(block); left -= len(block)
-        body = digest.hexdigest().encode()
-        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers(); self.wfile.write(body)
-    def log_message(self, *a): pass
-http.server.HTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
-"""
-
-
 def test_bulk_upload_is_intact(gateway, origin, namespace, curl, bulk_bytes):
     expected = origin.add_file("up", bulk_bytes)
-    # The hashing origin takes nginx's place for the time of the test.
-    origin.process.terminate()
-    origin.process.wait()
-    server = namespace.start(["/usr/bin/python3", "-c", UPLOAD_ORIGIN, HOST, str(ORIGIN_PORT)])
-    try:
-        namespace.wait_for_port(HOST, ORIGIN_PORT)
+    with origin.replaced_by(UPLOAD_ORIGIN):
         assert curl("-T", str(origin.files / "up"), "-H", "Expect:", f"{BASE}/up", timeout=300) == expected
-    finally:
-        server.terminate()
-        server.wait()
-        origin.process = namespace.start(["nginx", "-c", str(origin.files.parent / "nginx.conf"), "-p", str(origin.files.parent)])
-        namespace.wait_for_port(HOST, ORIGIN_PORT)
 
 
 CHURN = r"""

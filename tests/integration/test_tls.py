@@ -9,7 +9,7 @@ import time
 import pytest
 
 from certificates import Authority
-from conftest import ORIGIN_PORT, Origin, bootstrap
+from conftest import ORIGIN_PORT, UPLOAD_ORIGIN, Origin, bootstrap
 from lab import GATEWAY, HOST, Gateway, Namespace, static_cluster, wait_until
 
 TLS, MUTUAL, TO_NGINX, TO_HAPROXY, TO_WRONG, TO_SERVER, PERMISSIVE, TO_MIXED = 443, 8443, 9443, 9444, 9445, 9446, 9447, 9448
@@ -355,39 +355,13 @@ def test_bulk_download_is_intact_and_sealed_by_the_record_engine(lab, world, bul
     assert during["library_objects"] == 0, "no OpenSSL object is left for a session that goes on"
 
 
-UPLOAD_HASHER = r"""
-import hashlib, http.server, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_PUT(self):
-        digest, left = hashlib.sha256(), int(self.headers["content-length"])
-        while left:
-            block = self.rfile.read1(min(left, 1 << 20))
-            if not block: break
-            digest.update(block); left -= len(block)
-        body = digest.hexdigest().encode()
-        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers(); self.wfile.write(body)
-    def log_message(self, *a): pass
-http.server.HTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
-"""
-
-
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_bulk_upload_is_intact(lab, world, bulk_bytes, version):
     namespace, _, origin = lab
     expected = origin.add_file("up", bulk_bytes)
-    origin.process.terminate()
-    origin.process.wait()
-    server = namespace.start(["/usr/bin/python3", "-c", UPLOAD_HASHER, HOST, str(ORIGIN_PORT)])
-    try:
-        namespace.wait_for_port(HOST, ORIGIN_PORT)
+    with origin.replaced_by(UPLOAD_ORIGIN):
         result = curl_tls(namespace, world, "/up", "-T", origin.files / "up", "-H", "Expect:", f"--tlsv{version}", "--tls-max", version)
         assert result.stdout.decode() == expected, result.stderr
-    finally:
-        server.terminate()
-        server.wait()
-        origin.process = namespace.start(["nginx", "-c", str(origin.files.parent / "nginx.conf"), "-p", str(origin.files.parent)])
-        namespace.wait_for_port(HOST, ORIGIN_PORT)
 
 
 def test_close_notify_ends_what_we_send(lab, world):
@@ -421,21 +395,12 @@ http.server.HTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 
 def test_the_origin_hears_who_the_client_is(lab, world):
     namespace, _, origin = lab
-    origin.process.terminate()
-    origin.process.wait()
-    server = namespace.start(["/usr/bin/python3", "-c", ECHO_XFCC, HOST, str(ORIGIN_PORT)])
-    try:
-        namespace.wait_for_port(HOST, ORIGIN_PORT)
+    with origin.replaced_by(ECHO_XFCC):
         result = curl_tls(namespace, world, "/x", "--cert", world.client[0], "--key", world.client[1], "-H",
                           "x-forwarded-client-cert: By=a;Hash=forged", port=MUTUAL)
         der = subprocess.run(["openssl", "x509", "-in", world.client[0], "-outform", "DER"], check=True, capture_output=True).stdout
         assert result.stdout.decode() == (f"By={SPIFFE_GATEWAY};Hash={hashlib.sha256(der).hexdigest()};"
                                           f"Subject=\"CN=client,O=Millrace tests\";URI={SPIFFE_CLIENT};DNS=client.example"), result.stderr
-    finally:
-        server.terminate()
-        server.wait()
-        origin.process = namespace.start(["nginx", "-c", str(origin.files.parent / "nginx.conf"), "-p", str(origin.files.parent)])
-        namespace.wait_for_port(HOST, ORIGIN_PORT)
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
