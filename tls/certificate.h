@@ -35,4 +35,9 @@ struct CertificateFacts {
   std::string pem;
 };
 
+/// A peer's leaf, and what came with it.
+struct PeerCertificate : CertificateFacts {
+  std::string chain;  ///< PEM, the leaf first
+};
+
 }  // namespace millrace::tls

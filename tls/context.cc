@@ -28,6 +28,7 @@ Wrong load_certificates(Context::Impl& impl, const ContextConfig& config) {
   const std::int64_t now = impl.now();
   const SslHandle probe(SSL_new(impl.ssl.get()));
   if (probe == nullptr) return error(Part::kOther, "OpenSSL has no memory.");
+  auto own_facts = std::make_shared<std::vector<CertificateFacts>>();
   for (std::size_t i = 0; i < config.certificates.size(); ++i) {
     auto own = OwnCertificate::read(config.certificates[i], now);
     if (!own) {
@@ -42,9 +43,10 @@ Wrong load_certificates(Context::Impl& impl, const ContextConfig& config) {
                        "): use one with a key and a signature of today's strength.",
                    i);
     }
-    impl.own_facts.push_back(facts_of(own->leaf.get()));
+    own_facts->push_back(facts_of(own->leaf.get()));
     impl.own.push_back(std::move(*own));
   }
+  impl.own_facts = std::move(own_facts);
   return std::nullopt;
 }
 
@@ -54,7 +56,7 @@ Wrong check_staples(const Context::Impl& impl, OcspPolicy policy) {
     const bool needed = impl.own[i].must_staple || policy == OcspPolicy::kMustStaple;
     if (!needed || impl.own[i].staple) continue;
     return error(Part::kOcsp,
-                 "The certificate " + impl.own_facts[i].subject + " has no OCSP staple, which " +
+                 "The certificate " + (*impl.own_facts)[i].subject + " has no OCSP staple, which " +
                      (impl.own[i].must_staple ? "it demands itself" : "ocsp_staple_policy: MUST_STAPLE demands") + ": give one.",
                  i);
   }
@@ -92,7 +94,7 @@ bool set_session_context(Context::Impl& impl, bool require_certificate) {
   const DigestHandle digest(EVP_MD_CTX_new());
   if (digest == nullptr || EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) != 1) return false;
   const auto add_text = [&](const std::string& text) { (void)EVP_DigestUpdate(digest.get(), text.c_str(), text.size() + 1); };
-  for (const CertificateFacts& facts : impl.own_facts) {
+  for (const CertificateFacts& facts : *impl.own_facts) {
     add_text(facts.subject);
     add_text(facts.issuer);
     for (const SubjectName& name : facts.names) add_text(name.value);
@@ -175,7 +177,7 @@ Context::Context(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Context::~Context() = default;
 
 Role Context::role() const { return impl_->role; }
-const std::vector<CertificateFacts>& Context::certificates() const { return impl_->own_facts; }
+const std::vector<CertificateFacts>& Context::certificates() const { return *impl_->own_facts; }
 const std::vector<CertificateFacts>& Context::authorities() const { return impl_->trust.authorities(); }
 
 }  // namespace millrace::tls

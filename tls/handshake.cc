@@ -7,6 +7,7 @@
 
 #include "tls/openssl/connection.h"
 #include "tls/openssl/library_session.h"
+#include "tls/openssl/parameters.h"
 #include "tls/openssl/session_facts.h"
 #include "tls/record.h"
 
@@ -72,11 +73,19 @@ bool take_key_block(const SSL* ssl, bool server, const FinishedNonce& nonce, Est
 
 class OpensslHandshake final : public Handshake {
  public:
-  explicit OpensslHandshake(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
+  OpensslHandshake(std::shared_ptr<const Context> context, const HandshakeOptions& options)
+      : context_(std::move(context)), options_(options) {}
 
   Status run(std::span<const std::uint8_t> bytes, bool ended) override {
     MR_ASSERT(status_ == Status::kNeedMore);
     ERR_clear_error();
+    // Not before: OpenSSL's object takes time to make, and memory, which whoever has not said hello yet should not have of us.
+    if (context_ != nullptr) connection_ = Connection::make(std::exchange(context_, nullptr), std::exchange(options_, {}));
+    if (connection_ == nullptr) {
+      status_ = Status::kFailed;
+      failure_ = {.reason = Reason::kInternal, .alert = {}, .text = "OpenSSL has no memory for a session"};
+      return status_;
+    }
     connection_->feed(bytes);
     const int result = SSL_do_handshake(connection_->ssl.get());
     const std::size_t before = output_.size();
@@ -160,7 +169,9 @@ class OpensslHandshake final : public Handshake {
     return true;
   }
 
-  std::unique_ptr<Connection> connection_;  // null: no longer needed, or the library session's
+  std::shared_ptr<const Context> context_;  // until the connection is made; null then
+  HandshakeOptions options_;
+  std::unique_ptr<Connection> connection_;  // null: not made yet, no longer needed, or the library session's
   Status status_ = Status::kNeedMore;
   FinishedNonce nonce_;
   std::vector<std::uint8_t> output_;
@@ -172,8 +183,8 @@ class OpensslHandshake final : public Handshake {
 }  // namespace
 
 std::unique_ptr<Handshake> Handshake::make(std::shared_ptr<const Context> context, const HandshakeOptions& options) {
-  auto connection = Connection::make(std::move(context), options);
-  return connection == nullptr ? nullptr : std::make_unique<OpensslHandshake>(std::move(connection));
+  if (!protocols_on_wire(options.protocols)) return nullptr;
+  return std::make_unique<OpensslHandshake>(std::move(context), options);
 }
 
 }  // namespace millrace::tls

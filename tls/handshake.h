@@ -26,11 +26,10 @@ struct SessionFacts {
   std::string server_name;  ///< what the client asked for; empty: nothing
   std::string protocol;     ///< ALPN; empty: none
   bool resumed = false;
-  std::optional<CertificateFacts> own;   ///< the leaf that we showed
-  std::optional<CertificateFacts> peer;  ///< its leaf
-  std::string peer_chain;                ///< PEM, the leaf first
-  bool peer_verified = false;            ///< its chain was verified, not merely taken
-  std::string session_id;                ///< hexadecimal
+  std::shared_ptr<const CertificateFacts> own;  ///< the leaf that we showed; null: none. All sessions of a context share it
+  std::shared_ptr<const PeerCertificate> peer;  ///< null: it showed none. Sessions of a context with the same peer share it
+  bool peer_verified = false;                   ///< its chain was verified, not merely taken
+  std::string session_id;                       ///< hexadecimal
 };
 
 /// An end of a handshake that is no session, for counters and texts.
@@ -109,7 +108,8 @@ class Handshake {
  public:
   enum class Status : std::uint8_t { kNeedMore, kDone, kFailed };
 
-  /// Null: no memory, or a protocol among the options that ALPN cannot carry (1 to 255 bytes).
+  /// Costs little: OpenSSL's object is made by the first run(). Null: a protocol among the options that ALPN cannot carry (1 to
+  /// 255 bytes).
   [[nodiscard]] static std::unique_ptr<Handshake> make(std::shared_ptr<const Context> context,
                                                        const HandshakeOptions& options = {});
   virtual ~Handshake() = default;

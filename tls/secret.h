@@ -20,11 +20,11 @@ void wipe(std::span<std::uint8_t> bytes);
 /// Up to kMostBytes, wiped when it goes. Copies are secrets of their own.
 class Secret {
  public:
-  static constexpr std::size_t kMostBytes = 64;
+  static constexpr std::size_t kMostBytes = 48;  ///< what SHA-384 makes, and the master secret of TLS 1.2
 
   Secret() = default;
   /// Zeroes, to be filled.
-  explicit Secret(std::size_t size) : size_(size) { MR_ASSERT(size <= kMostBytes); }
+  explicit Secret(std::size_t size) : size_(static_cast<std::uint8_t>(size)) { MR_ASSERT(size <= kMostBytes); }
   explicit Secret(std::span<const std::uint8_t> bytes) : Secret(bytes.size()) { std::ranges::copy(bytes, bytes_.begin()); }
   Secret(const Secret&) = default;
   Secret& operator=(const Secret&) = default;
@@ -37,7 +37,7 @@ class Secret {
 
  private:
   std::array<std::uint8_t, kMostBytes> bytes_{};
-  std::size_t size_ = 0;
+  std::uint8_t size_ = 0;
 };
 
 }  // namespace millrace::tls

@@ -135,7 +135,7 @@ int choose_certificate(SSL* ssl, void* /*unused*/) {
   const OwnCertificate& own = impl.own[chosen.index];
   if (chosen.staple == CertificateChoice::Staple::kRefuse) {
     connection.refusal = Refusal{HandshakeFailure::Reason::kInternal, X509_V_OK,
-                                 "The OCSP staple of " + impl.own_facts[chosen.index].subject +
+                                 "The OCSP staple of " + (*impl.own_facts)[chosen.index].subject +
                                      " is missing or has expired, and ocsp_staple_policy does not do without: renew it"};
     return 0;
   }

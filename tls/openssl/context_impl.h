@@ -10,6 +10,7 @@
 #include "tls/openssl/certificate_choice.h"
 #include "tls/openssl/handles.h"
 #include "tls/openssl/own_certificate.h"
+#include "tls/openssl/peer_certificates.h"
 #include "tls/openssl/ticket_keys.h"
 #include "tls/openssl/trust.h"
 
@@ -19,9 +20,10 @@ struct Context::Impl {
   Role role = Role::kServer;
   SslContextHandle ssl;  // holds the first certificate, the authorities and all that is alike in every handshake
   std::vector<OwnCertificate> own;
-  std::vector<CertificateFacts> own_facts;
+  std::shared_ptr<const std::vector<CertificateFacts>> own_facts;  // sessions hold it, not the context with its keys
   CertificateChoice choice;  // a server's; points to `own`
   Trust trust;
+  std::unique_ptr<PeerCertificates> peers = std::make_unique<PeerCertificates>();
   std::unique_ptr<TicketKeys> ticket_keys;  // a server's that gives tickets
   std::vector<std::uint8_t> protocols;      // as on the wire
   std::string server_name;                  // a client's

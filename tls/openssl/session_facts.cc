@@ -1,6 +1,6 @@
 #include "tls/openssl/session_facts.h"
 
-#include "tls/openssl/certificate_reader.h"
+#include <vector>
 
 namespace millrace::tls {
 namespace {
@@ -30,24 +30,27 @@ std::string protocol_of(const SSL* ssl) {
 }
 
 // A server's list of what the client sent lacks the leaf, a client's has it; a resumed session has the leaf alone.
-std::string chain_of(const SSL* ssl, X509* leaf) {
-  std::string pem = pem_of(leaf);
+std::vector<X509*> chain_of(const SSL* ssl, X509* leaf) {
+  std::vector<X509*> certificates = {leaf};
   const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl);
-  for (int i = SSL_is_server(ssl) != 0 ? 0 : 1; i < sk_X509_num(chain); ++i) pem += pem_of(sk_X509_value(chain, i));
-  return pem;
+  for (int i = SSL_is_server(ssl) != 0 ? 0 : 1; i < sk_X509_num(chain); ++i) certificates.push_back(sk_X509_value(chain, i));
+  return certificates;
 }
 
-std::optional<CertificateFacts> own_of(const Connection& connection, bool resumed) {
+std::shared_ptr<const CertificateFacts> own_of(const Connection& connection, bool resumed) {
   const Context::Impl& impl = connection.impl();
-  if (impl.own_facts.empty()) return std::nullopt;
+  if (impl.own_facts->empty()) return nullptr;
+  const auto shown = [&](std::size_t index) {
+    return std::shared_ptr<const CertificateFacts>(impl.own_facts, &(*impl.own_facts)[index]);
+  };
   if (impl.role == Role::kServer) {
     // TLS 1.2 does not choose one to resume: what a client that checks everything would have got.
     const auto chosen = connection.chosen.value_or(impl.choice.choose(
         {.server_name = connection.server_name, .ecdsa_curves = {NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1}},
         impl.now()));
-    return impl.own_facts[chosen.index];
+    return shown(chosen.index);
   }
-  return connection.certificate_asked_for || resumed ? std::optional(impl.own_facts.front()) : std::nullopt;
+  return connection.certificate_asked_for || resumed ? shown(0) : nullptr;
 }
 
 }  // namespace
@@ -64,8 +67,7 @@ std::shared_ptr<const SessionFacts> facts_of(const Connection& connection) {
   facts->protocol = protocol_of(ssl);
   facts->own = own_of(connection, facts->resumed);
   if (X509* const peer = SSL_get0_peer_certificate(ssl); peer != nullptr) {
-    facts->peer = facts_of(peer);
-    facts->peer_chain = chain_of(ssl, peer);
+    facts->peer = connection.impl().peers->facts_of(chain_of(ssl, peer));
     facts->peer_verified = connection.impl().trust.verifies_chains() && SSL_get_verify_result(ssl) == X509_V_OK;
   }
   if (const SSL_SESSION* session = SSL_get_session(ssl); session != nullptr) {

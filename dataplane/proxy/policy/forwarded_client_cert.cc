@@ -65,7 +65,7 @@ std::string client_cert_element(const tls::SessionFacts& facts, const config::Ht
   if (facts.own) add_names(element, "By", *facts.own, tls::NameKind::kUri);
   add(element, "Hash", hex(facts.peer->fingerprint));
   if (details.cert) add(element, "Cert", '"' + percent_encoded(facts.peer->pem) + '"');
-  if (details.chain) add(element, "Chain", '"' + percent_encoded(facts.peer_chain) + '"');
+  if (details.chain) add(element, "Chain", '"' + percent_encoded(facts.peer->chain) + '"');
   if (details.subject) add(element, "Subject", quoted(facts.peer->subject));
   if (details.uri) add_names(element, "URI", *facts.peer, tls::NameKind::kUri);
   if (details.dns) add_names(element, "DNS", *facts.peer, tls::NameKind::kDns);

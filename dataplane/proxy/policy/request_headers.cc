@@ -167,7 +167,7 @@ bool add_identity(const HttpConnectionManager& manager, RequestHead& head, const
     write_uuid(rng, uuid);
     if (!headers.set_copy(HeaderId::kXRequestId, {uuid, kUuidBytes})) return false;
   }
-  const bool has_certificate = info.downstream_tls != nullptr && info.downstream_tls->peer.has_value();
+  const bool has_certificate = info.downstream_tls != nullptr && info.downstream_tls->peer != nullptr;
   return forward_client_cert(manager.forward_client_cert, has_certificate, info.client_cert_element, headers);
 }
 

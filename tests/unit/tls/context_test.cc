@@ -88,7 +88,7 @@ TEST(TlsContext, APkcs12HasAllInOne) {
                           .ocsp_response = {}}};
   Pair pair(make(client_config()), make(config));
   ASSERT_TRUE(pair.shake().done()) << pair.client->failure().text;
-  EXPECT_EQ(pair.client->take_established().facts->peer_chain, leaf.certificate + intermediate.certificate());
+  EXPECT_EQ(pair.client->take_established().facts->peer->chain, leaf.certificate + intermediate.certificate());
   config.certificates[0].password = "wrong";
   EXPECT_THAT(error_of(config).text, StartsWith("The PKCS #12 file cannot be read ("));
   config.certificates[0].chain = "nonsense";

@@ -148,7 +148,7 @@ TEST_P(TlsHandshakeVersions, FactsOfBothSides) {
     EXPECT_FALSE(facts->resumed);
     EXPECT_TRUE(facts->peer_verified);
     ASSERT_TRUE(facts->own && facts->peer);
-    EXPECT_EQ(facts->peer_chain, facts->peer->pem);
+    EXPECT_EQ(facts->peer->chain, facts->peer->pem);
   }
   const CertificateFacts& peer = *server->peer;
   EXPECT_EQ(peer.subject, "CN=client");
@@ -163,6 +163,22 @@ TEST_P(TlsHandshakeVersions, FactsOfBothSides) {
   EXPECT_EQ(peer.names[0].value, "spiffe://cluster.local/ns/a/sa/b");
   EXPECT_EQ(client->own->subject, "CN=client");
   EXPECT_EQ(server->own->subject, "CN=ecdsa");
+}
+
+TEST_P(TlsHandshakeVersions, SessionsWithTheSamePeerShareWhatIsKnownOfIt) {
+  const auto server = make(mutual_config());
+  const auto known_of = [&](const Issued& leaf) {
+    Pair pair(make(only(GetParam(), client_with(leaf))), server);
+    EXPECT_TRUE(pair.shake().done());
+    return pair.server->take_established().facts;
+  };
+  const auto first = known_of(client_leaf());
+  const auto second = known_of(client_leaf());
+  EXPECT_EQ(first->peer, second->peer);
+  EXPECT_EQ(first->own, second->own);
+  const auto other = known_of(authority().issue({.common_name = "other"}));
+  EXPECT_NE(first->peer, other->peer);
+  EXPECT_EQ(other->peer->subject, "CN=other");
 }
 
 TEST_P(TlsHandshakeVersions, AClientThatWasNotAskedShowsNothing) {

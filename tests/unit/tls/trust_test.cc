@@ -144,9 +144,9 @@ TEST_P(TlsTrust, ChainsAndTheirDepth) {
   EXPECT_EQ(refused_client(mutual_config(), client_with(leaf)).alert, Alert::kUnknownCa) << "without the intermediate";
   leaf.certificate += intermediate.certificate();
   EXPECT_TRUE(takes_client(mutual_config(), client_with(leaf)));
-  EXPECT_EQ(last->peer_chain, leaf.certificate);
+  EXPECT_EQ(last->peer->chain, leaf.certificate);
   EXPECT_TRUE(takes_server(client_config(), server_config(leaf)));
-  EXPECT_EQ(last->peer_chain, leaf.certificate);
+  EXPECT_EQ(last->peer->chain, leaf.certificate);
   ContextConfig shallow = mutual_config();
   shallow.validation->most_intermediates = 0;
   EXPECT_EQ(refused_client(shallow, client_with(leaf)).alert, Alert::kUnknownCa);

@@ -14,15 +14,17 @@ using http::HeaderId;
 
 tls::SessionFacts session() {
   tls::SessionFacts facts;
-  facts.own.emplace();
-  facts.own->names = {{tls::NameKind::kDns, "gateway.example"}, {tls::NameKind::kUri, "spiffe://a/gateway"}};
-  facts.peer.emplace();
-  facts.peer->subject = "CN=a \"b\",O=c";
-  facts.peer->names = {
+  tls::CertificateFacts own;
+  own.names = {{tls::NameKind::kDns, "gateway.example"}, {tls::NameKind::kUri, "spiffe://a/gateway"}};
+  facts.own = std::make_shared<tls::CertificateFacts>(own);
+  tls::PeerCertificate peer;
+  peer.subject = "CN=a \"b\",O=c";
+  peer.names = {
       {tls::NameKind::kUri, "spiffe://a/client"}, {tls::NameKind::kDns, "one.example"}, {tls::NameKind::kDns, "two.example"}};
-  facts.peer->fingerprint.fill(0xab);
-  facts.peer->pem = "-----BEGIN\nA+/=";
-  facts.peer_chain = "x y";
+  peer.fingerprint.fill(0xab);
+  peer.pem = "-----BEGIN\nA+/=";
+  peer.chain = "x y";
+  facts.peer = std::make_shared<tls::PeerCertificate>(peer);
   return facts;
 }
 
