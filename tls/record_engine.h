@@ -46,6 +46,8 @@ class RecordEngine {
   /// As in Envoy-like configuration and counters: "ipsec-mb", "openssl".
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual bool supports(Aead aead) const = 0;
+  /// A job has finished when submit() returns, and the next collect() hands it back.
+  [[nodiscard]] virtual bool works_at_once() const { return false; }
   /// `key` has key_bytes(aead) bytes. Null: not supported, or no memory.
   [[nodiscard]] virtual std::unique_ptr<RecordKey> make_key(Aead aead, Direction direction,
                                                             std::span<const std::uint8_t> key) = 0;

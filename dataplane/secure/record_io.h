@@ -21,7 +21,7 @@ struct OrderTag;
 /// A record on its way through an engine. Of a pool; belongs to the stream that submitted it.
 struct PendingRecord : tls::RecordJob, ListNode<OrderTag> {
   /// As many parts as one record may lie in; what lies in more is put together first.
-  static constexpr std::size_t kMostParts = 64;
+  static constexpr std::size_t kMostParts = 24;
 
   PendingRecord(TlsStream& submitter, stream::ChainPool& pool) : owner(submitter), bytes(pool) {}
 

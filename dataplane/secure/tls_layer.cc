@@ -18,7 +18,8 @@ TlsLayer::TlsLayer(stream::ChainPool& chains, TimerWheel& timers, tls::RecordEng
       engine_(engine),
       runner_(runner),
       streams_(0, limit),
-      records_(kInitialRecords, kMostRecords) {}
+      records_(kInitialRecords, kMostRecords),
+      works_at_once_(engine.works_at_once()) {}
 
 TlsLayer::~TlsLayer() = default;
 
@@ -52,9 +53,11 @@ TlsStream* TlsLayer::connect(stream::Connector& connector, const SocketAddress& 
   return made;
 }
 
-void TlsLayer::submit(PendingRecord& record) {
+// What the engine does at once is handed back at once: its stream goes on where it is, without another look at it.
+void TlsLayer::submit(PendingRecord& record, Instant now) {
   ++submitted_;
   if (!backlog_.empty() || !engine_.submit(record)) backlog_.push_back(&record);
+  if (works_at_once_) collect(now);
 }
 
 // Those that are served once; who starves again waits for the next turn.

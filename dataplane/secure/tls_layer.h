@@ -96,7 +96,7 @@ class TlsLayer {
   void serve(Instant now);
   void start(TlsStream& stream);
   void start_queued();
-  void submit(PendingRecord& record);
+  void submit(PendingRecord& record, Instant now);
   void collect(Instant now);
   void serve_starved(Instant now);
 
@@ -113,6 +113,7 @@ class TlsLayer {
   IntrusiveList<TlsStream, StarvedTag> starved_;  // wait for credit, and the transport will not tell
   std::deque<PendingRecord*> backlog_;            // that the engine had no room for
   std::size_t steps_running_ = 0;                 // of handshakes
+  const bool works_at_once_;                      // the engine
   std::size_t submitted_ = 0;                     // records with the engine, or waiting for it
   std::int64_t library_objects_ = 0;
   TlsCounters counters_;

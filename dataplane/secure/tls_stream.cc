@@ -81,8 +81,8 @@ void TlsStream::use(stream::ByteStream& transport, std::unique_ptr<tls::Handshak
 
 std::size_t TlsStream::read(stream::Chain& to, std::size_t limit, Instant) {
   const std::size_t before = plain_in_.size();
+  if (is_full() || close_reason_) wake();  // there is room for more, or nothing left before the end
   static_cast<void>(plain_in_.move_prefix(std::min(limit, before), to));  // without a node less is moved
-  wake();                                                                 // there is room for more
   return before - plain_in_.size();
 }
 
@@ -141,7 +141,7 @@ void TlsStream::on_connected(stream::ByteStream& transport, Instant) {
 
 // Reads at once, so that what came before a reset is not lost with it.
 void TlsStream::on_readable(stream::ByteStream&, Instant now) {
-  fetch(now);
+  static_cast<void>(fetch(now));
   wake();
 }
 void TlsStream::on_writable(stream::ByteStream&, Instant) { wake(); }
@@ -162,29 +162,38 @@ void TlsStream::wake() {
 // ---- service -----------------------------------------------------------------------------------------------------------------
 
 void TlsStream::service(Instant now) {
-  collect_sealed();
-  fetch(now);
+  const bool more = fetch(now);
   if (state_ == State::kHandshake) advance_handshake(now);
-  if (state_ == State::kOpen) library_ != nullptr ? open_with_library(now) : open_next(now);
+  if (state_ == State::kOpen) library_ != nullptr ? open_with_library(now) : open_all(now);
   if (state_ == State::kOpen || state_ == State::kEnding) library_ != nullptr ? seal_with_library() : seal_all(now);
+  collect_sealed();
   write_out(now);
+  if (more && cipher_in_.charge() < most_cipher_charge()) wake();
   deliver(now);
   count_library_objects();
 }
 
 bool TlsStream::is_dead() const { return events_ == nullptr && transport_ == nullptr && sealing_.empty() && !opening_; }
 
-// Ciphertext in. When nobody will look at it any more it is thrown away, so that the peer does not wait for us.
-void TlsStream::fetch(Instant now) {
-  const std::size_t most = state_ == State::kOpen ? kMostCipherBytes : kMostHandshakeBytes;
-  while (transport_ != nullptr && transport_->readable() > 0 && !is_full() && cipher_in_.charge() < 2 * most) {
-    if (transport_->read(cipher_in_, most, now) == 0) {
+// Buffers that ciphertext may pin.
+std::size_t TlsStream::most_cipher_charge() const {
+  return 2 * (state_ == State::kOpen ? kMostCipherBytes : kMostHandshakeBytes);
+}
+
+// Ciphertext in. When nobody will look at it any more it is thrown away, so that the peer does not wait for us. Whether there is
+// more than it may pin.
+bool TlsStream::fetch(Instant now) {
+  const std::size_t most = most_cipher_charge();
+  while (transport_ != nullptr && transport_->readable() > 0 && !is_full()) {
+    if (cipher_in_.charge() >= most) return true;
+    if (transport_->read(cipher_in_, most / 2, now) == 0) {
       starve(now);  // without memory
       break;
     }
     if (state_ == State::kEnding) cipher_in_.clear();
   }
   if (transport_ != nullptr && transport_->read_ended()) transport_ended_ = true;
+  return false;
 }
 
 void TlsStream::advance_handshake(Instant) {
@@ -216,7 +225,7 @@ void TlsStream::on_handshake_step(std::unique_ptr<HandshakeStep> step, Instant n
     case tls::Handshake::Status::kNeedMore: step_ = std::move(step); return;
     case tls::Handshake::Status::kDone: return establish(std::move(step->handshake));
     case tls::Handshake::Status::kFailed:
-      handshake_failure_ = step->handshake->failure();
+      handshake_failure_ = std::make_unique<tls::HandshakeFailure>(step->handshake->failure());
       ++layer_.counters_.handshakes_failed;
       if (handshake_failure_->alert) {
         const auto number = static_cast<std::size_t>(*handshake_failure_->alert);
@@ -270,25 +279,31 @@ void TlsStream::keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> s
 // ---- in ----------------------------------------------------------------------------------------------------------------------
 
 // One record at a time: behind a key update the next one is under another key, which only its text can tell.
-void TlsStream::open_next(Instant now) {
-  if (opening_ || input_ended_) return;
+void TlsStream::open_all(Instant now) {
+  while (state_ == State::kOpen && !opening_ && !input_ended_ && open_next(now)) continue;
+}
+
+// Whether a record went to the engine.
+bool TlsStream::open_next(Instant now) {
   if (is_full()) {
     if (lost_) end(*lost_);  // what nobody reads is lost with it
-    return;
+    return false;
   }
   std::array<std::uint8_t, tls::kRecordHeaderBytes> raw{};
   const std::size_t size = cipher_in_.copy_out(0, raw) < raw.size() ? raw.size() : raw.size() + (raw[3] << 8 | raw[4]);
   if (cipher_in_.size() < size && size <= tls::kMostPlaintextBytes + tls::kMostExpansionBytes + raw.size()) {
-    if (transport_ended_) return on_truncated(now);
-    // A record in very small segments: its buffers must not use up what it may wait in.
-    if (cipher_in_.charge() < kMostCipherBytes) return;
-    if (!put_together(cipher_in_)) return on_no_memory(now);
-    if (cipher_in_.charge() < kMostCipherBytes) wake();  // there is room to read on
-    return;
+    wait_for_rest(now);
+    return false;
   }
-  if (opener_->exhausted()) return fail(Alert::kInternalError, now);
+  if (opener_->exhausted()) {
+    fail(Alert::kInternalError, now);
+    return false;
+  }
   PendingRecord* record = layer_.records_.make(*this, layer_.chains_);
-  if (record == nullptr) return on_no_memory(now);
+  if (record == nullptr) {
+    on_no_memory(now);
+    return false;
+  }
   raw_record_.clear();
   if (for_tickets_ != nullptr) {
     raw_record_.resize(std::min(size, cipher_in_.size()));
@@ -297,15 +312,24 @@ void TlsStream::open_next(Instant now) {
   const auto taken = prepare_open(*opener_, cipher_in_, *record);
   if (taken && *taken == Taken::kRecord) {
     opening_ = true;
-    return layer_.submit(*record);
+    layer_.submit(*record, now);
+    return true;
   }
   layer_.records_.destroy(record);
-  if (!taken) return fail(taken.error(), now);
-  on_no_memory(now);
+  taken ? on_no_memory(now) : fail(taken.error(), now);
+  return false;
+}
+
+void TlsStream::wait_for_rest(Instant now) {
+  if (transport_ended_) return on_truncated(now);
+  // A record in very small segments: its buffers must not use up what it may wait in.
+  if (cipher_in_.charge() < kMostCipherBytes) return;
+  if (!put_together(cipher_in_)) return on_no_memory(now);
+  if (cipher_in_.charge() < kMostCipherBytes) wake();  // there is room to read on
 }
 
 void TlsStream::on_record_finished(PendingRecord& record, Instant now) {
-  wake();
+  if (!layer_.works_at_once_) wake();
   if (record.seals) {
     record.finished = true;  // in the order of their numbers: collect_sealed()
     return;
@@ -352,15 +376,16 @@ void TlsStream::take_content(PendingRecord& record, Instant now) {
   fail(Alert::kUnexpectedMessage, now);
 }
 
-// Small texts are copied together: each would pin a buffer otherwise.
+// Small texts are copied behind one another where there is room: each would pin a buffer otherwise.
 bool TlsStream::take_text(stream::Chain& text, std::size_t size) {
   if (size > stream::Chain::kCompactBytes) return text.move_prefix(size, plain_in_);
-  std::array<std::uint8_t, stream::Chain::kCompactBytes> small;
-  const auto copy = std::span(small).first(size);
-  text.copy_out(0, copy);
-  const bool taken = plain_in_.append_copy(copy);
-  tls::wipe(copy);
-  return taken;
+  while (size > 0) {
+    const std::size_t part = std::min(size, text.front().size());
+    if (!plain_in_.append(text.front_slice(part))) return false;
+    text.remove_prefix(part);
+    size -= part;
+  }
+  return true;
 }
 
 void TlsStream::take_alert(std::uint8_t level, std::uint8_t number, Instant now) {
@@ -375,8 +400,8 @@ void TlsStream::take_alert(std::uint8_t level, std::uint8_t number, Instant now)
   const bool tls13 = facts_->version == tls::Version::kTls13;
   if (alert == Alert::kUserCanceled || (!tls13 && level == kWarning)) return;
   // A server of TLS 1.3 looks at a client's certificate when the client is done already.
-  handshake_failure_ = {tls::HandshakeFailure::Reason::kPeerAlert, alert,
-                        "the peer sent alert " + std::string(tls::to_text(alert))};
+  handshake_failure_ = std::make_unique<tls::HandshakeFailure>(tls::HandshakeFailure::Reason::kPeerAlert, alert,
+                                                               "the peer sent alert " + std::string(tls::to_text(alert)));
   give_up(CloseReason::kTlsFailure, now);
 }
 
@@ -463,14 +488,14 @@ void TlsStream::seal_all(Instant now) {
   while (!plain_out_.empty()) {
     if (sealer_->exhausted()) return end(CloseReason::kTlsFailure);
     const std::size_t text = record_text(plain_out_, sizer_.most_text(now));
-    if (!submit_seal(ContentType::kApplicationData, plain_out_, text)) return starve(now);
+    if (!submit_seal(ContentType::kApplicationData, plain_out_, text, now)) return starve(now);
     sizer_.sent(text, now);
   }
   if (output_ended_ && !notify_sent_ && !failed_) {
     notify_sent_ = true;
     send_alert(kWarning, Alert::kCloseNotify);
   }
-  if (!alert_.empty() && submit_control(ContentType::kAlert, alert_)) {
+  if (!alert_.empty() && submit_control(ContentType::kAlert, alert_, now)) {
     alert_.clear();
   } else if (!alert_.empty()) {
     starve(now);
@@ -483,12 +508,13 @@ bool TlsStream::change_send_keys(Instant now) {
   if (!update_sent_) {
     if (!update_wanted_ && !sealer_->wants_new_key()) return true;
     const std::array<std::uint8_t, 5> message = {kKeyUpdate, 0, 0, 1, 0};  // and does not ask for the peer's
-    if (!submit_control(ContentType::kHandshake, message)) {
+    if (!submit_control(ContentType::kHandshake, message, now)) {
       starve(now);
       return false;
     }
     update_sent_ = true;
   }
+  collect_sealed();
   if (!sealing_.empty()) return false;
   ++layer_.counters_.key_updates_sent;
   update_sent_ = update_wanted_ = false;
@@ -498,7 +524,7 @@ bool TlsStream::change_send_keys(Instant now) {
   return false;
 }
 
-bool TlsStream::submit_seal(ContentType type, stream::Chain& plain, std::size_t text) {
+bool TlsStream::submit_seal(ContentType type, stream::Chain& plain, std::size_t text, Instant now) {
   PendingRecord* record = layer_.records_.make(*this, layer_.chains_);
   if (record == nullptr) return false;
   if (!prepare_seal(*sealer_, type, plain, text, *record)) {
@@ -509,13 +535,13 @@ bool TlsStream::submit_seal(ContentType type, stream::Chain& plain, std::size_t 
   layer_.counters_.bytes_sealed += text;
   sealing_bytes_ += record->bytes.size();
   sealing_.push_back(*record);
-  layer_.submit(*record);
+  layer_.submit(*record, now);
   return true;
 }
 
-bool TlsStream::submit_control(ContentType type, std::span<const std::uint8_t> text) {
+bool TlsStream::submit_control(ContentType type, std::span<const std::uint8_t> text, Instant now) {
   stream::Chain chain(layer_.chains_);
-  return !sealer_->exhausted() && chain.append_copy(text) && submit_seal(type, chain, text.size());
+  return !sealer_->exhausted() && chain.append_copy(text) && submit_seal(type, chain, text.size(), now);
 }
 
 // Behind what is to be sealed before it.

@@ -67,7 +67,7 @@ class TlsStream final : public stream::ByteStream,
   [[nodiscard]] SocketAddress peer_address() const override { return peer_; }
   [[nodiscard]] std::shared_ptr<const tls::SessionFacts> session_facts() const override { return facts_; }
   [[nodiscard]] const tls::HandshakeFailure* handshake_failure() const override {
-    return handshake_failure_ ? &*handshake_failure_ : nullptr;
+    return handshake_failure_.get();
   }
 
   // From the layer.
@@ -94,12 +94,15 @@ class TlsStream final : public stream::ByteStream,
   void starve(Instant now);
   [[nodiscard]] bool has_credit(Instant now) const;
   [[nodiscard]] bool is_full() const { return plain_in_.size() >= kPlainBytes || plain_in_.charge() >= 4 * kPlainBytes; }
-  void fetch(Instant now);
+  [[nodiscard]] std::size_t most_cipher_charge() const;
+  [[nodiscard]] bool fetch(Instant now);
   void advance_handshake(Instant now);
   void establish(std::unique_ptr<tls::Handshake> handshake);
   void keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> sessions);
 
-  void open_next(Instant now);
+  void open_all(Instant now);
+  [[nodiscard]] bool open_next(Instant now);
+  void wait_for_rest(Instant now);
   void open_with_library(Instant now);
   void take_content(PendingRecord& record, Instant now);
   [[nodiscard]] bool take_text(stream::Chain& text, std::size_t size);
@@ -111,8 +114,8 @@ class TlsStream final : public stream::ByteStream,
   void seal_all(Instant now);
   void seal_with_library();
   [[nodiscard]] bool change_send_keys(Instant now);
-  [[nodiscard]] bool submit_seal(tls::ContentType type, stream::Chain& plain, std::size_t text);
-  [[nodiscard]] bool submit_control(tls::ContentType type, std::span<const std::uint8_t> text);
+  [[nodiscard]] bool submit_seal(tls::ContentType type, stream::Chain& plain, std::size_t text, Instant now);
+  [[nodiscard]] bool submit_control(tls::ContentType type, std::span<const std::uint8_t> text, Instant now);
   void send_alert(std::uint8_t level, tls::Alert alert);
   void collect_sealed();
   void write_out(Instant now);
@@ -139,7 +142,7 @@ class TlsStream final : public stream::ByteStream,
   tls::Secret send_secret_;
   tls::Secret receive_secret_;
   std::shared_ptr<const tls::SessionFacts> facts_;
-  std::optional<tls::HandshakeFailure> handshake_failure_;
+  std::unique_ptr<const tls::HandshakeFailure> handshake_failure_;
   SocketAddress local_;
   SocketAddress peer_;
 

@@ -14,6 +14,7 @@ class ImmediateKey : public RecordKey {
 /// All that is left to do is to make keys, each an ImmediateKey.
 class ImmediateEngine : public RecordEngine {
  public:
+  [[nodiscard]] bool works_at_once() const final { return true; }
   [[nodiscard]] bool submit(RecordJob& job) final {
     job.good = static_cast<ImmediateKey*>(job.key)->run(job);
     finished_.push_back(job);
