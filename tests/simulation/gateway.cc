@@ -32,7 +32,9 @@ std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
                               .client_idle = Duration::seconds(60),  // of clients that crashed
                               .connect_timeout = config.connect_timeout,
                               .upstream_idle = config.upstream_idle,
-                              .workers = config.workers});
+                              .workers = config.workers,
+                              .listener_tls = config.listener_tls,
+                              .cluster_tls = config.cluster_tls});
 }
 
 // As devices of another make would: not symmetric, and not what the workers go by.

@@ -15,6 +15,7 @@
 #include "nic/heap_pool.h"
 #include "tests/simulation/findings.h"
 #include "tests/simulation/network.h"
+#include "tls/context_slot.h"
 
 namespace millrace::sim {
 
@@ -39,6 +40,8 @@ struct GatewayConfig {
   Spread spread = Spread::kOneQueue;
   bool mistaken_owner = false;  ///< a fault for tests of the oracle: one worker goes by another rule
   std::uint64_t seed = 1;
+  std::shared_ptr<tls::ContextSlot> listener_tls = {};  ///< null: plain text
+  std::shared_ptr<tls::ContextSlot> cluster_tls = {};
 };
 
 class Gateway final {

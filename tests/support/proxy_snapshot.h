@@ -11,6 +11,7 @@
 #include "config/compile/route_table.h"
 #include "config/model/snapshot.h"
 #include "dataplane/base/assert.h"
+#include "tls/context_slot.h"
 
 namespace millrace::test {
 
@@ -24,6 +25,9 @@ struct ProxySnapshot {
   std::optional<Duration> connect_timeout = {};
   std::optional<Duration> upstream_idle = {};
   std::size_t workers = 1;
+  // TLS of the listener, and towards the endpoints; null: plain text.
+  std::shared_ptr<tls::ContextSlot> listener_tls = {};
+  std::shared_ptr<tls::ContextSlot> cluster_tls = {};
 };
 
 /// Its listener "edge" is the first; the cluster is "app". May be changed until it is published.
@@ -52,6 +56,7 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   listener->addresses = {wanted.listener};
   listener->cell = std::make_shared<report::ListenerCell>(0, "edge", wanted.workers);
   listener->chains.resize(1);
+  listener->chains[0].tls = wanted.listener_tls;
   listener->table.fallback = 0;
   config::HttpConnectionManager& http = *listener->chains[0].http();
   http.stat_prefix = "edge";
@@ -67,10 +72,16 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   cluster->cell = std::make_shared<report::ClusterCell>(0, "app", wanted.workers);
   if (wanted.connect_timeout) cluster->connect_timeout = *wanted.connect_timeout;
   if (wanted.upstream_idle) cluster->http.idle_timeout = *wanted.upstream_idle;
+  std::shared_ptr<config::UpstreamTls> tls;
+  if (wanted.cluster_tls != nullptr) {
+    tls = std::make_shared<config::UpstreamTls>();
+    tls->slot = wanted.cluster_tls;
+  }
   for (const SocketAddress& endpoint : wanted.endpoints) {
     cluster->endpoints.push_back(
         {.address = endpoint,
          .hostname = {},
+         .tls = tls,
          .cell = std::make_shared<report::EndpointCell>(0, "app|" + endpoint.to_string(), wanted.workers)});
   }
   cluster->healthy_weight = wanted.endpoints.size();
