@@ -47,6 +47,20 @@ class Load {
   std::vector<const Cpu*> taken_;
 };
 
+std::vector<int> cpus_of_the_others(const Topology& topology, const Load& workers) {
+  std::vector<int> on_free_cores;
+  std::vector<int> free;
+  std::vector<int> allowed;
+  for (const Cpu& cpu : topology.cpus) {
+    if (!cpu.allowed) continue;
+    allowed.push_back(cpu.id);
+    if (workers.on_cpu(cpu) == 0) free.push_back(cpu.id);
+    if (workers.on_core(cpu) == 0) on_free_cores.push_back(cpu.id);
+  }
+  if (!on_free_cores.empty()) return on_free_cores;
+  return free.empty() ? allowed : free;
+}
+
 }  // namespace
 
 const Topology::Cpu* Topology::find(int id) const {
@@ -85,6 +99,7 @@ Result<Placement, std::string> place_workers(const Topology& topology, const Pla
     placement.worker_cpus.push_back(best->id);
     placement.worker_numa_nodes.push_back(best->numa_node);
   }
+  placement.other_cpus = cpus_of_the_others(topology, load);
   if (placement.shared) {
     placement.warning = std::to_string(request.workers) + " workers and the agent want " + std::to_string(request.workers + 1) +
                         " CPUs, but this process may use " + std::to_string(topology.allowed_cpus()) +

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,9 @@ struct Placement {
   std::vector<int> worker_cpus;  ///< by worker
   std::vector<int> worker_numa_nodes;
   int agent_cpu = 0;
+  /// For all threads but the workers: CPUs on cores without a worker; where there are none, CPUs without one; else all that are
+  /// allowed. Never empty.
+  std::vector<int> other_cpus;
   /// There were too few CPUs: workers share one, with each other or with the agent. The caller warns and forces ADAPTIVE.
   bool shared = false;
   std::string warning;  ///< what to tell the operator when `shared`, else empty
@@ -49,7 +53,7 @@ struct Placement {
 /// This machine, by hwloc; `allowed` by the calling thread's affinity mask (call it before anything is pinned).
 [[nodiscard]] Result<Topology, std::string> load_topology();
 
-/// Binds the calling thread to one CPU.
-[[nodiscard]] Result<void, std::string> pin_current_thread(int cpu);
+/// Where the calling thread may run from now on, and those that it starts. At least one CPU.
+[[nodiscard]] Result<void, std::string> bind_current_thread(std::span<const int> cpus);
 
 }  // namespace millrace::nic

@@ -46,13 +46,17 @@ Result<Topology, std::string> load_topology() {
   return topology;
 }
 
-Result<void, std::string> pin_current_thread(int cpu) {
+Result<void, std::string> bind_current_thread(std::span<const int> cpus) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (cpu < 0 || cpu >= CPU_SETSIZE) return Error<std::string>("CPU " + std::to_string(cpu) + " does not exist");
-  CPU_SET(static_cast<std::size_t>(cpu), &set);
+  std::string names;
+  for (const int cpu : cpus) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) return Error<std::string>("CPU " + std::to_string(cpu) + " does not exist");
+    CPU_SET(static_cast<std::size_t>(cpu), &set);
+    names += (names.empty() ? "" : ", ") + std::to_string(cpu);
+  }
   if (const int error = pthread_setaffinity_np(pthread_self(), sizeof(set), &set); error != 0) {
-    return Error<std::string>("a thread cannot be bound to CPU " + std::to_string(cpu) + ": " + std::strerror(error));
+    return Error<std::string>("a thread cannot be bound to CPU " + names + ": " + std::strerror(error));
   }
   return {};
 }

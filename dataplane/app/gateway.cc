@@ -70,7 +70,7 @@ std::string hostname() {
 template <typename T>
 T must(Result<T, std::string> result) {
   if (!result) throw MachineError(result.error());
-  return std::move(*result);
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 }  // namespace
@@ -109,6 +109,8 @@ void Gateway::start_machine() {
        .control_cpu = placement_.agent_cpu,
        .pci_addresses = pci_addresses(loaded_.machine),
        .log = log_eal}));
+  // From here on: the threads of the agent, those of handshakes. Workers bind themselves to theirs.
+  must(nic::bind_current_thread(placement_.other_cpus));
   if (loaded_.machine.hugepages == Hugepages::kRequired && !eal_->huge_pages()) {
     throw MachineError("hugepages: REQUIRED, but not enough of them are free: echo " +
                        std::to_string(pool_bytes / (2 * 1024 * 1024) + 64) +

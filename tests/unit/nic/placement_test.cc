@@ -6,6 +6,7 @@
 
 #include <sched.h>
 
+#include <array>
 #include <set>
 #include <thread>
 
@@ -111,6 +112,7 @@ TEST(Placement_TwoCores, GivesTheAgentOneAndTheWorkerTheOther) {
   ASSERT_TRUE(placed.has_value());
   EXPECT_EQ(placed->agent_cpu, 0);
   EXPECT_THAT(placed->worker_cpus, ElementsAre(1));
+  EXPECT_THAT(placed->other_cpus, ElementsAre(0));
   EXPECT_FALSE(placed->shared);
 }
 
@@ -118,6 +120,7 @@ TEST(Placement_TwoCores, SharesTheAgentsCpuWithTheSecondWorkerAndSaysSo) {
   const auto placed = place_workers(machine(1, 2, 1), {.workers = 2});
   ASSERT_TRUE(placed.has_value());
   EXPECT_THAT(placed->worker_cpus, ElementsAre(1, 0));
+  EXPECT_THAT(placed->other_cpus, ElementsAre(0, 1)) << "none is left";
   EXPECT_TRUE(placed->shared);
   EXPECT_THAT(placed->warning, HasSubstr("may use 2"));
 }
@@ -126,6 +129,20 @@ TEST(Placement_TwoCores, SpreadsMoreWorkersEvenly) {
   const auto placed = place_workers(machine(1, 2, 1), {.workers = 4});
   ASSERT_TRUE(placed.has_value());
   EXPECT_THAT(placed->worker_cpus, ElementsAre(1, 0, 1, 0));
+}
+
+TEST(Placement_OtherThreads, StayAwayFromTheWorkersCores) {
+  const auto placed = place_workers(machine(1, 4, 2), {.workers = 2});
+  ASSERT_TRUE(placed.has_value());
+  EXPECT_THAT(placed->worker_cpus, ElementsAre(1, 2));
+  EXPECT_THAT(placed->other_cpus, ElementsAre(0, 3, 4, 7));
+}
+
+TEST(Placement_OtherThreads, TakeSecondThreadsOfTheWorkersCoresWhereThereAreNoOthers) {
+  const auto placed = place_workers(restricted(machine(1, 2, 2), {1, 3}), {.workers = 1});
+  ASSERT_TRUE(placed.has_value());
+  EXPECT_THAT(placed->worker_cpus, ElementsAre(3));
+  EXPECT_THAT(placed->other_cpus, ElementsAre(1));
 }
 
 TEST(Placement_OneCpu, SharesIt) {
@@ -145,7 +162,7 @@ TEST(Topology_OfThisMachine, AllowsExactlyTheCpusOfTheAffinityMask) {
   for (const auto& cpu : topology->cpus) EXPECT_EQ(cpu.allowed, CPU_ISSET(static_cast<std::size_t>(cpu.id), &mask)) << cpu.id;
 }
 
-TEST(PinCurrentThread, BindsTheThreadToThatCpu) {
+TEST(BindCurrentThread, BindsTheThreadToThoseCpus) {
   const auto topology = load_topology();
   ASSERT_TRUE(topology.has_value());
   int allowed = -1;
@@ -154,14 +171,14 @@ TEST(PinCurrentThread, BindsTheThreadToThatCpu) {
   }
   int ran_on = -1;
   std::thread([&] {
-    EXPECT_TRUE(pin_current_thread(allowed).has_value());
+    EXPECT_TRUE(bind_current_thread(std::array{allowed}).has_value());
     ran_on = sched_getcpu();
   }).join();
   EXPECT_EQ(ran_on, allowed);
 }
 
-TEST(PinCurrentThread, NamesACpuThatDoesNotExist) {
-  const auto pinned = pin_current_thread(1'000'000);
+TEST(BindCurrentThread, NamesACpuThatDoesNotExist) {
+  const auto pinned = bind_current_thread(std::array{1'000'000});
   ASSERT_FALSE(pinned.has_value());
   EXPECT_THAT(pinned.error(), HasSubstr("1000000"));
 }
