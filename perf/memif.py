@@ -41,6 +41,7 @@ class MemifCase:
     half_load: bool = False  # an open loop at half of the rate that is reached just before
     every_mtu: bool = False  # measured at each MTU, the others at the first
     tls: str = ""            # "mutual": both sides; "edge": clients alone, with certificates of theirs
+    burst: int = 0           # connections that are opened at once behind the measurement
 
 
 CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 1024),
@@ -50,8 +51,12 @@ CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 10
          MemifCase("http1-latency-64", 64, half_load=True), MemifCase("http1-latency-1k", 1024, half_load=True),
          MemifCase("http1-latency-64k", 64 * 1024, half_load=True)]
 TLS_CASES = [MemifCase("tls-keepalive-1k", 1024, tls="mutual"), MemifCase("tls-bulk-64k", 64 * 1024, tls="mutual"),
+             MemifCase("tls-burst-5000", 1024, ("--rate", "5000"), tls="edge", burst=5000),
              MemifCase("tls-handshake-full", 64, ("--close",), tls="edge"),
              MemifCase("tls-handshake-resumed", 64, ("--close", "--tls-resume"), tls="edge")]
+
+
+BURST_LIMIT_US = 1000  # by which a burst may move the others' p99: the goal
 
 
 class PortRefused(LabError):
@@ -112,12 +117,15 @@ class MemifLab:
         """What belongs into each record."""
         return {"mtu": self.mtu, "huge_pages": json.loads(self.gateway.admin("/millrace/nic"))["huge_pages"]}
 
-    def run(self, name: str, *arguments: str, seconds: float = 5, warm_up: float = 1, timeout: float = 300, check: bool = True) -> dict:
+    def run(self, name: str, *arguments: str, seconds: float = 5, warm_up: float = 1, timeout: float = 300, check: bool = True,
+            real_time: bool = False) -> dict:
         """One measurement: {metric: value}, "valid", "text" and "records" beside. A void one is an error, if `check`."""
         result = pathlib.Path(self.directory.name) / "result.json"
         result.unlink(missing_ok=True)
         targets = [argument for port in PORTS for argument in ("--target", f"{EDGE}.2:{port}")]
-        command = [str(self.millload), "--dataplane", str(self.load_path), *targets, "--origin", f"{INSIDE}.1:8000", "--admin",
+        # Threads that the generator starts are ordinary ones.
+        priority = ["chrt", "--reset-on-fork", "--fifo", "1"] if real_time else []
+        command = [*priority, str(self.millload), "--dataplane", str(self.load_path), *targets, "--origin", f"{INSIDE}.1:8000", "--admin",
                    f"127.0.0.1:{self.gateway.admin_port}", "--name", name, "--duration", str(seconds), "--warm-up", str(warm_up),
                    "--cpu", str(self.load_cpu()), "--json", str(result), *self.tls_arguments, *arguments]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout)
@@ -138,8 +146,12 @@ def measure(case: MemifCase, mtu: int, options, millload: pathlib.Path, results:
             full = lab.run(case.name, *arguments, seconds=min(2, options.seconds))["requests_per_second"]
             arguments += ["--rate", str(full / 2)]
         beside = thread_seconds(lab.gateway.process.pid, "mr-tls-")
-        metrics = lab.run(case.name, *arguments, seconds=options.seconds, timeout=options.seconds + 120)
-        if case.tls == "edge":
+        if case.burst:
+            arguments += ["--burst", str(case.burst)]
+        metrics = lab.run(case.name, *arguments, seconds=options.seconds, timeout=options.seconds + 120, real_time=bool(case.burst))
+        if case.burst:
+            tell_burst(case, metrics, results)
+        elif case.tls == "edge":
             tell_handshakes(case, metrics, thread_seconds(lab.gateway.process.pid, "mr-tls-") - beside, options.seconds)
         if metrics["errors"]:
             raise LabError(f"{metrics['errors']:.0f} connections were refused or broken")
@@ -148,6 +160,16 @@ def measure(case: MemifCase, mtu: int, options, millload: pathlib.Path, results:
         if case.half_load:
             print(f"{'':<20} without what was under way in the generator's {metrics['generator_gaps']:,.0f} gaps: "
                   f"p99 {metrics['undisturbed_p99_us']:,.0f} us, p99.9 {metrics['undisturbed_p999_us']:,.0f} us", flush=True)
+
+
+def tell_burst(case: MemifCase, metrics: dict, results: records.Results) -> None:
+    moved = metrics["burst_p99_us"] - metrics["p99_us"]
+    print(f"{'':<20} {case.burst:,} new connections, all served in {metrics['burst_seconds']:.1f} s, moved the others' p99 from "
+          f"{metrics['p99_us']:,.0f} us to {metrics['burst_p99_us']:,.0f} us", flush=True)
+    if metrics["burst_refused"]:
+        results.fail(case.name, f"{metrics['burst_refused']:.0f} connections of the burst were refused or broken")
+    if moved > BURST_LIMIT_US:
+        results.fail(case.name, f"the burst moved the p99 by {moved:,.0f} us, more than {BURST_LIMIT_US:,}")
 
 
 def tell_handshakes(case: MemifCase, metrics: dict, thread_time: float, seconds: float) -> None:

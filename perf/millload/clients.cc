@@ -149,6 +149,7 @@ class Clients::Connection final : public stream::ByteStreamEvents, public ListNo
     unlink();
     clients_.closed_.push_back(*this);
     --clients_.active_;
+    ++clients_.ended_;
   }
 
   Clients& clients_;
@@ -189,7 +190,7 @@ void Clients::pace(Instant now) {
 }
 
 void Clients::open_connections(Instant now) {
-  std::size_t wanted = config_.connections;
+  std::size_t wanted = config_.connections - (config_.once ? std::min<std::size_t>(ended_, config_.connections) : 0);
   if (now < started_ + config_.ramp) {
     const double share =
         static_cast<double>((now - started_).to_nanoseconds()) / static_cast<double>(config_.ramp.to_nanoseconds());

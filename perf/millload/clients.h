@@ -31,6 +31,7 @@ struct LoadConfig {
   std::size_t request_bytes = 0;
   std::size_t response_bytes = 64;
   Duration ramp = {};  ///< over which connections are opened
+  bool once = false;   ///< a connection that has ended is not opened again
 };
 
 /// What was observed between two calls of Clients::observe().
@@ -97,6 +98,7 @@ class Clients {
   Observed* observed_ = nullptr;
   std::size_t open_ = 0;
   std::uint64_t opened_ = 0;   // since the start
+  std::uint64_t ended_ = 0;    // likewise
   std::uint64_t numbers_ = 0;  // of exchanges
   std::uint64_t requests_ = 0;
   bool stopped_ = false;

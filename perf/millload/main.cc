@@ -43,6 +43,7 @@ struct Options {
   double ramp = 0;
   double warm_up = 1;
   double duration = 5;
+  std::size_t burst = 0;
   std::uint64_t corrupt_every = 0;
   bool tls = false;
   bool tls_resume = false;
@@ -78,6 +79,8 @@ void add_options(CLI::App& app, Options& options) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   app.add_option("--duration", options.duration, "Seconds that are counted")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--burst", options.burst,
+                 "Connections to open at once behind that, each for one request, while the others go on: what these feel of it");
   app.add_flag("--tls", options.tls, "Clients speak TLS");
   app.add_flag("--tls-resume", options.tls_resume, "Clients resume the sessions of earlier connections");
   app.add_option("--tls-version", options.tls_version, "Of both sides")
@@ -127,6 +130,7 @@ bool translate(const Options& options, perf::GeneratorConfig& config) {
   config.course.duration = seconds(options.duration);
   config.origin_config.corrupt_every = options.corrupt_every;
   config.seed = options.seed;
+  config.burst = options.burst;
   return true;
 }
 
@@ -205,6 +209,7 @@ int measure(const Options& options, perf::GeneratorConfig config, std::span<nic:
                                 .load = config.load,
                                 .loop = {},
                                 .observed = observed.get(),
+                                .burst = generator.burst(),
                                 .gateway = {},
                                 .valid = false,
                                 .error = {}};
