@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import statistics
 import subprocess
 import tempfile
 
@@ -11,18 +12,44 @@ import records
 from lab import LabError
 
 
-def run(program: pathlib.Path, results: records.Results) -> None:
+HANDSHAKE_LIMIT = "tls-handshake-limit"
+HANDSHAKES = ["ecdsa_mutual", "resumed_mutual"]
+MOST_ABOVE_BARE = 0.10  # of the server's time: the goal
+
+
+def benchmarks(program: pathlib.Path, *arguments: str, quiet: bool = False) -> list[dict]:
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory) / "micro.json"
-        done = subprocess.run([program, f"--benchmark_out={out}", "--benchmark_out_format=json"], check=False)
+        done = subprocess.run([program, f"--benchmark_out={out}", "--benchmark_out_format=json", *arguments], check=False,
+                              stdout=subprocess.DEVNULL if quiet else None)
         if done.returncode != 0:
             raise LabError(f"{program} ended with {done.returncode}")
-        for benchmark in json.loads(out.read_text())["benchmarks"]:
-            figures = {"nanoseconds": round(benchmark["cpu_time"], 2)}
-            allocations = 0
-            if "allocs" in benchmark:  # handshakes, which are OpenSSL's, do not count them
-                allocations = round(benchmark["allocs"], 3)  # a few around the loop are none of an operation's
-                figures["allocations"] = allocations
-            results.add(f"micro-{benchmark['name']}", "micro", "millrace", figures)
-            if allocations:
-                results.fail(benchmark["name"], f"{allocations:g} allocations per operation")
+        return json.loads(out.read_text())["benchmarks"]
+
+
+def run(program: pathlib.Path, results: records.Results) -> None:
+    for benchmark in benchmarks(program):
+        figures = {"nanoseconds": round(benchmark["cpu_time"], 2)}
+        allocations = 0
+        if "allocs" in benchmark:  # handshakes, which are OpenSSL's, do not count them
+            allocations = round(benchmark["allocs"], 3)  # a few around the loop are none of an operation's
+            figures["allocations"] = allocations
+        results.add(f"micro-{benchmark['name']}", "micro", "millrace", figures)
+        if allocations:
+            results.fail(benchmark["name"], f"{allocations:g} allocations per operation")
+
+
+def handshake_limit(program: pathlib.Path, results: records.Results) -> None:
+    """What a server's half of a handshake costs with us, beside a bare loop around SSL_do_handshake: medians of turns about."""
+    measured = benchmarks(program, f"--benchmark_filter=handshake/({'|'.join(HANDSHAKES)})$", "--benchmark_repetitions=7",
+                          "--benchmark_enable_random_interleaving=true", "--benchmark_min_time=0.5", quiet=True)
+    for kind in HANDSHAKES:
+        ours, bare = (statistics.median(run["server_us"] for run in measured
+                                        if run["run_type"] == "iteration" and run["run_name"].startswith(f"{who}/{kind}"))
+                      for who in ("handshake", "bare_handshake"))
+        above = ours / bare - 1
+        results.add(f"{HANDSHAKE_LIMIT}-{kind}", "micro", "millrace", {"server_us": round(ours, 1), "bare_server_us": round(bare, 1)})
+        print(f"{HANDSHAKE_LIMIT:<20} {kind}: {ours:,.0f} us of the server's CPU, in a bare loop {bare:,.0f} us: {above * 100:+.1f} %",
+              flush=True)
+        if above > MOST_ABOVE_BARE:
+            results.fail(HANDSHAKE_LIMIT, f"{kind}: {above * 100:.1f} % above a bare loop are more than {MOST_ABOVE_BARE * 100:.0f} %")

@@ -31,6 +31,8 @@ class HandshakeRunner {
   virtual ~HandshakeRunner() = default;
   /// Takes a step to be run.
   virtual void start(std::unique_ptr<HandshakeStep> step) = 0;
+  /// Takes what is of no use any more: to free what OpenSSL has made takes time, and locks.
+  virtual void discard(std::unique_ptr<tls::Handshake> handshake) = 0;
   /// One that has run; null: none, for now. Called until it is null, once a turn.
   [[nodiscard]] virtual std::unique_ptr<HandshakeStep> finished() = 0;
   /// They are run by finished() itself: whoever waits for them has to call it.
@@ -42,6 +44,7 @@ class HandshakeRunner {
 class InlineHandshakeRunner final : public HandshakeRunner {
  public:
   void start(std::unique_ptr<HandshakeStep> step) override { waiting_.push_back(std::move(step)); }
+  void discard(std::unique_ptr<tls::Handshake> handshake) override { handshake.reset(); }
   [[nodiscard]] std::unique_ptr<HandshakeStep> finished() override {
     if (std::exchange(ran_, !ran_ && !waiting_.empty()) || waiting_.empty()) return nullptr;
     std::unique_ptr<HandshakeStep> step = std::move(waiting_.front());

@@ -95,6 +95,9 @@ class TlsLayer {
   friend class TlsStream;
   void serve(Instant now);
   void start(TlsStream& stream);
+  void discard(std::unique_ptr<tls::Handshake> handshake) {
+    if (handshake != nullptr) runner_.discard(std::move(handshake));
+  }
   void start_queued();
   void submit(PendingRecord& record, Instant now);
   void collect(Instant now);

@@ -61,6 +61,8 @@ TlsStream::~TlsStream() {
     running_->gone.store(true, std::memory_order_relaxed);
   }
   while (PendingRecord* record = sealing_.pop_front()) layer_.records_.destroy(record);
+  layer_.discard(std::move(for_tickets_));
+  if (step_ != nullptr) layer_.discard(std::move(step_->handshake));
   layer_.library_objects_ -= library_objects_;
 }
 
@@ -267,6 +269,7 @@ void TlsStream::establish(std::unique_ptr<tls::Handshake> handshake) {
     // Tickets of TLS 1.3 come later, and only OpenSSL knows the key that they stand for.
     if (sealer_ && facts_->version == tls::Version::kTls13 && sessions_ != nullptr) for_tickets_ = std::move(handshake);
   }
+  layer_.discard(std::move(handshake));
 }
 
 void TlsStream::keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> sessions) {
@@ -353,7 +356,7 @@ void TlsStream::take_content(PendingRecord& record, Instant now) {
   if (idle_records_ > kMostIdleRecords) return fail(Alert::kUnexpectedMessage, now);
   switch (content->type) {
     case ContentType::kApplicationData:
-      for_tickets_.reset();
+      layer_.discard(std::move(for_tickets_));
       if (content->size == 0) return;
       if (!take_text(record.bytes, content->size)) return on_no_memory(now);
       tell_readable_ = true;
@@ -411,7 +414,7 @@ void TlsStream::take_handshake_messages(Instant now) {
       for_tickets_->feed_ticket(raw_record_);
       keep_sessions(for_tickets_->take_sessions());
     } else {
-      for_tickets_.reset();
+      layer_.discard(std::move(for_tickets_));
     }
   }
   std::span<const std::uint8_t> rest(message_);

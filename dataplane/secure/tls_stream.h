@@ -66,9 +66,7 @@ class TlsStream final : public stream::ByteStream,
   [[nodiscard]] SocketAddress local_address() const override { return local_; }
   [[nodiscard]] SocketAddress peer_address() const override { return peer_; }
   [[nodiscard]] std::shared_ptr<const tls::SessionFacts> session_facts() const override { return facts_; }
-  [[nodiscard]] const tls::HandshakeFailure* handshake_failure() const override {
-    return handshake_failure_.get();
-  }
+  [[nodiscard]] const tls::HandshakeFailure* handshake_failure() const override { return handshake_failure_.get(); }
 
   // From the layer.
   void service(Instant now);

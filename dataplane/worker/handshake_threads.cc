@@ -2,85 +2,116 @@
 
 #include <pthread.h>
 
+#include <mutex>
 #include <string>
 #include <utility>
 
 #include "dataplane/base/assert.h"
+#include "dataplane/base/spsc_ring.h"
+#include "dataplane/secure/tls_layer.h"
 
 namespace millrace::worker {
 
 using secure::HandshakeStep;
 
-/// One worker's side.
+/// One worker's side. The threads take turns at their end of each ring; the worker has the other end for itself.
 class HandshakeThreads::Runner final : public secure::HandshakeRunner {
  public:
-  explicit Runner(HandshakeThreads& threads) : threads_(threads) {}
+  explicit Runner(std::atomic<std::uint32_t>& posted) : posted_(posted) {}
 
-  void start(std::unique_ptr<HandshakeStep> step) override { threads_.post({this, std::move(step)}); }
-  [[nodiscard]] std::unique_ptr<HandshakeStep> finished() override {
-    if (!any_.load(std::memory_order_acquire)) return nullptr;
-    const std::scoped_lock lock(mutex_);
-    std::unique_ptr<HandshakeStep> step = std::move(done_.front());
-    done_.pop_front();
-    any_.store(!done_.empty(), std::memory_order_relaxed);
-    return step;
+  void start(std::unique_ptr<HandshakeStep> step) override {
+    const bool room = orders_.put(std::move(step));
+    MR_ASSERT(room);
+    orders_.publish();
+    posted_.fetch_add(1, std::memory_order_release);
+    posted_.notify_one();
   }
+  void discard(std::unique_ptr<tls::Handshake> handshake) override {
+    if (discarded_.put(std::move(handshake))) discarded_.publish();  // the next thread that looks; or us, when they are too slow
+  }
+  [[nodiscard]] std::unique_ptr<HandshakeStep> finished() override { return take(done_); }
   [[nodiscard]] bool runs_here() const override { return false; }
 
   // On one of the threads.
+  [[nodiscard]] std::unique_ptr<HandshakeStep> take_order() {
+    const std::scoped_lock lock(take_mutex_);
+    return take(orders_);
+  }
+  void free_discarded() {
+    for (;;) {
+      std::unique_ptr<tls::Handshake> handshake;
+      {
+        const std::scoped_lock lock(take_mutex_);
+        handshake = take(discarded_);
+      }
+      if (handshake == nullptr) return;
+    }
+  }
   void finish(std::unique_ptr<HandshakeStep> step) {
-    const std::scoped_lock lock(mutex_);
-    done_.push_back(std::move(step));
-    any_.store(true, std::memory_order_release);
+    const std::scoped_lock lock(finish_mutex_);
+    const bool room = done_.put(std::move(step));
+    MR_ASSERT(room);
+    done_.publish();
   }
 
  private:
-  HandshakeThreads& threads_;
-  std::atomic<bool> any_{false};
-  std::mutex mutex_;
-  std::deque<std::unique_ptr<HandshakeStep>> done_;
+  template <typename T>
+  using Ring = SpscRing<std::unique_ptr<T>>;
+
+  template <typename T>
+  static std::unique_ptr<T> take(Ring<T>& ring) {
+    std::unique_ptr<T>* front = ring.front();
+    if (front == nullptr) return nullptr;
+    std::unique_ptr<T> taken = std::move(*front);
+    ring.drop_front();
+    return taken;
+  }
+
+  std::atomic<std::uint32_t>& posted_;
+  Ring<HandshakeStep> orders_{secure::TlsLayer::kMostSteps};
+  Ring<HandshakeStep> done_{secure::TlsLayer::kMostSteps};
+  Ring<tls::Handshake> discarded_{1'024};
+  std::mutex take_mutex_;
+  std::mutex finish_mutex_;
 };
 
 HandshakeThreads::HandshakeThreads(std::size_t threads, std::size_t workers) {
   MR_ASSERT(threads > 0);
-  for (std::size_t i = 0; i < workers; ++i) runners_.push_back(std::make_unique<Runner>(*this));
+  for (std::size_t i = 0; i < workers; ++i) runners_.push_back(std::make_unique<Runner>(posted_));
   for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this, i] { run(i); });
 }
 
 HandshakeThreads::~HandshakeThreads() {
-  {
-    const std::scoped_lock lock(mutex_);
-    stopping_ = true;
-  }
-  wanted_.notify_all();
+  stopping_.store(true, std::memory_order_relaxed);
+  posted_.fetch_add(1, std::memory_order_release);
+  posted_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
 secure::HandshakeRunner& HandshakeThreads::runner(std::size_t worker) { return *runners_[worker]; }
 
-void HandshakeThreads::post(Order order) {
-  {
-    const std::scoped_lock lock(mutex_);
-    orders_.push_back(std::move(order));
-  }
-  wanted_.notify_one();
-}
-
 void HandshakeThreads::run(std::size_t index) {
   pthread_setname_np(pthread_self(), ("mr-tls-" + std::to_string(index)).c_str());
   for (;;) {
-    Order order;
-    {
-      std::unique_lock lock(mutex_);
-      wanted_.wait(lock, [this] { return stopping_ || !orders_.empty(); });
-      if (stopping_) return;
-      order = std::move(orders_.front());
-      orders_.pop_front();
-    }
-    if (!order.step->gone.load(std::memory_order_relaxed))
-      order.step->status = order.step->handshake->run(order.step->input, order.step->ended);
-    order.from->finish(std::move(order.step));
+    const std::uint32_t seen = posted_.load(std::memory_order_acquire);
+    if (stopping_.load(std::memory_order_relaxed)) return;
+    if (!run_one(index)) posted_.wait(seen, std::memory_order_acquire);
   }
+}
+
+// Workers in turn, each thread from another one on.
+bool HandshakeThreads::run_one(std::size_t index) {
+  bool found = false;
+  for (std::size_t i = 0; i < runners_.size(); ++i) {
+    Runner& runner = *runners_[(index + i) % runners_.size()];
+    runner.free_discarded();
+    std::unique_ptr<HandshakeStep> step = runner.take_order();
+    if (step == nullptr) continue;
+    found = true;
+    if (!step->gone.load(std::memory_order_relaxed)) step->status = step->handshake->run(step->input, step->ended);
+    runner.finish(std::move(step));
+  }
+  return found;
 }
 
 }  // namespace millrace::worker

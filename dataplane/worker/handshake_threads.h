@@ -1,12 +1,11 @@
 // Threads beside the workers that run TLS handshakes: one costs as much as hundreds of requests, and those should not wait for
-// it.
+// it. Nor does a worker wait for a lock that a thread holds, which may have lost its CPU: they meet in rings.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
-#include <deque>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -24,23 +23,17 @@ class HandshakeThreads {
   HandshakeThreads(const HandshakeThreads&) = delete;
   HandshakeThreads& operator=(const HandshakeThreads&) = delete;
 
-  /// For the thread of this worker alone.
+  /// For the thread of this worker alone, with at most TlsLayer::kMostSteps steps under way.
   [[nodiscard]] secure::HandshakeRunner& runner(std::size_t worker);
 
  private:
   class Runner;
-  struct Order {
-    Runner* from = nullptr;
-    std::unique_ptr<secure::HandshakeStep> step;
-  };
-  void post(Order order);
   void run(std::size_t index);
+  [[nodiscard]] bool run_one(std::size_t index);
 
-  std::mutex mutex_;
-  std::condition_variable wanted_;
-  std::deque<Order> orders_;
-  bool stopping_ = false;
   std::vector<std::unique_ptr<Runner>> runners_;
+  std::atomic<std::uint32_t> posted_{0};  // steps, by all workers: what threads wait for
+  std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
 };
 

@@ -190,7 +190,8 @@ void Clients::pace(Instant now) {
 }
 
 void Clients::open_connections(Instant now) {
-  std::size_t wanted = config_.connections - (config_.once ? std::min<std::size_t>(ended_, config_.connections) : 0);
+  std::size_t wanted = config_.connections;
+  if (config_.once) wanted -= std::min<std::size_t>(ended_, wanted);
   if (now < started_ + config_.ramp) {
     const double share =
         static_cast<double>((now - started_).to_nanoseconds()) / static_cast<double>(config_.ramp.to_nanoseconds());
@@ -202,6 +203,7 @@ void Clients::open_connections(Instant now) {
     if (!connection.open(now)) {
       count_refused();
       closed_.push_back(connection);
+      if (config_.once) ++ended_;
       return;
     }
     ++active_;

@@ -68,6 +68,8 @@ class Clients {
   [[nodiscard]] std::uint64_t requests() const { return requests_; }  ///< answered, since the start
   /// As many as there are to be have been opened; short ones may be closed again.
   [[nodiscard]] bool all_open() const { return opened_ >= config_.connections; }
+  /// As many as there are to be have ended, however they did.
+  [[nodiscard]] bool all_ended() const { return ended_ >= config_.connections; }
 
  private:
   class Connection;

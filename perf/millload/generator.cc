@@ -34,29 +34,11 @@ std::vector<worker::PortBinding> bindings_of(std::span<nic::Port* const> ports) 
   return bindings;
 }
 
-std::size_t streams_of(const GeneratorConfig& config) {
-  return 2 * (config.load.connections + config.burst) + config.origin_config.max_connections;
-}
-
-LoadConfig burst_config(const GeneratorConfig& config) {
-  LoadConfig load = config.load;
-  load.connections = config.burst;
-  load.pipeline = load.requests_per_connection = 1;
-  load.rate = 0;
-  load.ramp = {};
-  load.once = true;
-  return load;
-}
-
-secure::HandshakeRunner& start_threads(std::optional<worker::HandshakeThreads>& threads) {
-  return threads.emplace(1, 1).runner(0);
-}
-
 tcp::StackConfig stack_config(const GeneratorConfig& config) {
   tcp::StackConfig stack;
   stack.tcp = app::tcp_config(config.machine.tcp);
   stack.secret.fill(static_cast<std::uint8_t>(config.seed));
-  stack.max_connections = streams_of(config);
+  stack.max_connections = 2 * config.load.connections + config.origin_config.max_connections;
   stack.initial_connections = std::min<std::size_t>(stack.max_connections, 4'096);
   stack.first_port = 1'024;  // nobody else is here
   return stack;
@@ -67,6 +49,8 @@ tcp::StackConfig stack_config(const GeneratorConfig& config) {
 Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, const GeneratorConfig& config)
     : ports_(ports.begin(), ports.end()),
       course_(config.course),
+      once_(config.load.once),
+      rests_(config.machine.idle == config::Dataplane::Idle::kAdaptive),
       timers_(worker::monotonic_now()),
       rng_(config.seed),
       chains_(pool, 4'096, config.packet_buffers * kNodesPerBuffer),
@@ -74,18 +58,12 @@ Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, c
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
       io_(bindings_of(ports), ip_, tcp_, pool, nullptr, {}),
       record_engine_(tls::make_ipsec_mb_engine()),
-      tls_(chains_, timers_, *record_engine_, config.burst == 0 ? own_handshakes_ : start_threads(handshake_threads_),
-           streams_of(config)),
+      tls_(chains_, timers_, *record_engine_, handshakes_, 2 * config.load.connections + config.origin_config.max_connections),
       pattern_(chains_),
       origin_(chains_, pattern_, failures_, config.origin_config),
       acceptor_(origin_, tls_, failures_, config.tls, config.origin_config.max_connections),
       connector_(tcp_, tls_, config.tls, config.load.connections),
       clients_(connector_, chains_, pattern_, failures_, config.load) {
-  if (config.burst > 0) {
-    burst_ = std::make_unique<Clients>(connector_, chains_, pattern_, failures_, burst_config(config));
-    burst_figures_ = std::make_unique<BurstFigures>();
-    burst_figures_->connections = config.burst;
-  }
   if (!config.origin) return;
   if (const auto listener = tcp_.listen(*config.origin, acceptor_)) {
     listener_ = *listener;
@@ -96,7 +74,7 @@ Generator::Generator(std::span<nic::Port* const> ports, nic::PacketPool& pool, c
 
 bool Generator::run(Observed& observed, const Watch& watch) {
   if (!error_.empty() || !wait_for_links()) return false;
-  const bool complete = measure(observed, watch) && (burst_ == nullptr || burst(watch));
+  const bool complete = measure(observed, watch);
   leave();
   return complete;
 }
@@ -105,9 +83,7 @@ bool Generator::measure(Observed& observed, const Watch& watch) {
   started_ = worker::monotonic_now();
   next_report_ = started_ + Duration::seconds(1);
   ip_.announce(started_);
-  if (!turn_until(watch, started_ + course_.patience, [&](Instant) { return clients_.all_open(); })) return false;
-  const Instant warm = worker::monotonic_now() + course_.warm_up;
-  if (!turn_until(watch, Instant::never(), [&](Instant now) { return now >= warm; })) return false;
+  if (!once_ && !warm_up(watch)) return false;
 
   figures_ = {};
   busy_cycles_ = 0;
@@ -115,7 +91,9 @@ bool Generator::measure(Observed& observed, const Watch& watch) {
   const Instant begin = worker::monotonic_now();
   const std::uint64_t first_cycle = __rdtsc();
   clients_.observe(&observed);
-  const bool complete = turn_until(watch, Instant::never(), [&](Instant now) { return now >= begin + course_.duration; });
+  const Instant limit = once_ ? begin + course_.patience : Instant::never();
+  const bool complete =
+      turn_until(watch, limit, [&](Instant now) { return once_ ? clients_.all_ended() : now >= begin + course_.duration; });
   clients_.observe(nullptr);
   const auto cycles = static_cast<double>(__rdtsc() - first_cycle);
   figures_.seconds = static_cast<double>((worker::monotonic_now() - begin).to_nanoseconds()) / 1e9;
@@ -125,24 +103,15 @@ bool Generator::measure(Observed& observed, const Watch& watch) {
   return complete;
 }
 
-bool Generator::burst(const Watch& watch) {
-  const Instant begin = worker::monotonic_now();
-  bursting_ = true;
-  clients_.observe(&burst_figures_->others);
-  burst_->observe(&burst_figures_->own);
-  const auto over = [this](Instant) { return burst_->requests() + burst_figures_->own.refused >= burst_figures_->connections; };
-  const bool complete = turn_until(watch, begin + course_.patience, over);
-  clients_.observe(nullptr);
-  burst_->observe(nullptr);
-  bursting_ = false;
-  burst_figures_->seconds = static_cast<double>((worker::monotonic_now() - begin).to_nanoseconds()) / 1e9;
-  return complete;
+bool Generator::warm_up(const Watch& watch) {
+  if (!turn_until(watch, started_ + course_.patience, [&](Instant) { return clients_.all_open(); })) return false;
+  const Instant warm = worker::monotonic_now() + course_.warm_up;
+  return turn_until(watch, Instant::never(), [&](Instant now) { return now >= warm; });
 }
 
 // The gateway hears that all connections are over, those that it keeps for later too.
 void Generator::leave() {
   clients_.stop(worker::monotonic_now());
-  if (burst_ != nullptr) burst_->stop(worker::monotonic_now());
   if (listener_ != nullptr) tcp_.close_listener(*listener_, worker::monotonic_now());
   tls_.reset_all(worker::monotonic_now());
   tcp_.reset_all(worker::monotonic_now());
@@ -158,7 +127,6 @@ bool Generator::turn_until(const Watch& watch, Instant limit, Done&& done) {
     const std::uint64_t start = __rdtsc();
     const bool busy = turn(now);
     if (busy) busy_cycles_ += __rdtsc() - start;
-    if (!busy && burst_ != nullptr) rest();
     if (failures_.count() > 0) error_ = failures_.first();
     if (now > limit) error_ = "after the time allowed " + std::to_string(clients_.open()) + " connections are open";
     if (!error_.empty()) return false;
@@ -169,15 +137,16 @@ bool Generator::turn_until(const Watch& watch, Instant limit, Done&& done) {
     }
     const Instant after = worker::monotonic_now();
     look_for_gap(after - now, after);
-    now = after;
+    now = !busy && rests_ ? rest() : after;
   }
   return true;
 }
 
-// Leaves the CPU to the threads of handshakes, ours and the gateway's, for less than what is measured.
-void Generator::rest() {
+// Leaves the CPU to others. For less than what is measured in such a run.
+Instant Generator::rest() {
   const timespec time{.tv_sec = 0, .tv_nsec = 100'000};
   clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+  return worker::monotonic_now();
 }
 
 // A turn that took much longer than its packets can explain: the machine gave the core to somebody else.
@@ -195,7 +164,6 @@ bool Generator::turn(Instant now) {
   tcp_.deliver_events(now);
   tls_.service(now);
   clients_.pace(now);
-  if (bursting_) burst_->pace(now);
   tls_.service(now);
   tcp_.flush(now);
   busy |= io_.transmit(now);

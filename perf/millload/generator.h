@@ -14,7 +14,6 @@
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/tcp/stack.h"
-#include "dataplane/worker/handshake_threads.h"
 #include "dataplane/worker/packet_io.h"
 #include "nic/port.h"
 #include "perf/millload/clients.h"
@@ -33,16 +32,12 @@ struct Course {
 };
 
 struct GeneratorConfig {
-  config::Dataplane machine;  ///< its ports' addresses and routes, and TCP
+  config::Dataplane machine;  ///< its ports' addresses and routes, TCP, and whether the loop rests when it has nothing to do
   std::optional<SocketAddress> origin;
   OriginConfig origin_config;
   LoadConfig load;
   TlsSides tls;
   Course course;
-  /// Connections that are opened at once, each for one request, while the others go on: what those feel of it is observed apart.
-  /// The handshakes of our own side run on a thread beside, and the loop sleeps when it has nothing to do, so that they get a
-  /// share of its CPU; 0: none.
-  std::size_t burst = 0;
   std::uint64_t seed = 1;
   std::size_t packet_buffers = 0;  ///< of the pool: bounds what is kept of chains
 };
@@ -56,14 +51,6 @@ struct LoopFigures {
   Duration longest_gap;
   std::uint64_t packets_received = 0;
   std::uint64_t packets_sent = 0;
-};
-
-/// What a burst of connections did to the others.
-struct BurstFigures {
-  std::size_t connections = 0;
-  double seconds = 0;  ///< until the last one had its answer
-  Observed others;
-  Observed own;
 };
 
 class Generator {
@@ -82,23 +69,23 @@ class Generator {
   bool run(Observed& observed, const Watch& watch);
 
   [[nodiscard]] const LoopFigures& loop() const { return figures_; }
-  /// Null: there was none.
-  [[nodiscard]] const BurstFigures* burst() const { return burst_figures_.get(); }
   [[nodiscard]] const std::string& error() const { return error_; }
 
  private:
   bool measure(Observed& observed, const Watch& watch);
-  bool burst(const Watch& watch);
+  bool warm_up(const Watch& watch);
   void leave();
   template <typename Done>
   bool turn_until(const Watch& watch, Instant limit, Done&& done);
   bool turn(Instant now);
-  static void rest();
+  [[nodiscard]] static Instant rest();
   void look_for_gap(Duration took, Instant now);
   bool wait_for_links();
 
   std::vector<nic::Port*> ports_;
   const Course course_;
+  const bool once_;   // not for a time, but until all connections are over
+  const bool rests_;  // when there is nothing to do
   TimerWheel timers_;
   Rng rng_;
   stream::ChainPool chains_;
@@ -106,8 +93,7 @@ class Generator {
   tcp::Stack tcp_;
   worker::PacketIo io_;
   const std::unique_ptr<tls::RecordEngine> record_engine_;
-  std::optional<worker::HandshakeThreads> handshake_threads_;
-  secure::InlineHandshakeRunner own_handshakes_;
+  secure::InlineHandshakeRunner handshakes_;
   secure::TlsLayer tls_;
   Pattern pattern_;
   Failures failures_;
@@ -115,13 +101,10 @@ class Generator {
   TlsAcceptor acceptor_;
   TlsConnector connector_;
   Clients clients_;
-  std::unique_ptr<Clients> burst_;     // null: none
   tcp::Listener* listener_ = nullptr;  // the origin's
 
   LoopFigures figures_;
-  std::unique_ptr<BurstFigures> burst_figures_;
   std::uint64_t busy_cycles_ = 0;
-  bool bursting_ = false;
   std::uint64_t packets_in_turn_ = 0;
   Instant started_;
   Instant next_report_;

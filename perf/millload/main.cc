@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <future>
@@ -37,13 +38,13 @@ struct Options {
   std::size_t pipeline = 1;
   std::uint64_t requests_per_connection = 0;
   bool close = false;
+  bool once = false;
   double rate = 0;
   std::size_t request_bytes = 0;
   std::size_t response_bytes = 64;
   double ramp = 0;
   double warm_up = 1;
   double duration = 5;
-  std::size_t burst = 0;
   std::uint64_t corrupt_every = 0;
   bool tls = false;
   bool tls_resume = false;
@@ -70,6 +71,9 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--requests-per-connection", options.requests_per_connection,
                  "After so many it is closed and opened again; 0: never");
   app.add_flag("--close", options.close, "A connection per request");
+  app.add_flag("--once", options.once,
+               "Each connection is opened once, all at once or over --ramp, for its requests (1 if not said); "
+               "measured until the last one is over");
   app.add_option("--rate", options.rate, "Requests per second, whatever becomes of the others; 0: the next when one is answered")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--request-bytes", options.request_bytes, "Body of each request")->capture_default_str();
@@ -79,8 +83,6 @@ void add_options(CLI::App& app, Options& options) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   app.add_option("--duration", options.duration, "Seconds that are counted")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--burst", options.burst,
-                 "Connections to open at once behind that, each for one request, while the others go on: what these feel of it");
   app.add_flag("--tls", options.tls, "Clients speak TLS");
   app.add_flag("--tls-resume", options.tls_resume, "Clients resume the sessions of earlier connections");
   app.add_option("--tls-version", options.tls_version, "Of both sides")
@@ -121,6 +123,8 @@ bool translate(const Options& options, perf::GeneratorConfig& config) {
   config.load.connections = options.connections;
   config.load.pipeline = options.pipeline;
   config.load.requests_per_connection = options.close ? 1 : options.requests_per_connection;
+  config.load.once = options.once;
+  if (options.once) config.load.requests_per_connection = std::max<std::uint64_t>(options.requests_per_connection, 1);
   config.load.rate = options.rate;
   config.load.request_bytes = options.request_bytes;
   config.load.response_bytes = options.response_bytes;
@@ -130,7 +134,6 @@ bool translate(const Options& options, perf::GeneratorConfig& config) {
   config.course.duration = seconds(options.duration);
   config.origin_config.corrupt_every = options.corrupt_every;
   config.seed = options.seed;
-  config.burst = options.burst;
   return true;
 }
 
@@ -209,7 +212,6 @@ int measure(const Options& options, perf::GeneratorConfig config, std::span<nic:
                                 .load = config.load,
                                 .loop = {},
                                 .observed = observed.get(),
-                                .burst = generator.burst(),
                                 .gateway = {},
                                 .valid = false,
                                 .error = {}};

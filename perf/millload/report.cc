@@ -64,15 +64,6 @@ std::vector<Metric> metrics_of(const Measurement& measurement) {
     }
     metrics.push_back({"resident_bytes", "bytes", static_cast<double>(gateway.resident_bytes)});
   }
-  if (measurement.burst != nullptr) {
-    const BurstFigures& burst = *measurement.burst;
-    metrics.push_back({"burst_connections", "count", static_cast<double>(burst.connections)});
-    metrics.push_back({"burst_refused", "count", static_cast<double>(burst.own.refused)});
-    metrics.push_back({"burst_seconds", "s", burst.seconds});
-    metrics.push_back({"burst_p50_us", "us", microseconds(burst.others.latency.quantile(0.5))});
-    metrics.push_back({"burst_p99_us", "us", microseconds(burst.others.latency.quantile(0.99))});
-    metrics.push_back({"burst_undisturbed_p99_us", "us", microseconds(burst.others.undisturbed.quantile(0.99))});
-  }
   return metrics;
 }
 
@@ -116,11 +107,6 @@ std::string to_text(const Measurement& measurement) {
     if (value.contains("instructions_per_request")) {
       text += line("         %.0f instructions per request, idle turns included\n", value["instructions_per_request"]);
     }
-  }
-  if (measurement.burst != nullptr) {
-    text += line("burst    %.0f connections in %.2f s, %.0f of them refused; the others meanwhile: p50 %.1f  p99 %.1f us\n",
-                 value["burst_connections"], value["burst_seconds"], value["burst_refused"], value["burst_p50_us"],
-                 value["burst_p99_us"]);
   }
   if (!measurement.valid) text += "VOID: " + measurement.error + "\n";
   return text;

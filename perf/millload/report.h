@@ -18,7 +18,6 @@ struct Measurement {
   LoadConfig load;
   LoopFigures loop;
   const Observed* observed = nullptr;
-  const BurstFigures* burst = nullptr;  ///< null: there was none
   std::optional<GatewayStats> gateway;  ///< of the time observed
   bool valid = false;
   std::string error;  ///< why it is not
