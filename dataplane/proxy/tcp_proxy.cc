@@ -24,6 +24,19 @@ std::string_view pick_cluster(const config::TcpProxy& proxy, std::string_view se
   return {};
 }
 
+// Everything that was sent has come. TLS that ends without close_notify has ended all the same, as in Envoy: what the bytes stand
+// for knows best whether something is missing.
+bool is_end(stream::CloseReason reason) {
+  return reason == stream::CloseReason::kGraceful || reason == stream::CloseReason::kTruncated;
+}
+
+bool is_broken(const stream::ByteStream* stream, stream::CloseReason reason) { return stream == nullptr && !is_end(reason); }
+
+// The end was passed on to the receiver, or that has gone in order before.
+bool is_over(const ByteRelay& relay, const stream::ByteStream* receiver, stream::CloseReason reason) {
+  return relay.is_complete() || (receiver == nullptr && is_end(reason));
+}
+
 }  // namespace
 
 TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, ReadyTransport transport, Instant now)
@@ -205,10 +218,7 @@ void TcpProxyConnection::pump(Instant now) {
     if (moved > 0) last_progress_ = now;
   } while (moved > 0);
   note_pauses();
-  if (to_upstream_.is_complete() && to_downstream_.is_complete()) {
-    end_sides(now);
-    finish(false, now);
-  }
+  if (is_over(to_upstream_, upstream_, upstream_end_) && is_over(to_downstream_, downstream_, downstream_end_)) complete(now);
 }
 
 void TcpProxyConnection::note_pauses() {
@@ -229,15 +239,12 @@ void TcpProxyConnection::note_pauses() {
 
 // A graceful end is none as long as there is something to pass on to the other side.
 bool TcpProxyConnection::is_lost() const {
-  const auto broken = [](const stream::ByteStream* stream, stream::CloseReason reason) {
-    return stream == nullptr && reason != stream::CloseReason::kGraceful;
-  };
-  if (broken(downstream_, downstream_end_) || (state_ == State::kOpen && broken(upstream_, upstream_end_))) return true;
-  return downstream_ == nullptr && (state_ != State::kOpen || upstream_ == nullptr);
+  if (is_broken(downstream_, downstream_end_)) return true;
+  return state_ == State::kOpen ? is_broken(upstream_, upstream_end_) : downstream_ == nullptr;
 }
 
 void TcpProxyConnection::lost(Instant now) {
-  const bool by_upstream = downstream_ != nullptr;
+  const bool by_upstream = state_ == State::kOpen && !is_broken(downstream_, downstream_end_);
   if (!by_upstream) {
     info_.flags.set(ResponseFlag::kDownstreamConnectionTermination);
   } else if (upstream_end_ == stream::CloseReason::kPeerReset) {
@@ -249,6 +256,14 @@ void TcpProxyConnection::lost(Instant now) {
   if (downstream_ != nullptr) downstream_->reset(now);
   if (upstream_ != nullptr) upstream_->reset(now);
   finish(by_upstream, now);
+}
+
+// Both directions are over. What a side that has gone can no longer take is lost, and flagged.
+void TcpProxyConnection::complete(Instant now) {
+  if (to_downstream_.waiting() > 0) info_.flags.set(ResponseFlag::kDownstreamConnectionTermination);
+  if (to_upstream_.waiting() > 0) info_.flags.set(ResponseFlag::kUpstreamConnectionTermination);
+  end_sides(now);
+  finish(upstream_end_ == stream::CloseReason::kTruncated, now);
 }
 
 // There is no endpoint for this client. As with a kernel's socket, what it has sent in vain turns the end into a reset.
@@ -347,7 +362,7 @@ void TcpProxyConnection::on_closed(stream::ByteStream& stream, stream::CloseReas
   const bool is_downstream = &stream == downstream_;
   (is_downstream ? downstream_ : upstream_) = nullptr;
   (is_downstream ? downstream_end_ : upstream_end_) = reason;
-  if (reason == stream::CloseReason::kGraceful) (is_downstream ? to_upstream_ : to_downstream_).note_end();
+  if (is_end(reason)) (is_downstream ? to_upstream_ : to_downstream_).note_end();
   wake();
 }
 

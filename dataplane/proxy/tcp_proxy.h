@@ -4,8 +4,9 @@
 //   kChoosing <--connect fails, attempts left--> kConnecting --> kOpen --> kClosed
 //
 // Nothing is read from the client until the endpoint answers, as in Envoy. Each direction ends by itself (half-close); a reset of
-// one side resets the other. Transport events read at once what there is room for, so that what came before a reset is counted;
-// everything else waits for service().
+// one side resets the other. A side whose TLS ends without close_notify has ended, and takes nothing more: what it has sent is
+// passed on, then the other side ends in order. Transport events read at once what there is room for, so that what came before a
+// reset is counted; everything else waits for service().
 #pragma once
 
 #include <cstddef>
@@ -72,6 +73,7 @@ class TcpProxyConnection final : public Serviced,
   // The end.
   [[nodiscard]] bool is_lost() const;
   void lost(Instant now);
+  void complete(Instant now);
   void give_up(Instant now);
   void end_sides(Instant now);
   void finish(bool by_upstream, Instant now);

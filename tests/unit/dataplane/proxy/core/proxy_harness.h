@@ -65,6 +65,8 @@ class Peer : public stream::ByteStreamEvents {
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] bool was_reset() const { return reason_ && *reason_ != stream::CloseReason::kGraceful; }
   [[nodiscard]] bool gone() const { return reason_.has_value(); }
+  /// Nothing: it is not gone, or the test has ended it itself.
+  [[nodiscard]] std::optional<stream::CloseReason> reason() const { return reason_; }
   [[nodiscard]] std::size_t unsent() const { return out_.size(); }
   [[nodiscard]] stream::ByteStream* stream() { return stream_; }
 

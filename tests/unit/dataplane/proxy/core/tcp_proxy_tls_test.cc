@@ -1,0 +1,103 @@
+// Connections that are passed through with TLS on either side.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/dataplane/proxy/core/through.h"
+#include "tests/unit/dataplane/proxy/core/tls_sides.h"
+
+namespace millrace::proxy::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+ChangeTcp from_tls(const tls::ContextConfig& config) {
+  return [config](config::TcpProxy&, config::Listener& listener, config::Cluster&) { listener.chains[0].tls = slot(config); };
+}
+
+ChangeTcp through_to_tls(const tls::ContextConfig& config) {
+  return [config](config::TcpProxy&, config::Listener& listener, config::Cluster& cluster) {
+    config::Route unused;
+    to_tls(config)(listener, cluster, unused);
+  };
+}
+
+TEST(TcpProxyTls, AClientThatEndsWithoutCloseNotifyHasEnded) {
+  Through it(from_tls(server()));
+  it.origin().pause_reading();
+  TlsClient client_(*it.proxy, client());
+  it->run();
+  const std::string all = pattern(400'000);
+  client_.peer().send(all);
+  it->run();
+  client_.truncate();
+  ASSERT_EQ(it.origin().connections(), 1u);
+  OriginConnection& origin = it.origin().connection();
+  EXPECT_FALSE(it->proxy->idle()) << "what it has sent waits for the origin";
+  origin.set_reading(true);
+  it->run();
+  EXPECT_TRUE(origin.received() == all.substr(0, origin.received().size()));
+  EXPECT_GT(origin.received().size(), 0u);
+  EXPECT_TRUE(origin.ended());
+  EXPECT_FALSE(origin.gone()) << "its own side is still open";
+  EXPECT_TRUE(it->proxy->idle());
+  origin.end();
+  it->run();
+  EXPECT_EQ(origin.reason(), stream::CloseReason::kGraceful);
+  EXPECT_EQ(it->log(), "0 - - " + std::to_string(origin.received().size()) + "/0|");
+  EXPECT_EQ(it->cluster().upstream_cx_destroy_local.value(), 1u);
+}
+
+TEST(TcpProxyTls, AnOriginThatEndsWithoutCloseNotifyHasEnded) {
+  Through it(through_to_tls(believing_client()));
+  TlsOrigin origin(*it.proxy, server());
+  Client& client_ = it->connect();
+  client_.set_reading(false);
+  it->run();
+  ASSERT_EQ(it.origin().connections(), 1u);
+  const std::string all = pattern(40'000);
+  it.origin().connection().send(all);
+  it->run();
+  it->net.shut(ProxyHarness::kOrigin);
+  it->run();
+  client_.set_reading(true);
+  it->run();
+  EXPECT_TRUE(client_.received() == all);
+  EXPECT_TRUE(client_.ended());
+  EXPECT_FALSE(client_.was_reset());
+  EXPECT_TRUE(it->proxy->idle());
+  EXPECT_EQ(it->log(), "0 - - 0/40000|");
+  EXPECT_EQ(it->cluster().upstream_cx_destroy_remote.value(), 1u);
+}
+
+TEST(TcpProxyTls, WhatASideThatHasEndedSoCannotTakeAnyMoreIsFlagged) {
+  Through it(from_tls(server()));
+  TlsClient client_(*it.proxy, client());
+  it->run();
+  client_.peer().set_reading(false);
+  ASSERT_EQ(it.origin().connections(), 1u);
+  it.origin().connection().send(pattern(2'000'000));
+  it->run();
+  client_.truncate();
+  EXPECT_TRUE(it.origin().connection().ended());
+  EXPECT_FALSE(it.origin().connection().was_reset());
+  EXPECT_TRUE(it->proxy->idle());
+  EXPECT_THAT(it->log(), HasSubstr("0 DC - 0/"));
+}
+
+TEST(TcpProxyTls, AResetBehindAnEndWithoutCloseNotifyIsTheOrigins) {
+  Through it(from_tls(server()));
+  it.origin().pause_reading();
+  TlsClient client_(*it.proxy, client());
+  it->run();
+  client_.peer().send(pattern(150'000));
+  it->run();
+  client_.truncate();
+  ASSERT_EQ(it.origin().connections(), 1u);
+  it.origin().connection().reset();
+  it->run();
+  EXPECT_TRUE(it->proxy->idle());
+  EXPECT_THAT(it->log(), HasSubstr("0 UR - "));
+}
+
+}  // namespace
+}  // namespace millrace::proxy::test
