@@ -81,7 +81,7 @@ void TcpProxyConnection::service(Instant now) {
   if (state_ == State::kClosed) return;
   if (state_ == State::kChoosing && downstream_ != nullptr && !timer_.is_armed()) connect(now);
   if (state_ == State::kConnecting && upstream_ == nullptr && downstream_ != nullptr) {
-    connect_failed(true, stream::to_text(upstream_end_), now);
+    connect_failed(true, why_upstream_ended(), now);
   }
   if (state_ == State::kConnecting && connected_ && downstream_ != nullptr) established(now);
   if (state_ == State::kOpen) pump(now);
@@ -140,9 +140,15 @@ void TcpProxyConnection::connect(Instant now) {
   cluster_->stats().upstream_cx_active.add();
   endpoint_->endpoint_stats().cx_total.add();
   endpoint_->endpoint_stats().cx_active.add();
+  info_.upstream_transport_failure = {};  // of the attempt before, if there was one
+  upstream_failure_.clear();
   upstream_ =
       connect_upstream(runtime_, endpoint_->address(), endpoint_->tls(), {}, &endpoint_->sessions(), *this, upstream_end_, now);
   if (upstream_ != nullptr) runtime_.arm_after(timer_, now, cluster_->config().connect_timeout);
+}
+
+std::string_view TcpProxyConnection::why_upstream_ended() const {
+  return upstream_failure_.empty() ? stream::to_text(upstream_end_) : std::string_view(upstream_failure_);
 }
 
 // The next attempt is made in a later turn: those that fail on the spot must not keep this one from ending.
@@ -251,7 +257,7 @@ void TcpProxyConnection::lost(Instant now) {
     info_.flags.set(ResponseFlag::kUpstreamRemoteReset);
   } else {
     info_.flags.set(ResponseFlag::kUpstreamConnectionTermination);
-    info_.upstream_transport_failure = stream::to_text(upstream_end_);
+    info_.upstream_transport_failure = why_upstream_ended();
   }
   if (downstream_ != nullptr) downstream_->reset(now);
   if (upstream_ != nullptr) upstream_->reset(now);
@@ -340,8 +346,9 @@ void TcpProxyConnection::on_lifetime(Instant now) {
   finish(false, now);
 }
 
-void TcpProxyConnection::on_connected(stream::ByteStream&, Instant) {
+void TcpProxyConnection::on_connected(stream::ByteStream& stream, Instant) {
   connected_ = true;
+  note_upstream_connected(stream, cluster_->stats());
   wake();
 }
 
@@ -360,6 +367,7 @@ void TcpProxyConnection::on_writable(stream::ByteStream&, Instant) { wake(); }
 
 void TcpProxyConnection::on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant) {
   const bool is_downstream = &stream == downstream_;
+  if (!is_downstream) upstream_failure_ = note_upstream_closed(stream, connected_, cluster_->stats());
   (is_downstream ? downstream_ : upstream_) = nullptr;
   (is_downstream ? downstream_end_ : upstream_end_) = reason;
   if (is_end(reason)) (is_downstream ? to_upstream_ : to_downstream_).note_end();

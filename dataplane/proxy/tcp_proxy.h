@@ -63,6 +63,7 @@ class TcpProxyConnection final : public Serviced,
   void connect_failed(bool by_peer, std::string_view why, Instant now);
   void established(Instant now);
   void count_upstream_end(bool by_peer);
+  [[nodiscard]] std::string_view why_upstream_ended() const;
 
   // Bytes.
   void pump(Instant now);
@@ -94,6 +95,7 @@ class TcpProxyConnection final : public Serviced,
   Timer lifetime_;  // max_downstream_connection_duration
   Instant connect_started_;
   Instant last_progress_;
+  std::string upstream_failure_;  // of the last attempt: why TLS was refused; empty: it was not
   State state_ = State::kChoosing;
   stream::CloseReason downstream_end_ = stream::CloseReason::kGraceful;
   stream::CloseReason upstream_end_ = stream::CloseReason::kGraceful;

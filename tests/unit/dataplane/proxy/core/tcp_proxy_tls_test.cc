@@ -9,6 +9,7 @@ namespace millrace::proxy::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 ChangeTcp from_tls(const tls::ContextConfig& config) {
   return [config](config::TcpProxy&, config::Listener& listener, config::Cluster&) { listener.chains[0].tls = slot(config); };
@@ -97,6 +98,72 @@ TEST(TcpProxyTls, AResetBehindAnEndWithoutCloseNotifyIsTheOrigins) {
   it->run();
   EXPECT_TRUE(it->proxy->idle());
   EXPECT_THAT(it->log(), HasSubstr("0 UR - "));
+}
+
+TEST(TcpProxyTls, CountsItsHandshakesWithEndpoints) {
+  Through it(through_to_tls(believing_client()));
+  TlsOrigin origin(*it.proxy, server());
+  Client& client_ = it->connect();
+  client_.send("hello");
+  it->run();
+  EXPECT_EQ(it.origin().connection().received(), "hello");
+  EXPECT_EQ(it->cluster().tls.handshake.value(), 1u);
+}
+
+config::Format failure_format() {
+  config::Format format;
+  format.elements.push_back({config::FormatCommand::kResponseFlags, {}, {}, {}});
+  format.elements.push_back({config::FormatCommand::kLiteral, " ", {}, {}});
+  format.elements.push_back({config::FormatCommand::kUpstreamTransportFailureReason, {}, {}, {}});
+  return format;
+}
+
+TEST(TcpProxyTls, TellsWhyAnEndpointIsNotBelieved) {
+  tls::ContextConfig config = believing_client();
+  config.validation->accepts_names = [](std::span<const tls::SubjectName>) { return false; };
+  Through it([&](config::TcpProxy& proxy, config::Listener& listener, config::Cluster& cluster) {
+    through_to_tls(config)(proxy, listener, cluster);
+    proxy.max_connect_attempts = 2;
+    proxy.access_logs = {{.sink = 0, .format = failure_format()}};
+  });
+  TlsOrigin origin(*it.proxy, server());
+  Client& client_ = it->connect();
+  it->advance(Duration::milliseconds(10));
+  EXPECT_TRUE(client_.ended());
+  EXPECT_EQ(it->cluster().tls.fail_verify_san.value(), 2u);
+  EXPECT_EQ(it->cluster().tls.handshake.value(), 0u);
+  EXPECT_EQ(it->cluster().upstream_cx_connect_fail.value(), 2u);
+  EXPECT_THAT(it->log(), StartsWith("UF,URX TLS_error: "));
+}
+
+TEST(TcpProxyTls, AnAttemptThatFailsForAnotherReasonTellsThatOne) {
+  tls::ContextConfig config = believing_client();
+  config.validation->accepts_names = [](std::span<const tls::SubjectName>) { return false; };
+  Through it([&](config::TcpProxy& proxy, config::Listener& listener, config::Cluster& cluster) {
+    through_to_tls(config)(proxy, listener, cluster);
+    proxy.max_connect_attempts = 2;
+    proxy.access_logs = {{.sink = 0, .format = failure_format()}};
+  });
+  TlsOrigin origin(*it.proxy, server());
+  it->connect();
+  it->run();
+  it->net.fail_connects(stream::CloseReason::kNoPort);
+  it->advance(Duration::milliseconds(10));
+  EXPECT_EQ(it->log(), "UF,URX no free local port|");
+}
+
+TEST(TcpProxyTls, AnEndpointMayRefuseOurCertificateAfterTheHandshake) {
+  tls::ContextConfig nobody;
+  nobody.role = tls::Role::kClient;
+  Through it([&](config::TcpProxy& proxy, config::Listener& listener, config::Cluster& cluster) {
+    through_to_tls(nobody)(proxy, listener, cluster);
+    proxy.access_logs = {{.sink = 0, .format = failure_format()}};
+  });
+  TlsOrigin origin(*it.proxy, server(true));
+  Client& client_ = it->connect();
+  it->run();
+  EXPECT_TRUE(client_.ended() || client_.gone());
+  EXPECT_THAT(it->log(), HasSubstr(" TLS_error: "));
 }
 
 }  // namespace
