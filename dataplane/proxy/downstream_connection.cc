@@ -65,9 +65,11 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
   runtime_.arm_after(timer_, now, chain_.http().idle_timeout);
   runtime_.arm_after(lifetime_, now, chain_.http().max_connection_duration);
   stats.downstream_cx_rx_bytes_total.add(input_.size());
-  if (runtime_.draining) note_drain();
+  if (runtime_.draining || version().is_draining()) note_drain();
   if (!input_.empty() || stream_->readable() > 0 || stream_->read_ended()) wake();  // no event will tell of what came before
 }
+
+const ListenerVersion& DownstreamConnection::version() const { return chain_.version(); }
 
 void DownstreamConnection::wake() { runtime_.ready.wake(*this); }
 

@@ -22,6 +22,7 @@ namespace millrace::proxy {
 
 struct Runtime;
 class ListenerRuntime;
+class ListenerVersion;
 class ChainVersion;
 struct ReadyTransport;
 struct AllTag;
@@ -40,6 +41,8 @@ class DownstreamConnection final : public Serviced,
   DownstreamConnection(Runtime& runtime, ListenerRuntime& listener, ChainVersion& chain, ReadyTransport transport, Instant now);
 
   [[nodiscard]] ListenerRuntime& listener() { return listener_; }
+  /// That has accepted it.
+  [[nodiscard]] const ListenerVersion& version() const;
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] const SocketAddress& local_address() const { return local_; }
   [[nodiscard]] const SocketAddress& peer_address() const { return peer_; }

@@ -25,6 +25,16 @@ class UpstreamConnection;
 struct AllTag;    ///< the list of all objects of a kind
 struct GraveTag;  ///< objects that are dead and freed at the end of the turn
 
+/// `act` may take what it gets out of the list.
+template <typename List, typename Act>
+void for_each(List& list, Act&& act) {
+  for (auto at = list.begin(); at != list.end();) {
+    auto& item = *at;
+    ++at;
+    act(item);
+  }
+}
+
 /// The Date field's text, formatted once a second.
 class DateCache {
  public:

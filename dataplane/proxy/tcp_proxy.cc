@@ -75,6 +75,8 @@ TcpProxyConnection::~TcpProxyConnection() {
   chain_.unpin();
 }
 
+const ListenerVersion& TcpProxyConnection::version() const { return chain_.version(); }
+
 void TcpProxyConnection::wake() { runtime_.ready.wake(*this); }
 
 void TcpProxyConnection::service(Instant now) {

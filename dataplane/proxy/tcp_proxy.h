@@ -27,6 +27,7 @@ struct Runtime;
 struct ReadyTransport;
 class ChainVersion;
 class ClusterRuntime;
+class ListenerVersion;
 class ConnectionPool;
 struct AllTag;
 struct GraveTag;
@@ -42,6 +43,8 @@ class TcpProxyConnection final : public Serviced,
 
   /// Resets both sides.
   void abort(Instant now);
+  /// That has accepted it.
+  [[nodiscard]] const ListenerVersion& version() const;
 
   void service(Instant now) override;
 

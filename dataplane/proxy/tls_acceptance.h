@@ -24,6 +24,8 @@ class TlsAcceptance final : public Serviced, public stream::ByteStreamEvents, pu
   /// be destroyed.
   [[nodiscard]] bool start(ReadyTransport& transport, Instant now);
   void abort(Instant now);
+  /// That has accepted it.
+  [[nodiscard]] const ListenerVersion& version() const { return chain_.version(); }
 
   void service(Instant now) override;
 
