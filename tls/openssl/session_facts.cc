@@ -73,6 +73,7 @@ std::shared_ptr<const SessionFacts> facts_of(const Connection& connection) {
     const unsigned char* id = SSL_SESSION_get_id(session, &size);
     facts->session_id = to_hex({id, size});
   }
+  facts->staple = connection.staple();
   return facts;
 }
 
