@@ -1,5 +1,6 @@
 #include "tls/openssl/session_facts.h"
 
+#include "dataplane/base/hex.h"
 #include "tls/openssl/certificate_reader.h"
 
 namespace millrace::tls {
