@@ -237,9 +237,7 @@ void DownstreamConnection::finish(bool by_peer, bool with_requests, Instant) {
   lifetime_.disarm();
   input_.clear();
   chain_.unpin();
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_downstreams.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_downstreams);
 }
 
 // Nothing in progress, nothing received that was not looked at yet, nothing left to send.

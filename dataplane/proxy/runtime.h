@@ -101,6 +101,13 @@ struct Runtime {
   void arm_after(Timer& timer, Instant now, Duration after) {
     context.timers.arm(timer, after <= Duration() ? Instant::never() : now + after);
   }
+  /// Takes a connection off the queue and the list of its kind: it is dead, and freed by bury().
+  template <typename Connection>
+  void lay_to_rest(Connection& dead, IntrusiveList<Connection, GraveTag>& graves) {
+    static_cast<ListNode<ReadyTag>&>(dead).unlink();
+    static_cast<ListNode<AllTag>&>(dead).unlink();
+    graves.push_back(dead);
+  }
   /// Frees what died in this turn: connections before the streams whose arenas their codecs used.
   void bury();
 };

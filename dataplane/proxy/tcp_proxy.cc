@@ -314,9 +314,7 @@ void TcpProxyConnection::finish(bool by_upstream, Instant now) {
   chain_.listener_stats().downstream_cx_active.subtract();
   info_.response_sent = now;  // where %DURATION% ends
   write_access_logs(chain_.tcp().access_logs, info_, runtime_.context);
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_tcp_proxies.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_tcp_proxies);
 }
 
 void TcpProxyConnection::on_timer(Instant now) {

@@ -75,9 +75,7 @@ void TlsAcceptance::finish() {
   stream_ = nullptr;
   timer_.disarm();
   chain_.unpin();
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_acceptances.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_acceptances);
 }
 
 }  // namespace millrace::proxy

@@ -239,9 +239,7 @@ void UpstreamConnection::finish(bool by_peer, Instant) {
   timer_.disarm();
   lifetime_.disarm();
   input_.clear();
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_upstreams.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_upstreams);
 }
 
 void UpstreamConnection::on_timer(Instant now) {
