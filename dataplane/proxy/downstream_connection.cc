@@ -36,6 +36,7 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
       runtime_(runtime),
       listener_(listener),
       chain_(chain),
+      count_(std::move(transport.count)),
       codec_(codec_settings(chain.http(), runtime.buffer_limit(chain.listener().buffer_limit_bytes)), runtime.context.chains,
              *this),
       input_(std::move(transport.received)),
@@ -52,8 +53,7 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
   chain_.pin();
   runtime_.downstreams.push_back(*this);
   stream_->set_events(*this);
-  chain_.listener_stats().downstream_cx_total.add();
-  chain_.listener_stats().downstream_cx_active.add();
+  count_.begin(chain_.listener_stats());
   auto& stats = chain_.http_stats();
   stats.downstream_cx_total.add();
   stats.downstream_cx_http1_total.add();
@@ -231,8 +231,7 @@ void DownstreamConnection::finish(bool by_peer, bool with_requests, Instant) {
   }
   stats.downstream_cx_active.subtract();
   if (tls_session_ != nullptr) stats.downstream_cx_ssl_active.subtract();
-  chain_.listener_stats().downstream_cx_destroy.add();
-  chain_.listener_stats().downstream_cx_active.subtract();
+  count_.end();
   timer_.disarm();
   lifetime_.disarm();
   input_.clear();

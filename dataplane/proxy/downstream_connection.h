@@ -15,6 +15,7 @@
 #include "dataplane/http/codec.h"
 #include "dataplane/http/http1/server_codec.h"
 #include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/stream/byte_stream.h"
 
@@ -113,6 +114,7 @@ class DownstreamConnection final : public Serviced,
   Runtime& runtime_;
   ListenerRuntime& listener_;
   ChainVersion& chain_;  // pinned
+  ConnectionCount count_;
   http::http1::ServerCodec codec_;
   stream::Chain input_;
   stream::ByteStream* stream_;

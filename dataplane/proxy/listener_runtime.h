@@ -14,6 +14,7 @@
 #include "config/model/listener.h"
 #include "dataplane/base/time.h"
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/policy/filter_chain_matcher.h"
 #include "dataplane/report/cells.h"
 #include "dataplane/stream/byte_stream.h"
@@ -93,6 +94,7 @@ struct ReadyTransport {
   stream::ByteStream& stream;  ///< of the client: as accepted or, behind a transport socket, of the plain text
   stream::Chain received;      ///< what was read off it already and comes before what it still has to give
   std::string server_name;     ///< that the client asked for in TLS, in lower case; empty: none
+  ConnectionCount count = {};
 };
 
 class ListenerRuntime final : public stream::Acceptor {

@@ -43,6 +43,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
     : Serviced(Stage::kDownstream),
       runtime_(runtime),
       chain_(chain),
+      count_(std::move(transport.count)),
       downstream_(&transport.stream),
       server_name_(std::move(transport.server_name)),
       to_upstream_(std::move(transport.received), runtime.buffer_limit(chain.listener().buffer_limit_bytes)),
@@ -60,8 +61,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
   info_.filter_chain = chain_.config().name;
   info_.server_name = server_name_;
   info_.bytes_received = to_upstream_.waiting();
-  chain_.listener_stats().downstream_cx_total.add();
-  chain_.listener_stats().downstream_cx_active.add();
+  count_.begin(chain_.listener_stats());
   chain_.tcp_stats().downstream_cx_total.add();
   chain_.tcp_stats().downstream_cx_rx_bytes_total.add(to_upstream_.waiting());
   chain_.tcp_stats().downstream_cx_rx_bytes_buffered.add(static_cast<std::int64_t>(to_upstream_.waiting()));
@@ -310,8 +310,7 @@ void TcpProxyConnection::finish(bool by_upstream, Instant now) {
   stats.downstream_cx_tx_bytes_buffered.subtract(static_cast<std::int64_t>(to_downstream_.waiting()));
   to_upstream_.clear();
   to_downstream_.clear();
-  chain_.listener_stats().downstream_cx_destroy.add();
-  chain_.listener_stats().downstream_cx_active.subtract();
+  count_.end();
   info_.response_sent = now;  // where %DURATION% ends
   write_access_logs(chain_.tcp().access_logs, info_, runtime_.context);
   runtime_.lay_to_rest(*this, runtime_.dead_tcp_proxies);

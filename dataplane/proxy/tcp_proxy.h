@@ -17,6 +17,7 @@
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/proxy/byte_relay.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/proxy/stream_info.h"
 #include "dataplane/stream/byte_stream.h"
@@ -86,6 +87,7 @@ class TcpProxyConnection final : public Serviced,
 
   Runtime& runtime_;
   ChainVersion& chain_;  // pinned
+  ConnectionCount count_;
   stream::ByteStream* downstream_;
   stream::ByteStream* upstream_ = nullptr;
   const std::string server_name_;

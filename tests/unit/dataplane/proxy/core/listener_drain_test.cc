@@ -37,6 +37,7 @@ TEST_P(ListenerDrain, AHandshakeUnderWayGoesOnAndIsServedOnce) {
   TlsClient client_(proxy, client());
   proxy.net.run(proxy.now);  // accepted, and no more
   EXPECT_EQ(proxy.proxy->counts().downstream_connections, 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 1);
   drain(proxy);
   EXPECT_FALSE(client_.peer().gone());
   EXPECT_FALSE(proxy.proxy->idle());
@@ -47,6 +48,9 @@ TEST_P(ListenerDrain, AHandshakeUnderWayGoesOnAndIsServedOnce) {
   client_.peer().close();
   proxy.run();
   EXPECT_TRUE(proxy.proxy->idle());
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_total.value(), 1u) << "the handshake and the rest are one";
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_destroy.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 0);
 }
 
 TEST_P(ListenerDrain, AHandshakeThatIsStillUnderWayAtTheEndIsReset) {
@@ -61,9 +65,12 @@ TEST_P(ListenerDrain, AHandshakeThatIsStillUnderWayAtTheEndIsReset) {
   proxy.advance(kDrainTime - Duration::seconds(1));
   EXPECT_FALSE(client_.gone());
   EXPECT_FALSE(proxy.proxy->idle());
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 1);
   proxy.advance(Duration::seconds(2));
   EXPECT_TRUE(client_.was_reset());
   EXPECT_TRUE(proxy.proxy->idle());
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 0);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_destroy.value(), 1u);
 }
 
 TEST_P(ListenerDrain, AnInspectionThatIsStillUnderWayAtTheEndIsReset) {

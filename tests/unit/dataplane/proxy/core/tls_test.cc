@@ -41,6 +41,8 @@ TEST(ProxyTls, KeepsPlainTextOut) {
   proxy.origin().answer(ok("no"));
   EXPECT_EQ(proxy.exchange(get()), "");
   EXPECT_EQ(proxy.listener_stats().tls.connection_error.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_total.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_destroy.value(), 1u);
   EXPECT_EQ(proxy.http().downstream_cx_total.value(), 0u);
 }
 
