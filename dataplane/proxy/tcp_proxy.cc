@@ -144,6 +144,7 @@ void TcpProxyConnection::connect(Instant now) {
   endpoint_->endpoint_stats().cx_active.add();
   info_.upstream_transport_failure = {};  // of the attempt before, if there was one
   upstream_failure_.clear();
+  upstream_end_ = stream::CloseReason::kGraceful;
   upstream_ =
       connect_upstream(runtime_, endpoint_->address(), endpoint_->tls(), {}, &endpoint_->sessions(), *this, upstream_end_, now);
   if (upstream_ != nullptr) runtime_.arm_after(timer_, now, cluster_->config().connect_timeout);
@@ -369,7 +370,9 @@ void TcpProxyConnection::on_closed(stream::ByteStream& stream, stream::CloseReas
   if (!is_downstream) upstream_failure_ = note_upstream_closed(stream, connected_, cluster_->stats());
   (is_downstream ? downstream_ : upstream_) = nullptr;
   (is_downstream ? downstream_end_ : upstream_end_) = reason;
-  if (is_end(reason)) (is_downstream ? to_upstream_ : to_downstream_).note_end();
+  if (!is_end(reason)) return wake();
+  if (is_downstream) to_upstream_.note_end();
+  if (!is_downstream && state_ == State::kOpen) to_downstream_.note_end();  // before, it is an attempt's end
   wake();
 }
 

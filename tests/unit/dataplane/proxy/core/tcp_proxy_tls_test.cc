@@ -152,6 +152,34 @@ TEST(TcpProxyTls, AnAttemptThatFailsForAnotherReasonTellsThatOne) {
   EXPECT_EQ(it->log(), "UF,URX no free local port|");
 }
 
+TEST(TcpProxyTls, TheEndOfAnEarlierAttemptIsNotTheConnections) {
+  Through it([](config::TcpProxy& proxy, config::Listener& listener, config::Cluster& cluster) {
+    through_to_tls(believing_client())(proxy, listener, cluster);
+    proxy.max_connect_attempts = 2;
+  });
+  TlsOrigin origin(*it.proxy, server());
+  Client& client_ = it->connect();
+  it->net.run(it->now);
+  it->proxy->end_of_turn(it->now);
+  // The endpoint has shaken hands and ends at once, all before the proxy has its turn.
+  for (int i = 0; i < 20 && it->cluster().tls.handshake.value() == 0; ++i) {
+    it->net.run(it->now);
+    it->tls.service(it->now);
+  }
+  ASSERT_EQ(it->cluster().tls.handshake.value(), 1u);
+  it->net.shut(ProxyHarness::kOrigin);
+  it->net.run(it->now);
+  it->tls.service(it->now);
+  it->run();
+  EXPECT_EQ(it->cluster().upstream_cx_connect_fail.value(), 1u);
+  it->advance(Duration::milliseconds(10));
+  EXPECT_FALSE(client_.ended());
+  ASSERT_EQ(it.origin().connections(), 2u);
+  it.origin().connection(1).send("hello");
+  it->run();
+  EXPECT_EQ(client_.received(), "hello");
+}
+
 TEST(TcpProxyTls, AnEndpointMayRefuseOurCertificateAfterTheHandshake) {
   tls::ContextConfig nobody;
   nobody.role = tls::Role::kClient;
