@@ -132,6 +132,7 @@ class OpensslHandshake final : public Handshake {
   void fail(HandshakeFailure failure) {
     status_ = Status::kFailed;
     failure_ = std::move(failure);
+    failure_.staple = connection_->staple();
     release();
   }
 

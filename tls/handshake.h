@@ -18,6 +18,14 @@
 
 namespace millrace::tls {
 
+/// What became of a client's wish for an OCSP response beside our certificate (RFC 6066 8).
+enum class Staple : std::uint8_t {
+  kNotAsked,
+  kOmitted,  ///< there is no good one, and ocsp_staple_policy does without
+  kAttached,
+  kRefused,  ///< there is no good one, and the policy, or the certificate, demands one
+};
+
 /// What was agreed on, and with whom. Lives as long as the connection, and in what refers to it.
 struct SessionFacts {
   Version version = Version::kTls13;
@@ -30,6 +38,7 @@ struct SessionFacts {
   std::shared_ptr<const PeerCertificate> peer;  ///< null: it showed none. Sessions of a context with the same peer share it
   bool peer_verified = false;                   ///< its chain was verified, not merely taken
   std::string session_id;                       ///< hexadecimal
+  Staple staple = Staple::kNotAsked;            ///< a server's
 };
 
 /// An end of a handshake that is no session, for counters and texts.
@@ -41,12 +50,14 @@ struct HandshakeFailure {
     kUntrusted,      ///< its chain: unknown, expired, revoked
     kWrongName,      ///< none of its names will do
     kWrongHash,      ///< not pinned
+    kNoStaple,       ///< the client wants an OCSP response, and we may not do without a good one
     kTruncated,      ///< the transport ended
     kInternal,       ///< no memory, no randomness
   };
   Reason reason = Reason::kProtocol;
-  std::optional<Alert> alert;  ///< sent (what take_output() holds), or received with kPeerAlert
-  std::string text;            ///< OpenSSL's, or the verification's
+  std::optional<Alert> alert;         ///< sent (what take_output() holds), or received with kPeerAlert
+  std::string text;                   ///< OpenSSL's, or the verification's
+  Staple staple = Staple::kNotAsked;  ///< a server's
 };
 
 /// A client's resumable session; opaque. Shared, since TLS 1.2 may use one again. What cannot be used, such as one of another

@@ -177,6 +177,7 @@ void Gateway::start_workers() {
     config.worker.seed = random_secret<std::uint64_t>();
     config.worker.secret = random_secret<std::array<std::uint8_t, 16>>();
     config.worker.hostname = hostname();
+    config.worker.drain_time = Duration::seconds(options_.drain_time_seconds);
     config.worker.tls = loaded_.machine.tls;
     config.worker.handshakes = &handshakes_->runner(i);
     config.core = placement_.worker_cpus[i];

@@ -30,7 +30,7 @@ class ByteRelay {
   /// Writes what `to` takes, and ends its side when everything has come and gone; returns how many bytes.
   std::size_t write(stream::ByteStream& to, Instant now);
 
-  /// The transport says so by closing gracefully.
+  /// The transport has said so by closing.
   void note_end() { ended_ = true; }
 
   [[nodiscard]] bool is_full() const { return waiting_.charge() >= limit_; }

@@ -169,9 +169,7 @@ void ConnectionInspection::finish() {
   timer_.disarm();
   version_.listener_stats().downstream_pre_cx_active.subtract();
   version_.unpin();
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_inspections.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_inspections);
 }
 
 }  // namespace millrace::proxy

@@ -34,6 +34,8 @@ class ConnectionInspection final : public Serviced,
                        Instant now);
 
   [[nodiscard]] ListenerRuntime& listener() { return listener_; }
+  /// That has accepted it.
+  [[nodiscard]] const ListenerVersion& version() const { return version_; }
 
   /// Gives up a connection whose client has not said anything.
   void start_drain(Instant now);

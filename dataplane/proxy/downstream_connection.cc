@@ -36,6 +36,7 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
       runtime_(runtime),
       listener_(listener),
       chain_(chain),
+      count_(std::move(transport.count)),
       codec_(codec_settings(chain.http(), runtime.buffer_limit(chain.listener().buffer_limit_bytes)), runtime.context.chains,
              *this),
       input_(std::move(transport.received)),
@@ -52,8 +53,7 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
   chain_.pin();
   runtime_.downstreams.push_back(*this);
   stream_->set_events(*this);
-  chain_.listener_stats().downstream_cx_total.add();
-  chain_.listener_stats().downstream_cx_active.add();
+  count_.begin(chain_.listener_stats());
   auto& stats = chain_.http_stats();
   stats.downstream_cx_total.add();
   stats.downstream_cx_http1_total.add();
@@ -65,9 +65,11 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
   runtime_.arm_after(timer_, now, chain_.http().idle_timeout);
   runtime_.arm_after(lifetime_, now, chain_.http().max_connection_duration);
   stats.downstream_cx_rx_bytes_total.add(input_.size());
-  if (runtime_.draining) note_drain();
+  if (runtime_.draining || version().is_draining()) note_drain();
   if (!input_.empty() || stream_->readable() > 0 || stream_->read_ended()) wake();  // no event will tell of what came before
 }
+
+const ListenerVersion& DownstreamConnection::version() const { return chain_.version(); }
 
 void DownstreamConnection::wake() { runtime_.ready.wake(*this); }
 
@@ -229,15 +231,12 @@ void DownstreamConnection::finish(bool by_peer, bool with_requests, Instant) {
   }
   stats.downstream_cx_active.subtract();
   if (tls_session_ != nullptr) stats.downstream_cx_ssl_active.subtract();
-  chain_.listener_stats().downstream_cx_destroy.add();
-  chain_.listener_stats().downstream_cx_active.subtract();
+  count_.end();
   timer_.disarm();
   lifetime_.disarm();
   input_.clear();
   chain_.unpin();
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_downstreams.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_downstreams);
 }
 
 // Nothing in progress, nothing received that was not looked at yet, nothing left to send.

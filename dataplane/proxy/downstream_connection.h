@@ -15,6 +15,7 @@
 #include "dataplane/http/codec.h"
 #include "dataplane/http/http1/server_codec.h"
 #include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/stream/byte_stream.h"
 
@@ -22,6 +23,7 @@ namespace millrace::proxy {
 
 struct Runtime;
 class ListenerRuntime;
+class ListenerVersion;
 class ChainVersion;
 struct ReadyTransport;
 struct AllTag;
@@ -40,6 +42,8 @@ class DownstreamConnection final : public Serviced,
   DownstreamConnection(Runtime& runtime, ListenerRuntime& listener, ChainVersion& chain, ReadyTransport transport, Instant now);
 
   [[nodiscard]] ListenerRuntime& listener() { return listener_; }
+  /// That has accepted it.
+  [[nodiscard]] const ListenerVersion& version() const;
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] const SocketAddress& local_address() const { return local_; }
   [[nodiscard]] const SocketAddress& peer_address() const { return peer_; }
@@ -110,6 +114,7 @@ class DownstreamConnection final : public Serviced,
   Runtime& runtime_;
   ListenerRuntime& listener_;
   ChainVersion& chain_;  // pinned
+  ConnectionCount count_;
   http::http1::ServerCodec codec_;
   stream::Chain input_;
   stream::ByteStream* stream_;

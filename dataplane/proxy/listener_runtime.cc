@@ -1,5 +1,6 @@
 #include "dataplane/proxy/listener_runtime.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "dataplane/proxy/connection_inspection.h"
@@ -25,13 +26,14 @@ ListenerVersion::ListenerVersion(std::shared_ptr<const config::Listener> listene
   }
 }
 
-ListenerRuntime::ListenerRuntime(Runtime& runtime, std::shared_ptr<const config::Listener> listener) : runtime_(runtime) {
+ListenerRuntime::ListenerRuntime(Runtime& runtime, std::shared_ptr<const config::Listener> listener)
+    : runtime_(runtime), drain_timer_(Timer::calling<&ListenerRuntime::on_drain_end>(*this)) {
   versions_.push_back(std::make_unique<ListenerVersion>(std::move(listener), runtime.worker()));
 }
 
 void ListenerRuntime::update(std::shared_ptr<const config::Listener> listener, Instant now) {
   if (current().is(listener)) return;
-  if (current().listener().content_hash != listener->content_hash) drain_connections(now);
+  if (current().listener().content_hash != listener->content_hash) drain(now);
   versions_.push_back(std::make_unique<ListenerVersion>(std::move(listener), runtime_.worker()));
   sweep();
 }
@@ -42,12 +44,10 @@ void ListenerRuntime::sweep() {
 }
 
 void ListenerRuntime::retire(Instant now) {
-  drain_connections(now);
-  for (auto at = runtime_.inspections.begin(); at != runtime_.inspections.end();) {
-    ConnectionInspection& inspection = *at;
-    ++at;
-    if (&inspection.listener() == this) inspection.close(now);
-  }
+  drain(now);
+  for_each(runtime_.inspections, [&](ConnectionInspection& inspection) {
+    if (&inspection.listener() == this) inspection.start_drain(now);
+  });
 }
 
 bool ListenerRuntime::is_unused() const {
@@ -57,13 +57,34 @@ bool ListenerRuntime::is_unused() const {
   return true;
 }
 
-// Connections that are passed through know no good moment to end: they go on under the old version until they end by themselves.
-void ListenerRuntime::drain_connections(Instant now) {
-  for (auto at = runtime_.downstreams.begin(); at != runtime_.downstreams.end();) {
-    DownstreamConnection& connection = *at;
-    ++at;  // draining an idle connection takes it out of the list
-    if (&connection.listener() == this) connection.start_drain(now);
+// Handshakes go on, and what comes of them is served once. Connections that are passed through know no good moment to end: they
+// go on under the old version until they end by themselves, or the drain does.
+void ListenerRuntime::drain(Instant now) {
+  for (const auto& version : versions_) {
+    if (!version->is_draining()) version->start_drain(now + runtime_.context.drain_time);
   }
+  if (!drain_timer_.is_armed()) runtime_.context.timers.arm(drain_timer_, now + runtime_.context.drain_time);
+  for_each(runtime_.downstreams, [&](DownstreamConnection& connection) {
+    if (&connection.listener() == this) connection.start_drain(now);
+  });
+}
+
+void ListenerRuntime::on_drain_end(Instant now) {
+  Instant next = Instant::never();
+  for (const auto& version : versions_) {
+    if (version->drain_end() > now) {
+      next = std::min(next, version->drain_end());
+      continue;
+    }
+    const auto end = [&](auto& connection) {
+      if (&connection.version() == version.get()) connection.abort(now);
+    };
+    for_each(runtime_.inspections, end);
+    for_each(runtime_.acceptances, end);
+    for_each(runtime_.downstreams, end);
+    for_each(runtime_.tcp_proxies, end);
+  }
+  runtime_.context.timers.arm(drain_timer_, next);
 }
 
 // Equal content means the same chains in the same order.

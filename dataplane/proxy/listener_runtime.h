@@ -13,6 +13,8 @@
 
 #include "config/model/listener.h"
 #include "dataplane/base/time.h"
+#include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/policy/filter_chain_matcher.h"
 #include "dataplane/report/cells.h"
 #include "dataplane/stream/byte_stream.h"
@@ -64,6 +66,11 @@ class ListenerVersion {
   [[nodiscard]] ChainVersion& chain(std::uint32_t index) { return chains_[index]; }
   [[nodiscard]] bool is(const std::shared_ptr<const config::Listener>& listener) const { return listener_ == listener; }
 
+  /// Another version has taken over, or none: what it has accepted, and still accepts, has until `end`.
+  void start_drain(Instant end) { drain_end_ = end; }
+  [[nodiscard]] bool is_draining() const { return !drain_end_.is_never(); }
+  [[nodiscard]] Instant drain_end() const { return drain_end_; }
+
   void pin() { ++pins_; }
   void unpin() { --pins_; }
   [[nodiscard]] bool is_pinned() const { return pins_ > 0; }
@@ -74,6 +81,7 @@ class ListenerVersion {
   report::InspectorStats* inspector_stats_ = nullptr;
   std::vector<ChainVersion> chains_;
   std::size_t pins_ = 0;
+  Instant drain_end_ = Instant::never();
 };
 
 inline const config::Listener& ChainVersion::listener() const { return version_.listener(); }
@@ -86,16 +94,18 @@ struct ReadyTransport {
   stream::ByteStream& stream;  ///< of the client: as accepted or, behind a transport socket, of the plain text
   stream::Chain received;      ///< what was read off it already and comes before what it still has to give
   std::string server_name;     ///< that the client asked for in TLS, in lower case; empty: none
+  ConnectionCount count = {};
 };
 
 class ListenerRuntime final : public stream::Acceptor {
  public:
   ListenerRuntime(Runtime& runtime, std::shared_ptr<const config::Listener> listener);
 
-  /// Takes over a new version. Content that changed drains the connections accepted under the old one; a new route table alone
-  /// (equal content_hash) serves their next requests.
+  /// Takes over a new version. Content that changed drains what was accepted under the old one, handshakes under way included:
+  /// connections end as soon as they can do so in order, and the rest is reset after ProxyContext::drain_time. Inspections under
+  /// way choose among the new version's chains. A new route table alone (equal content_hash) serves their next requests.
   void update(std::shared_ptr<const config::Listener> listener, Instant now);
-  /// The listener is gone from the configuration: drains its connections.
+  /// The listener is gone from the configuration: drains all that it has accepted.
   void retire(Instant now);
   [[nodiscard]] bool is_unused() const;
 
@@ -113,10 +123,12 @@ class ListenerRuntime final : public stream::Acceptor {
 
  private:
   void start_transport_socket(ChainVersion& chain, ReadyTransport transport, Instant now);
-  void drain_connections(Instant now);
+  void drain(Instant now);
+  void on_drain_end(Instant now);
   void sweep();
 
   Runtime& runtime_;
+  Timer drain_timer_;                                       // to the end of the drain that ends first
   std::vector<std::unique_ptr<ListenerVersion>> versions_;  // the last is the current one
 };
 

@@ -60,16 +60,9 @@ void Proxy::end_of_turn(Instant now) {
 void Proxy::start_drain(Instant now) {
   if (runtime_->draining) return;
   runtime_->draining = true;
-  for (auto at = runtime_->downstreams.begin(); at != runtime_->downstreams.end();) {
-    DownstreamConnection& connection = *at;
-    ++at;  // draining an idle connection takes it out of the list
-    connection.start_drain(now);
-  }
-  for (auto at = runtime_->inspections.begin(); at != runtime_->inspections.end();) {
-    ConnectionInspection& inspection = *at;
-    ++at;
-    inspection.start_drain(now);
-  }
+  const auto drain = [now](auto& connection) { connection.start_drain(now); };
+  for_each(runtime_->downstreams, drain);
+  for_each(runtime_->inspections, drain);
 }
 
 void Proxy::force_close_all(Instant now) {

@@ -50,7 +50,8 @@ struct ProxyContext {
   report::WorkerReport& report;
   std::int64_t wall_offset_nanoseconds;  ///< wall clock minus `now`
   ProxyLimits limits = {};
-  std::string_view hostname = {};  ///< %HOSTNAME%; outlives the proxy
+  std::string_view hostname = {};                ///< %HOSTNAME%; outlives the proxy
+  Duration drain_time = Duration::seconds(600);  ///< what a listener that changed or is gone has accepted has so long to end
 };
 
 /// What is there at this moment; all zero when the proxy is idle, but for pooled connections.
@@ -72,7 +73,7 @@ class Proxy {
   Proxy& operator=(const Proxy&) = delete;
 
   /// Takes over a configuration. Clusters and listeners that did not change keep their connections; connections of listeners
-  /// that changed or are gone are drained; what requests in progress use stays until they end.
+  /// that changed or are gone are drained, and reset after the drain time; what requests in progress use stays until they end.
   void apply(std::shared_ptr<const config::Snapshot> snapshot, Instant now);
 
   /// Who accepts the connections of a listener of the snapshot applied last. Valid until that listener (by name) is missing

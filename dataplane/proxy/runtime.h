@@ -25,6 +25,16 @@ class UpstreamConnection;
 struct AllTag;    ///< the list of all objects of a kind
 struct GraveTag;  ///< objects that are dead and freed at the end of the turn
 
+/// `act` may take what it gets out of the list.
+template <typename List, typename Act>
+void for_each(List& list, Act&& act) {
+  for (auto at = list.begin(); at != list.end();) {
+    auto& item = *at;
+    ++at;
+    act(item);
+  }
+}
+
 /// The Date field's text, formatted once a second.
 class DateCache {
  public:
@@ -90,6 +100,13 @@ struct Runtime {
   /// Arms `timer` to fire after `after`; a duration of zero or less, or infinite, means never.
   void arm_after(Timer& timer, Instant now, Duration after) {
     context.timers.arm(timer, after <= Duration() ? Instant::never() : now + after);
+  }
+  /// Takes a connection off the queue and the list of its kind: it is dead, and freed by bury().
+  template <typename Connection>
+  void lay_to_rest(Connection& dead, IntrusiveList<Connection, GraveTag>& graves) {
+    static_cast<ListNode<ReadyTag>&>(dead).unlink();
+    static_cast<ListNode<AllTag>&>(dead).unlink();
+    graves.push_back(dead);
   }
   /// Frees what died in this turn: connections before the streams whose arenas their codecs used.
   void bury();

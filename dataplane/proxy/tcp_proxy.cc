@@ -24,12 +24,26 @@ std::string_view pick_cluster(const config::TcpProxy& proxy, std::string_view se
   return {};
 }
 
+// Everything that was sent has come. TLS that ends without close_notify has ended all the same, as in Envoy: what the bytes stand
+// for knows best whether something is missing.
+bool is_end(stream::CloseReason reason) {
+  return reason == stream::CloseReason::kGraceful || reason == stream::CloseReason::kTruncated;
+}
+
+bool is_broken(const stream::ByteStream* stream, stream::CloseReason reason) { return stream == nullptr && !is_end(reason); }
+
+// The end was passed on to the receiver, or that has gone in order before.
+bool is_over(const ByteRelay& relay, const stream::ByteStream* receiver, stream::CloseReason reason) {
+  return relay.is_complete() || (receiver == nullptr && is_end(reason));
+}
+
 }  // namespace
 
 TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, ReadyTransport transport, Instant now)
     : Serviced(Stage::kDownstream),
       runtime_(runtime),
       chain_(chain),
+      count_(std::move(transport.count)),
       downstream_(&transport.stream),
       server_name_(std::move(transport.server_name)),
       to_upstream_(std::move(transport.received), runtime.buffer_limit(chain.listener().buffer_limit_bytes)),
@@ -47,8 +61,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
   info_.filter_chain = chain_.config().name;
   info_.server_name = server_name_;
   info_.bytes_received = to_upstream_.waiting();
-  chain_.listener_stats().downstream_cx_total.add();
-  chain_.listener_stats().downstream_cx_active.add();
+  count_.begin(chain_.listener_stats());
   chain_.tcp_stats().downstream_cx_total.add();
   chain_.tcp_stats().downstream_cx_rx_bytes_total.add(to_upstream_.waiting());
   chain_.tcp_stats().downstream_cx_rx_bytes_buffered.add(static_cast<std::int64_t>(to_upstream_.waiting()));
@@ -62,13 +75,15 @@ TcpProxyConnection::~TcpProxyConnection() {
   chain_.unpin();
 }
 
+const ListenerVersion& TcpProxyConnection::version() const { return chain_.version(); }
+
 void TcpProxyConnection::wake() { runtime_.ready.wake(*this); }
 
 void TcpProxyConnection::service(Instant now) {
   if (state_ == State::kClosed) return;
   if (state_ == State::kChoosing && downstream_ != nullptr && !timer_.is_armed()) connect(now);
   if (state_ == State::kConnecting && upstream_ == nullptr && downstream_ != nullptr) {
-    connect_failed(true, stream::to_text(upstream_end_), now);
+    connect_failed(true, why_upstream_ended(), now);
   }
   if (state_ == State::kConnecting && connected_ && downstream_ != nullptr) established(now);
   if (state_ == State::kOpen) pump(now);
@@ -127,9 +142,16 @@ void TcpProxyConnection::connect(Instant now) {
   cluster_->stats().upstream_cx_active.add();
   endpoint_->endpoint_stats().cx_total.add();
   endpoint_->endpoint_stats().cx_active.add();
+  info_.upstream_transport_failure = {};  // of the attempt before, if there was one
+  upstream_failure_.clear();
+  upstream_end_ = stream::CloseReason::kGraceful;
   upstream_ =
       connect_upstream(runtime_, endpoint_->address(), endpoint_->tls(), {}, &endpoint_->sessions(), *this, upstream_end_, now);
   if (upstream_ != nullptr) runtime_.arm_after(timer_, now, cluster_->config().connect_timeout);
+}
+
+std::string_view TcpProxyConnection::why_upstream_ended() const {
+  return upstream_failure_.empty() ? stream::to_text(upstream_end_) : std::string_view(upstream_failure_);
 }
 
 // The next attempt is made in a later turn: those that fail on the spot must not keep this one from ending.
@@ -205,10 +227,7 @@ void TcpProxyConnection::pump(Instant now) {
     if (moved > 0) last_progress_ = now;
   } while (moved > 0);
   note_pauses();
-  if (to_upstream_.is_complete() && to_downstream_.is_complete()) {
-    end_sides(now);
-    finish(false, now);
-  }
+  if (is_over(to_upstream_, upstream_, upstream_end_) && is_over(to_downstream_, downstream_, downstream_end_)) complete(now);
 }
 
 void TcpProxyConnection::note_pauses() {
@@ -229,26 +248,31 @@ void TcpProxyConnection::note_pauses() {
 
 // A graceful end is none as long as there is something to pass on to the other side.
 bool TcpProxyConnection::is_lost() const {
-  const auto broken = [](const stream::ByteStream* stream, stream::CloseReason reason) {
-    return stream == nullptr && reason != stream::CloseReason::kGraceful;
-  };
-  if (broken(downstream_, downstream_end_) || (state_ == State::kOpen && broken(upstream_, upstream_end_))) return true;
-  return downstream_ == nullptr && (state_ != State::kOpen || upstream_ == nullptr);
+  if (is_broken(downstream_, downstream_end_)) return true;
+  return state_ == State::kOpen ? is_broken(upstream_, upstream_end_) : downstream_ == nullptr;
 }
 
 void TcpProxyConnection::lost(Instant now) {
-  const bool by_upstream = downstream_ != nullptr;
+  const bool by_upstream = state_ == State::kOpen && !is_broken(downstream_, downstream_end_);
   if (!by_upstream) {
     info_.flags.set(ResponseFlag::kDownstreamConnectionTermination);
   } else if (upstream_end_ == stream::CloseReason::kPeerReset) {
     info_.flags.set(ResponseFlag::kUpstreamRemoteReset);
   } else {
     info_.flags.set(ResponseFlag::kUpstreamConnectionTermination);
-    info_.upstream_transport_failure = stream::to_text(upstream_end_);
+    info_.upstream_transport_failure = why_upstream_ended();
   }
   if (downstream_ != nullptr) downstream_->reset(now);
   if (upstream_ != nullptr) upstream_->reset(now);
   finish(by_upstream, now);
+}
+
+// Both directions are over. What a side that has gone can no longer take is lost, and flagged.
+void TcpProxyConnection::complete(Instant now) {
+  if (to_downstream_.waiting() > 0) info_.flags.set(ResponseFlag::kDownstreamConnectionTermination);
+  if (to_upstream_.waiting() > 0) info_.flags.set(ResponseFlag::kUpstreamConnectionTermination);
+  end_sides(now);
+  finish(upstream_end_ == stream::CloseReason::kTruncated, now);
 }
 
 // There is no endpoint for this client. As with a kernel's socket, what it has sent in vain turns the end into a reset.
@@ -287,13 +311,10 @@ void TcpProxyConnection::finish(bool by_upstream, Instant now) {
   stats.downstream_cx_tx_bytes_buffered.subtract(static_cast<std::int64_t>(to_downstream_.waiting()));
   to_upstream_.clear();
   to_downstream_.clear();
-  chain_.listener_stats().downstream_cx_destroy.add();
-  chain_.listener_stats().downstream_cx_active.subtract();
+  count_.end();
   info_.response_sent = now;  // where %DURATION% ends
   write_access_logs(chain_.tcp().access_logs, info_, runtime_.context);
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_tcp_proxies.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_tcp_proxies);
 }
 
 void TcpProxyConnection::on_timer(Instant now) {
@@ -325,8 +346,9 @@ void TcpProxyConnection::on_lifetime(Instant now) {
   finish(false, now);
 }
 
-void TcpProxyConnection::on_connected(stream::ByteStream&, Instant) {
+void TcpProxyConnection::on_connected(stream::ByteStream& stream, Instant) {
   connected_ = true;
+  note_upstream_connected(stream, cluster_->stats());
   wake();
 }
 
@@ -345,9 +367,12 @@ void TcpProxyConnection::on_writable(stream::ByteStream&, Instant) { wake(); }
 
 void TcpProxyConnection::on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant) {
   const bool is_downstream = &stream == downstream_;
+  if (!is_downstream) upstream_failure_ = note_upstream_closed(stream, connected_, cluster_->stats());
   (is_downstream ? downstream_ : upstream_) = nullptr;
   (is_downstream ? downstream_end_ : upstream_end_) = reason;
-  if (reason == stream::CloseReason::kGraceful) (is_downstream ? to_upstream_ : to_downstream_).note_end();
+  if (!is_end(reason)) return wake();
+  if (is_downstream) to_upstream_.note_end();
+  if (!is_downstream && state_ == State::kOpen) to_downstream_.note_end();  // before, it is an attempt's end
   wake();
 }
 

@@ -4,8 +4,9 @@
 //   kChoosing <--connect fails, attempts left--> kConnecting --> kOpen --> kClosed
 //
 // Nothing is read from the client until the endpoint answers, as in Envoy. Each direction ends by itself (half-close); a reset of
-// one side resets the other. Transport events read at once what there is room for, so that what came before a reset is counted;
-// everything else waits for service().
+// one side resets the other. A side whose TLS ends without close_notify has ended, and takes nothing more: what it has sent is
+// passed on, then the other side ends in order. Transport events read at once what there is room for, so that what came before a
+// reset is counted; everything else waits for service().
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,7 @@
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/proxy/byte_relay.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/proxy/stream_info.h"
 #include "dataplane/stream/byte_stream.h"
@@ -26,6 +28,7 @@ struct Runtime;
 struct ReadyTransport;
 class ChainVersion;
 class ClusterRuntime;
+class ListenerVersion;
 class ConnectionPool;
 struct AllTag;
 struct GraveTag;
@@ -41,6 +44,8 @@ class TcpProxyConnection final : public Serviced,
 
   /// Resets both sides.
   void abort(Instant now);
+  /// That has accepted it.
+  [[nodiscard]] const ListenerVersion& version() const;
 
   void service(Instant now) override;
 
@@ -62,6 +67,7 @@ class TcpProxyConnection final : public Serviced,
   void connect_failed(bool by_peer, std::string_view why, Instant now);
   void established(Instant now);
   void count_upstream_end(bool by_peer);
+  [[nodiscard]] std::string_view why_upstream_ended() const;
 
   // Bytes.
   void pump(Instant now);
@@ -72,6 +78,7 @@ class TcpProxyConnection final : public Serviced,
   // The end.
   [[nodiscard]] bool is_lost() const;
   void lost(Instant now);
+  void complete(Instant now);
   void give_up(Instant now);
   void end_sides(Instant now);
   void finish(bool by_upstream, Instant now);
@@ -80,6 +87,7 @@ class TcpProxyConnection final : public Serviced,
 
   Runtime& runtime_;
   ChainVersion& chain_;  // pinned
+  ConnectionCount count_;
   stream::ByteStream* downstream_;
   stream::ByteStream* upstream_ = nullptr;
   const std::string server_name_;
@@ -92,6 +100,7 @@ class TcpProxyConnection final : public Serviced,
   Timer lifetime_;  // max_downstream_connection_duration
   Instant connect_started_;
   Instant last_progress_;
+  std::string upstream_failure_;  // of the last attempt: why TLS was refused; empty: it was not
   State state_ = State::kChoosing;
   stream::CloseReason downstream_end_ = stream::CloseReason::kGraceful;
   stream::CloseReason upstream_end_ = stream::CloseReason::kGraceful;

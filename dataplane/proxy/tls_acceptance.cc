@@ -20,6 +20,7 @@ bool TlsAcceptance::start(ReadyTransport& transport, Instant now) {
   stream_ = runtime_.context.tls.accept(transport.stream, transport.received, chain_.config().tls->current(), *this);
   if (stream_ == nullptr) return false;
   chain_.pin();
+  count_.begin(chain_.listener_stats());
   runtime_.acceptances.push_back(*this);
   runtime_.arm_after(timer_, now, chain_.config().transport_socket_connect_timeout);
   return true;
@@ -49,12 +50,14 @@ void TlsAcceptance::service(Instant now) {
   const bool done = state_ == State::kDone && stream != nullptr;
   ListenerRuntime& listener = listener_;
   ChainVersion& chain = chain_;
+  ConnectionCount count = std::move(count_);
   finish();
   if (!done) return;
   listener.start_filter(chain,
                         {.stream = *stream,
                          .received = stream::Chain(runtime_.context.chains),
-                         .server_name = stream->session_facts()->server_name},
+                         .server_name = stream->session_facts()->server_name,
+                         .count = std::move(count)},
                         now);
 }
 
@@ -74,10 +77,9 @@ void TlsAcceptance::finish() {
   state_ = State::kOver;
   stream_ = nullptr;
   timer_.disarm();
+  count_.end();
   chain_.unpin();
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_acceptances.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_acceptances);
 }
 
 }  // namespace millrace::proxy

@@ -6,6 +6,7 @@
 
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/stream/byte_stream.h"
@@ -24,6 +25,8 @@ class TlsAcceptance final : public Serviced, public stream::ByteStreamEvents, pu
   /// be destroyed.
   [[nodiscard]] bool start(ReadyTransport& transport, Instant now);
   void abort(Instant now);
+  /// That has accepted it.
+  [[nodiscard]] const ListenerVersion& version() const { return chain_.version(); }
 
   void service(Instant now) override;
 
@@ -41,7 +44,8 @@ class TlsAcceptance final : public Serviced, public stream::ByteStreamEvents, pu
 
   Runtime& runtime_;
   ListenerRuntime& listener_;
-  ChainVersion& chain_;                   // pinned
+  ChainVersion& chain_;  // pinned
+  ConnectionCount count_;
   stream::ByteStream* stream_ = nullptr;  // of the plain text; null: gone
   State state_ = State::kShakingHands;
   Timer timer_;  // transport_socket_connect_timeout

@@ -2,7 +2,6 @@
 
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/runtime.h"
-#include "dataplane/proxy/tls_stats.h"
 #include "dataplane/proxy/upstream_transport.h"
 
 namespace millrace::proxy {
@@ -240,9 +239,7 @@ void UpstreamConnection::finish(bool by_peer, Instant) {
   timer_.disarm();
   lifetime_.disarm();
   input_.clear();
-  static_cast<ListNode<ReadyTag>&>(*this).unlink();
-  static_cast<ListNode<AllTag>&>(*this).unlink();
-  runtime_.dead_upstreams.push_back(*this);
+  runtime_.lay_to_rest(*this, runtime_.dead_upstreams);
 }
 
 void UpstreamConnection::on_timer(Instant now) {
@@ -287,7 +284,7 @@ UpstreamRequest* UpstreamConnection::find(http::StreamId id) {
 void UpstreamConnection::on_connected(stream::ByteStream& stream, Instant) {
   connected_ = true;
   local_ = stream.local_address();
-  if (const auto session = stream.session_facts()) count_tls_session(*session, pool_.cluster_stats().tls);
+  note_upstream_connected(stream, pool_.cluster_stats());
   wake();
 }
 
@@ -298,16 +295,8 @@ void UpstreamConnection::on_readable(stream::ByteStream&, Instant now) {
 
 void UpstreamConnection::on_writable(stream::ByteStream&, Instant) { wake(); }
 
-// Before the stream goes: what there is to say of a handshake that has failed.
-void UpstreamConnection::note_tls_failure(const stream::ByteStream& stream) {
-  if (const tls::HandshakeFailure* failure = stream.handshake_failure()) {
-    if (!connected_) count_tls_failure(*failure, pool_.cluster_stats().tls);
-    failure_text_ = "TLS_error: " + failure->text;
-  }
-}
-
 void UpstreamConnection::on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant) {
-  note_tls_failure(stream);
+  failure_text_ = note_upstream_closed(stream, connected_, pool_.cluster_stats());
   stream_ = nullptr;
   close_reason_ = reason;
   if (reason == stream::CloseReason::kGraceful) peer_ended_ = true;

@@ -94,7 +94,6 @@ class UpstreamConnection final : public Serviced,
   bool write_out(Instant now);
   void fail_connect(UpstreamFailure failure, std::string_view transport_failure, Instant now);
   void transport_lost(Instant now);
-  void note_tls_failure(const stream::ByteStream& stream);
   void after_requests(Instant now);
   void on_timer(Instant now);
   void on_lifetime(Instant now);

@@ -1,8 +1,8 @@
 #include "dataplane/proxy/upstream_transport.h"
 
-#include <string>
-
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/tls_stats.h"
+#include "dataplane/report/cells.h"
 #include "dataplane/secure/tls_layer.h"
 #include "tls/context_slot.h"
 
@@ -17,6 +17,17 @@ stream::ByteStream* connect_upstream(Runtime& runtime, const SocketAddress& addr
   if (tls->auto_sni && !IpAddress::parse(server_name)) options.server_name = server_name;
   if (tls->auto_san_validation) options.expected_name = server_name;
   return context.tls.connect(context.connector, address, tls->slot->current(), std::move(options), sessions, events, reason, now);
+}
+
+void note_upstream_connected(const stream::ByteStream& stream, report::ClusterStats& stats) {
+  if (const auto session = stream.session_facts()) count_tls_session(*session, stats.tls);
+}
+
+std::string note_upstream_closed(const stream::ByteStream& stream, bool connected, report::ClusterStats& stats) {
+  const tls::HandshakeFailure* failure = stream.handshake_failure();
+  if (failure == nullptr) return {};
+  if (!connected) count_tls_failure(*failure, stats.tls);
+  return "TLS_error: " + failure->text;
 }
 
 }  // namespace millrace::proxy

@@ -1,6 +1,7 @@
 // How the proxy reaches an endpoint: over the transport alone, or with TLS on it, as the cluster says.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "config/model/cluster.h"
@@ -8,6 +9,9 @@
 #include "dataplane/base/time.h"
 #include "dataplane/stream/byte_stream.h"
 
+namespace millrace::report {
+struct ClusterStats;
+}
 namespace millrace::secure {
 class SessionCache;
 }
@@ -21,5 +25,11 @@ struct Runtime;
 [[nodiscard]] stream::ByteStream* connect_upstream(Runtime& runtime, const SocketAddress& address, const config::UpstreamTls* tls,
                                                    std::string_view server_name, secure::SessionCache* sessions,
                                                    stream::ByteStreamEvents& events, stream::CloseReason& reason, Instant now);
+
+/// Within on_connected(): counts what TLS has agreed on, if there is any.
+void note_upstream_connected(const stream::ByteStream& stream, report::ClusterStats& stats);
+/// Within on_closed(): why TLS was refused, by us or by the endpoint, as access logs say it; empty: it was not. Counts that,
+/// unless the stream was `connected`.
+[[nodiscard]] std::string note_upstream_closed(const stream::ByteStream& stream, bool connected, report::ClusterStats& stats);
 
 }  // namespace millrace::proxy

@@ -44,7 +44,7 @@ class ByteStreamEvents {
   /// write_credit() was too small for what the user last wanted and is at least half the send buffer again.
   virtual void on_writable(ByteStream& stream, Instant now) = 0;
   /// The stream is gone: both sides ended (kGraceful), or reset, timed out, refused. Bytes not read yet are lost except for
-  /// kGraceful, which is only reported once everything was read.
+  /// kGraceful and kTruncated, which are only reported once everything was read.
   virtual void on_closed(ByteStream& stream, CloseReason reason, Instant now) = 0;
 
  protected:

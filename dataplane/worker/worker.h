@@ -38,10 +38,11 @@ struct WorkerConfig {
   std::vector<ip::InterfaceConfig> interfaces;
   std::vector<ip::RouteConfig> routes;
   tcp::TcpConfig tcp;
-  std::uint64_t seed = 0;                    ///< of the worker's Rng
-  std::array<std::uint8_t, 16> secret{};     ///< key of ISNs and hash tables, from the operating system
-  std::int64_t wall_offset_nanoseconds = 0;  ///< wall clock minus monotonic clock
-  std::string hostname;                      ///< for %HOSTNAME% in access logs
+  std::uint64_t seed = 0;                        ///< of the worker's Rng
+  std::array<std::uint8_t, 16> secret{};         ///< key of ISNs and hash tables, from the operating system
+  std::int64_t wall_offset_nanoseconds = 0;      ///< wall clock minus monotonic clock
+  std::string hostname;                          ///< for %HOSTNAME% in access logs
+  Duration drain_time = Duration::seconds(600);  ///< of listeners that a new configuration changes or leaves out
   config::TlsSettings tls = {};
   secure::HandshakeRunner* handshakes = nullptr;  ///< null: the worker runs them itself
 };

@@ -421,6 +421,16 @@ def test_clients_that_must_not_come_in_are_told_why_and_counted(lab, world, who,
     wait_until(lambda: gateway.stats("ssl")[name] == before + 1, 5, f"{name} counts it")
 
 
+def test_who_asks_for_an_ocsp_staple_is_counted(lab, world):
+    namespace, gateway, _ = lab
+    counters = [f"listener.{GATEWAY}_{TLS}.ssl.ocsp_staple_{name}" for name in ("requests", "omitted", "responses", "failed")]
+    before = [gateway.stats("ssl")[name] for name in counters]
+    text = s_client(namespace, world, TLS, "-status")
+    assert "OCSP response: no response sent" in text and "200 OK" in text, text
+    wait_until(lambda: [gateway.stats("ssl")[name] - past for name, past in zip(counters, before)] == [1, 1, 0, 0], 5,
+               "a staple was asked for, and there is none")
+
+
 def test_plain_text_and_tls_on_one_port(lab, world):
     assert curl_tls(lab[0], world, "/headers", port=PERMISSIVE).stdout.count(b"proto=https") == 1
     plain = lab[0].run(["curl", "-sS", f"http://{GATEWAY}:{PERMISSIVE}/headers"], check=True, capture_output=True)

@@ -140,6 +140,10 @@ class PipeNetwork final : public stream::Connector {
   void shut_all() {
     for (auto& stream : streams_) stream->shut_ = true;
   }
+  /// The streams of this end do.
+  void shut(const SocketAddress& local) {
+    for (auto& stream : streams_) stream->shut_ |= stream->local_ == local;
+  }
   /// Credit of the streams that there are, in one direction.
   void set_send_buffers(std::size_t bytes) {
     for (auto& stream : streams_) stream->set_send_buffer(bytes);

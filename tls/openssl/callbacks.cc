@@ -133,8 +133,8 @@ int choose_certificate(SSL* ssl, void* /*unused*/) {
                                          impl.now());
   connection.chosen = chosen;
   const OwnCertificate& own = impl.own[chosen.index];
-  if (chosen.staple == CertificateChoice::Staple::kRefuse) {
-    connection.refusal = Refusal{HandshakeFailure::Reason::kInternal, X509_V_OK,
+  if (chosen.staple == Staple::kRefused) {
+    connection.refusal = Refusal{HandshakeFailure::Reason::kNoStaple, X509_V_OK,
                                  "The OCSP staple of " + (*impl.own_facts)[chosen.index].subject +
                                      " is missing or has expired, and ocsp_staple_policy does not do without: renew it"};
     return 0;
@@ -146,7 +146,7 @@ int choose_certificate(SSL* ssl, void* /*unused*/) {
 
 int staple(SSL* ssl, void* /*unused*/) {
   const Connection& connection = connection_of(ssl);
-  if (!connection.chosen || connection.chosen->staple != CertificateChoice::Staple::kAttach) return SSL_TLSEXT_ERR_NOACK;
+  if (connection.staple() != Staple::kAttached) return SSL_TLSEXT_ERR_NOACK;
   const std::string& der = connection.impl().own[connection.chosen->index].staple->der;
   void* copy = OPENSSL_memdup(der.data(), der.size());
   if (copy == nullptr) return SSL_TLSEXT_ERR_NOACK;

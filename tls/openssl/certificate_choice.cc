@@ -19,23 +19,23 @@ CertificateChoice::CertificateChoice(const std::vector<OwnCertificate>& certific
   }
 }
 
-CertificateChoice::Staple CertificateChoice::staple_for(const OwnCertificate& certificate, bool wanted, std::int64_t now) const {
-  if (!wanted) return Staple::kNone;
-  if (certificate.staple && !certificate.staple->expired(now)) return Staple::kAttach;
+Staple CertificateChoice::staple_for(const OwnCertificate& certificate, bool wanted, std::int64_t now) const {
+  if (!wanted) return Staple::kNotAsked;
+  if (certificate.staple && !certificate.staple->expired(now)) return Staple::kAttached;
   const OcspPolicy policy = certificate.must_staple ? OcspPolicy::kMustStaple : policy_;
   switch (policy) {
-    case OcspPolicy::kLenientStapling: return Staple::kNone;
-    case OcspPolicy::kStrictStapling: return certificate.staple ? Staple::kRefuse : Staple::kNone;
-    case OcspPolicy::kMustStaple: return Staple::kRefuse;
+    case OcspPolicy::kLenientStapling: return Staple::kOmitted;
+    case OcspPolicy::kStrictStapling: return certificate.staple ? Staple::kRefused : Staple::kOmitted;
+    case OcspPolicy::kMustStaple: return Staple::kRefused;
   }
-  return Staple::kRefuse;
+  return Staple::kRefused;
 }
 
 int CertificateChoice::best_of(const std::vector<std::size_t>& indexes, const Client& client, std::int64_t now) const {
   int rsa = -1;
   for (const std::size_t i : indexes) {
     const OwnCertificate& certificate = (*certificates_)[i];
-    if (staple_for(certificate, client.wants_staple, now) == Staple::kRefuse) continue;
+    if (staple_for(certificate, client.wants_staple, now) == Staple::kRefused) continue;
     if (certificate.curve == NID_undef) {
       if (rsa < 0) rsa = static_cast<int>(i);
     } else if (std::ranges::find(client.ecdsa_curves, certificate.curve) != client.ecdsa_curves.end()) {

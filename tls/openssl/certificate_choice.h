@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tls/context.h"
+#include "tls/handshake.h"
 #include "tls/openssl/own_certificate.h"
 
 namespace millrace::tls {
@@ -23,10 +24,9 @@ class CertificateChoice {
     std::vector<int> ecdsa_curves = {};  ///< NIDs of those whose signatures it checks
     bool wants_staple = false;
   };
-  enum class Staple : std::uint8_t { kNone, kAttach, kRefuse };
   struct Result {
     std::size_t index = 0;
-    Staple staple = Staple::kNone;  ///< kRefuse: the policy wants a good one, and there is none
+    Staple staple = Staple::kNotAsked;
   };
 
   CertificateChoice() = default;

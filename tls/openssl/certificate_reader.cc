@@ -10,6 +10,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "dataplane/base/hex.h"
+
 namespace millrace::tls {
 namespace {
 

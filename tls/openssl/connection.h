@@ -45,6 +45,7 @@ struct Connection {
   [[nodiscard]] static std::unique_ptr<Connection> make(std::shared_ptr<const Context> context, const HandshakeOptions& options);
 
   [[nodiscard]] const Context::Impl& impl() const { return context->impl(); }
+  [[nodiscard]] Staple staple() const { return chosen ? chosen->staple : Staple::kNotAsked; }
   void feed(std::span<const std::uint8_t> bytes);
   /// After the handshake: OpenSSL does not tell of a ticket that a server of TLS 1.2 renewed while it resumed.
   void keep_renewed_session();

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,8 +46,5 @@ void drain(BIO* from, std::vector<std::uint8_t>& to);
 
 /// The error that began the trouble, in OpenSSL's words without file and line; "unknown error" when its queue is empty.
 [[nodiscard]] std::string error_text();
-
-/// Lower case, two digits for each byte.
-[[nodiscard]] std::string to_hex(std::span<const std::uint8_t> bytes);
 
 }  // namespace millrace::tls

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "dataplane/base/hex.h"
+
 namespace millrace::tls {
 namespace {
 
@@ -75,6 +77,7 @@ std::shared_ptr<const SessionFacts> facts_of(const Connection& connection) {
     const unsigned char* id = SSL_SESSION_get_id(session, &size);
     facts->session_id = to_hex({id, size});
   }
+  facts->staple = connection.staple();
   return facts;
 }
 

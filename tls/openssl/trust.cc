@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "dataplane/base/hex.h"
 #include "tls/openssl/certificate_reader.h"
 
 namespace millrace::tls {

@@ -5,6 +5,7 @@
 
 #include "config/model/route.h"
 #include "dataplane/base/assert.h"
+#include "dataplane/base/hex.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/policy/text_writer.h"
 #include "tls/handshake.h"
@@ -116,8 +117,8 @@ void Element::tls(FormatCommand command) {
 
 void Element::fingerprint(const tls::CertificateFacts& certificate) {
   for (const std::uint8_t byte : certificate.fingerprint) {
-    const char digits[2] = {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
-    out_.put({digits, 2});
+    const auto digits = hex_digits(byte);
+    out_.put({digits.data(), digits.size()});
   }
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 
+#include "dataplane/base/hex.h"
 #include "dataplane/proxy/policy/field_tools.h"
 
 namespace millrace::proxy {
@@ -44,12 +45,6 @@ std::string percent_encoded(std::string_view text) {
   return out;
 }
 
-std::string hex(const tls::Sha256& digest) {
-  std::string out;
-  for (const std::uint8_t byte : digest) out += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
-  return out;
-}
-
 void add_names(std::string& to, std::string_view key, const tls::CertificateFacts& certificate, tls::NameKind kind) {
   for (const tls::SubjectName& name : certificate.names) {
     // What would end the value, and begin another, stands between quotation marks.
@@ -63,7 +58,7 @@ std::string client_cert_element(const tls::SessionFacts& facts, const config::Ht
   std::string element;
   if (!facts.peer) return element;
   if (facts.own) add_names(element, "By", *facts.own, tls::NameKind::kUri);
-  add(element, "Hash", hex(facts.peer->fingerprint));
+  add(element, "Hash", to_hex(facts.peer->fingerprint));
   if (details.cert) add(element, "Cert", '"' + percent_encoded(facts.peer->pem) + '"');
   if (details.chain) add(element, "Chain", '"' + percent_encoded(facts.peer->chain) + '"');
   if (details.subject) add(element, "Subject", quoted(facts.peer->subject));

@@ -17,7 +17,6 @@ namespace {
 
 using namespace test;
 using testing::HasSubstr;
-using Staple = CertificateChoice::Staple;
 
 const std::vector<int> kAllCurves = {NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1};
 
@@ -77,36 +76,36 @@ TEST_F(TlsCertificateChoice, LenientStapling) {
   const auto staple_of = [&](std::string_view name, bool wanted = true) {
     return choose({.server_name = name, .ecdsa_curves = kAllCurves, .wants_staple = wanted}).staple;
   };
-  EXPECT_EQ(staple_of(""), Staple::kNone);
-  EXPECT_EQ(staple_of("stapled"), Staple::kAttach);
-  EXPECT_EQ(staple_of("stapled", false), Staple::kNone);
-  EXPECT_EQ(staple_of("expired"), Staple::kNone);
+  EXPECT_EQ(staple_of(""), Staple::kOmitted);
+  EXPECT_EQ(staple_of("stapled"), Staple::kAttached);
+  EXPECT_EQ(staple_of("stapled", false), Staple::kNotAsked);
+  EXPECT_EQ(staple_of("expired"), Staple::kOmitted);
   policy = OcspPolicy::kStrictStapling;
-  EXPECT_EQ(staple_of(""), Staple::kNone);
-  EXPECT_EQ(staple_of("stapled"), Staple::kAttach);
-  EXPECT_EQ(staple_of("expired", false), Staple::kNone);
+  EXPECT_EQ(staple_of(""), Staple::kOmitted);
+  EXPECT_EQ(staple_of("stapled"), Staple::kAttached);
+  EXPECT_EQ(staple_of("expired", false), Staple::kNotAsked);
   policy = OcspPolicy::kMustStaple;
-  EXPECT_EQ(staple_of("stapled"), Staple::kAttach);
+  EXPECT_EQ(staple_of("stapled"), Staple::kAttached);
   now += 120;
-  EXPECT_EQ(staple_of("stapled", false), Staple::kNone) << "those who do not ask do not get";
+  EXPECT_EQ(staple_of("stapled", false), Staple::kNotAsked) << "those who do not ask do not get";
 }
 
 TEST_F(TlsCertificateChoice, APolicyThatDoesNotDoWithoutPassesOver) {
   add({.names = {"DNS:a.example"}}, -60);
   policy = OcspPolicy::kStrictStapling;
   const CertificateChoice::Client client = {.server_name = "a.example", .ecdsa_curves = kAllCurves, .wants_staple = true};
-  EXPECT_EQ(choose(client).staple, Staple::kRefuse) << "nothing else is there";
+  EXPECT_EQ(choose(client).staple, Staple::kRefused) << "nothing else is there";
   add({.names = {"DNS:a.example"}, .key = KeyKind::kRsa2048});
   EXPECT_EQ(choose(client).index, 1u);
-  EXPECT_EQ(choose(client).staple, Staple::kNone);
+  EXPECT_EQ(choose(client).staple, Staple::kOmitted);
 }
 
 TEST_F(TlsCertificateChoice, ACertificateMayDemandItself) {
   add({.names = {"DNS:a.example"}, .must_staple = true}, 60);
   const CertificateChoice::Client client = {.server_name = "a.example", .ecdsa_curves = kAllCurves, .wants_staple = true};
-  EXPECT_EQ(choose(client).staple, Staple::kAttach);
+  EXPECT_EQ(choose(client).staple, Staple::kAttached);
   now += 120;
-  EXPECT_EQ(choose(client).staple, Staple::kRefuse);
+  EXPECT_EQ(choose(client).staple, Staple::kRefused);
 }
 
 // In a handshake.
@@ -154,6 +153,7 @@ TEST_P(TlsServerCertificates, CiphersOfTls12NameTheKeyToo) {
 struct Stapled {
   Status server = Status::kNeedMore;
   std::string response = {};
+  Staple told = Staple::kNotAsked;  ///< by the facts, or the failure
 };
 
 // A client that OpenSSL runs alone.
@@ -180,7 +180,11 @@ Stapled staple_from(const ContextPointer& context, int version) {
   const long size = SSL_get_tlsext_status_ocsp_resp(client, &response);
   if (size > 0) result.response.assign(reinterpret_cast<const char*>(response), static_cast<std::size_t>(size));
   if (result.server == Status::kFailed) {
+    EXPECT_EQ(server->failure().reason, HandshakeFailure::Reason::kNoStaple);
     EXPECT_THAT(server->failure().text, HasSubstr("OCSP staple of CN=leaf is missing or has expired"));
+    result.told = server->failure().staple;
+  } else {
+    result.told = server->take_established().facts->staple;
   }
   SSL_free(client);
   SSL_CTX_free(client_context);
@@ -196,12 +200,16 @@ TEST_P(TlsServerCertificates, AreStapledForThoseWhoAsk) {
   const Stapled good = staple_from(make(stapled), version);
   EXPECT_EQ(good.server, Status::kDone);
   EXPECT_EQ(good.response, stapled.certificates[0].ocsp_response);
+  EXPECT_EQ(good.told, Staple::kAttached);
   stapled.clock = [] { return std::time(nullptr) + 3600; };
-  EXPECT_EQ(staple_from(make(stapled), version).server, Status::kFailed);
+  const Stapled refused = staple_from(make(stapled), version);
+  EXPECT_EQ(refused.server, Status::kFailed);
+  EXPECT_EQ(refused.told, Staple::kRefused);
   stapled.ocsp_policy = OcspPolicy::kLenientStapling;
   const Stapled lenient = staple_from(make(stapled), version);
   EXPECT_EQ(lenient.server, Status::kDone);
   EXPECT_EQ(lenient.response, "");
+  EXPECT_EQ(lenient.told, Staple::kOmitted);
 }
 
 }  // namespace

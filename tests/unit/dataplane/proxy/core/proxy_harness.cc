@@ -82,13 +82,13 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
   net.listen(kListen, proxy->acceptor_for(*listener_));
 }
 
-void ProxyHarness::publish() {
+void ProxyHarness::publish(bool with_listener) {
   for (config::FilterChain& chain : listener_->chains) {
     if (chain.http() != nullptr) chain.http()->routes = routes_;
   }
   auto snapshot = std::make_shared<config::Snapshot>();
   snapshot->version = ++version_;
-  snapshot->listeners.push_back(listener_);
+  if (with_listener) snapshot->listeners.push_back(listener_);
   snapshot->clusters.emplace(cluster_->name, cluster_);
   snapshot->log_sinks.push_back({"/dev/null"});
   proxy->apply(snapshot, now);
@@ -101,6 +101,11 @@ void ProxyHarness::reconfigure(const Change& change) {
   routes_ = std::make_shared<config::RouteTable>(*routes_);
   change(*listener_, *cluster_, routes_->virtual_hosts[0].routes[0]);
   publish();
+}
+
+void ProxyHarness::remove_listener() {
+  net.close_listener(kListen);
+  publish(false);
 }
 
 // Every test ends with the proof that nothing leaks: pools, buffers and gauges at zero.

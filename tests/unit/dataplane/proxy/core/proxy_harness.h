@@ -65,6 +65,8 @@ class Peer : public stream::ByteStreamEvents {
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] bool was_reset() const { return reason_ && *reason_ != stream::CloseReason::kGraceful; }
   [[nodiscard]] bool gone() const { return reason_.has_value(); }
+  /// Nothing: it is not gone, or the test has ended it itself.
+  [[nodiscard]] std::optional<stream::CloseReason> reason() const { return reason_; }
   [[nodiscard]] std::size_t unsent() const { return out_.size(); }
   [[nodiscard]] stream::ByteStream* stream() { return stream_; }
 
@@ -188,6 +190,8 @@ class ProxyHarness {
   void advance(Duration duration);
   /// Builds the next snapshot from the present one.
   void reconfigure(const Change& change);
+  /// The next snapshot has no listener; nobody can connect any more.
+  void remove_listener();
 
   /// The access log since the last call: "code flags details received/sent|" for each request.
   std::string log();
@@ -214,7 +218,7 @@ class ProxyHarness {
   std::unique_ptr<Proxy> proxy;
 
  private:
-  void publish();
+  void publish(bool with_listener = true);
 
   std::shared_ptr<report::HttpCell> http_cell_ = std::make_shared<report::HttpCell>(0, "ingress", 1);
   std::shared_ptr<config::Listener> listener_;

@@ -2,84 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/support/test_certificates.h"
-#include "tests/support/tls_pipe.h"
 #include "tests/unit/dataplane/proxy/core/proxy_harness.h"
-#include "tls/context_slot.h"
+#include "tests/unit/dataplane/proxy/core/tls_sides.h"
 
 namespace millrace::proxy::test {
 namespace {
 
-using millrace::test::Authority;
-using millrace::test::CertificateSpec;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-const Authority& authority() {
-  static const Authority made("proxy");
-  return made;
-}
-
-tls::ContextConfig config_of(tls::Role role, const CertificateSpec& spec) {
-  tls::ContextConfig config;
-  config.role = role;
-  const millrace::test::Issued leaf = authority().issue(spec);
-  config.certificates.push_back({.chain = leaf.certificate, .key = leaf.key, .password = {}, .ocsp_response = {}});
-  return config;
-}
-
-std::shared_ptr<const tls::Context> make(const tls::ContextConfig& config) {
-  auto made = tls::Context::make(config);
-  EXPECT_TRUE(made) << made.error().text;
-  return *made;
-}
-
-std::shared_ptr<tls::ContextSlot> slot(const tls::ContextConfig& config) {
-  return std::make_shared<tls::ContextSlot>(make(config));
-}
-
-tls::ContextConfig server(bool asks_for_certificates = false) {
-  tls::ContextConfig config = config_of(tls::Role::kServer, {.names = {"DNS:shop.example", "URI:spiffe://a/gateway"}});
-  if (asks_for_certificates) {
-    config.require_client_certificate = true;
-    config.validation.emplace();
-    config.validation->trusted_ca = authority().certificate();
-  }
-  return config;
-}
-
-tls::ContextConfig client() { return config_of(tls::Role::kClient, {.names = {"URI:spiffe://a/client", "DNS:client.example"}}); }
-
-ProxyHarness::Change with_tls(const tls::ContextConfig& config) {
-  return [config](config::Listener& listener, config::Cluster&, config::Route&) { listener.chains[0].tls = slot(config); };
-}
-
-// A client that speaks TLS to the proxy.
-class TlsClient {
- public:
-  TlsClient(ProxyHarness& proxy, const tls::ContextConfig& config, const std::string& name = "shop.example") : proxy_(proxy) {
-    stream::CloseReason reason{};
-    tls::HandshakeOptions options;
-    options.server_name = name;
-    stream_ = proxy.tls.connect(proxy.net, ProxyHarness::kListen, make(config), options, nullptr, peer_, reason, proxy.now);
-    peer_.attach(*stream_);
-  }
-  std::string exchange(const std::string& request) {
-    peer_.send(request);
-    proxy_.run();
-    return peer_.take_received();
-  }
-  ~TlsClient() {
-    peer_.reset();
-    proxy_.run();
-  }
-  Client& peer() { return peer_; }
-
- private:
-  ProxyHarness& proxy_;
-  Client peer_{proxy_.chains, proxy_.now};
-  stream::ByteStream* stream_ = nullptr;
-};
 
 // What the origin heard last.
 std::string* remember_requests(ProxyHarness& proxy) {
@@ -111,6 +41,8 @@ TEST(ProxyTls, KeepsPlainTextOut) {
   proxy.origin().answer(ok("no"));
   EXPECT_EQ(proxy.exchange(get()), "");
   EXPECT_EQ(proxy.listener_stats().tls.connection_error.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_total.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_destroy.value(), 1u);
   EXPECT_EQ(proxy.http().downstream_cx_total.value(), 0u);
 }
 
@@ -166,30 +98,6 @@ TEST(ProxyTls, ANewContextInTheSlotServesTheNextHandshake) {
   proxy.run();
   EXPECT_EQ(second.peer().stream()->session_facts()->peer->subject, "CN=second");
   EXPECT_THAT(first.exchange(get()), StartsWith("HTTP/1.1 200 OK\r\n")) << "who has shaken hands goes on";
-}
-
-// The origin speaks TLS, and hands its streams to the harness's.
-struct TlsOrigin {
-  TlsOrigin(ProxyHarness& proxy, const tls::ContextConfig& config) : acceptor(proxy.tls, make(config), proxy.origin()) {
-    proxy.net.listen(ProxyHarness::kOrigin, acceptor);
-  }
-  millrace::test::TlsAcceptor acceptor;
-};
-
-ProxyHarness::Change to_tls(const tls::ContextConfig& config, const std::function<void(config::UpstreamTls&)>& change = {}) {
-  return [config, change](config::Listener&, config::Cluster& cluster, config::Route&) {
-    auto tls = std::make_shared<config::UpstreamTls>();
-    tls->slot = slot(config);
-    if (change) change(*tls);
-    cluster.endpoints[0].tls = tls;
-  };
-}
-
-tls::ContextConfig believing_client() {
-  tls::ContextConfig config = client();
-  config.validation.emplace();
-  config.validation->trusted_ca = authority().certificate();
-  return config;
 }
 
 TEST(ProxyTls, ReachesAnEndpointAndKeepsTheConnection) {

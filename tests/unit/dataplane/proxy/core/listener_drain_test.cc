@@ -1,0 +1,188 @@
+// What a listener has accepted when it changes or goes: connections, handshakes and inspections under way.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/hello_bytes.h"
+#include "tests/unit/dataplane/proxy/core/through.h"
+#include "tests/unit/dataplane/proxy/core/tls_sides.h"
+
+namespace millrace::proxy::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr Duration kDrainTime = Duration::seconds(600);
+
+void change(ProxyHarness& proxy) {
+  proxy.reconfigure([](config::Listener& listener, config::Cluster&, config::Route&) { ++listener.content_hash; });
+}
+
+// What else may happen to a listener that is gone: nothing that was accepted may refer to what is not there any more.
+void change_often(ProxyHarness& proxy) {
+  for (int i = 0; i < 3; ++i) proxy.remove_listener();
+}
+
+class ListenerDrain : public ::testing::TestWithParam<bool> {
+ protected:
+  /// The listener changes, or goes.
+  static void drain(ProxyHarness& proxy) { GetParam() ? change_often(proxy) : change(proxy); }
+};
+INSTANTIATE_TEST_SUITE_P(Both, ListenerDrain, ::testing::Bool(),
+                         [](const auto& gone) { return gone.param ? "Gone" : "Changed"; });
+
+TEST_P(ListenerDrain, AHandshakeUnderWayGoesOnAndIsServedOnce) {
+  ProxyHarness proxy(with_tls(server()));
+  proxy.origin().answer(ok("x"));
+  TlsClient client_(proxy, client());
+  proxy.net.run(proxy.now);  // accepted, and no more
+  EXPECT_EQ(proxy.proxy->counts().downstream_connections, 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 1);
+  drain(proxy);
+  EXPECT_FALSE(client_.peer().gone());
+  EXPECT_FALSE(proxy.proxy->idle());
+  const std::string answer = client_.exchange(get());
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(answer, HasSubstr("connection: close\r\n"));
+  EXPECT_TRUE(client_.peer().ended());
+  client_.peer().close();
+  proxy.run();
+  EXPECT_TRUE(proxy.proxy->idle());
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_total.value(), 1u) << "the handshake and the rest are one";
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_destroy.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 0);
+}
+
+TEST_P(ListenerDrain, AHandshakeThatIsStillUnderWayAtTheEndIsReset) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster&, config::Route&) {
+    listener.chains[0].tls = slot(server());
+    listener.chains[0].transport_socket_connect_timeout = Duration();
+  });
+  Client& client_ = proxy.connect();
+  client_.send("\x16\x03\x01");
+  proxy.run();
+  drain(proxy);
+  proxy.advance(kDrainTime - Duration::seconds(1));
+  EXPECT_FALSE(client_.gone());
+  EXPECT_FALSE(proxy.proxy->idle());
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 1);
+  proxy.advance(Duration::seconds(2));
+  EXPECT_TRUE(client_.was_reset());
+  EXPECT_TRUE(proxy.proxy->idle());
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 0);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_destroy.value(), 1u);
+}
+
+TEST_P(ListenerDrain, AnInspectionThatIsStillUnderWayAtTheEndIsReset) {
+  const auto inspectors = std::make_shared<report::InspectorCell>(0, "inspectors", 1);
+  ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) {
+    listener.inspection.tls = true;
+    listener.inspection.timeout = Duration();
+    listener.inspection.cell = inspectors;
+  });
+  Client& client_ = proxy.connect();
+  client_.send("\x16\x03\x01");
+  proxy.run();
+  EXPECT_EQ(proxy.listener_stats().downstream_pre_cx_active.value(), 1);
+  drain(proxy);
+  proxy.advance(kDrainTime - Duration::seconds(1));
+  EXPECT_FALSE(client_.gone());
+  proxy.advance(Duration::seconds(2));
+  EXPECT_TRUE(client_.was_reset());
+  EXPECT_EQ(proxy.listener_stats().downstream_pre_cx_active.value(), 0);
+  EXPECT_TRUE(proxy.proxy->idle());
+}
+
+TEST_P(ListenerDrain, ConnectionsThatArePassedThroughHaveUntilTheEnd) {
+  Through it;
+  Client& client_ = it->connect();
+  it->run();
+  drain(*it.proxy);
+  it->advance(kDrainTime - Duration::seconds(1));
+  client_.send("still there");
+  it->run();
+  EXPECT_EQ(it.origin().connection().received(), "still there");
+  it->advance(Duration::seconds(2));
+  EXPECT_TRUE(client_.was_reset());
+  EXPECT_TRUE(it.origin().connection().was_reset());
+  EXPECT_EQ(it->log(), "0 LR - 11/0|");
+  EXPECT_TRUE(it->proxy->idle());
+}
+
+TEST_P(ListenerDrain, ARequestThatTakesLongerIsReset) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster&, config::Route& route) {
+    std::get<config::ForwardAction>(route.action).timeout = Duration();
+    listener.chains[0].http()->stream_idle_timeout = Duration();
+  });
+  Client& client_ = proxy.connect();
+  client_.send(get());
+  proxy.run();
+  drain(proxy);
+  proxy.advance(kDrainTime - Duration::seconds(1));
+  EXPECT_FALSE(client_.gone());
+  proxy.advance(Duration::seconds(2));
+  EXPECT_TRUE(client_.was_reset());
+  EXPECT_TRUE(proxy.proxy->idle());
+}
+
+TEST(ListenerDrain_Removal, AnInspectionUnderWayGoesOnWhereTheClientHasSpoken) {
+  const auto inspectors = std::make_shared<report::InspectorCell>(0, "inspectors", 1);
+  Through it([&](config::TcpProxy&, config::Listener& listener, config::Cluster&) {
+    listener.inspection.tls = true;
+    listener.inspection.cell = inspectors;
+  });
+  const std::string hello = ::millrace::test::hello_bytes({.server_name = "a.example"});
+  Client& silent = it->connect();
+  Client& begun = it->connect();
+  begun.send(hello.substr(0, 10));
+  it->run();
+  change_often(*it.proxy);
+  EXPECT_TRUE(silent.ended());
+  EXPECT_FALSE(begun.ended());
+  begun.send(hello.substr(10));
+  it->run();
+  ASSERT_EQ(it.origin().connections(), 1u);
+  EXPECT_EQ(it.origin().connection().received(), hello);
+}
+
+TEST(ListenerDrain_Versions, EachHasATimeOfItsOwn) {
+  Through it;
+  Client& first = it->connect();
+  it->run();
+  change(*it.proxy);
+  Client& second = it->connect();
+  it->advance(Duration::seconds(300));
+  change(*it.proxy);
+  Client& third = it->connect();
+  it->advance(Duration::seconds(301));
+  EXPECT_TRUE(first.was_reset());
+  EXPECT_FALSE(second.gone());
+  it->advance(Duration::seconds(300));
+  EXPECT_TRUE(second.was_reset());
+  it->advance(Duration::seconds(2'000));
+  EXPECT_FALSE(third.gone()) << "its version is the current one";
+}
+
+TEST(ListenerDrain_Versions, OneThatServesAsBeforeIsNotDrained) {
+  Through it;
+  Client& client_ = it->connect();
+  it->run();
+  it->reconfigure([](config::Listener&, config::Cluster&, config::Route&) {});
+  it->advance(Duration::seconds(3'000));
+  EXPECT_FALSE(client_.gone());
+}
+
+TEST(ListenerDrain_Process, AHandshakeUnderWayIsServedOnce) {
+  ProxyHarness proxy(with_tls(server()));
+  proxy.origin().answer(ok("x"));
+  TlsClient client_(proxy, client());
+  proxy.net.run(proxy.now);
+  proxy.proxy->start_drain(proxy.now);
+  proxy.run();
+  EXPECT_FALSE(proxy.proxy->idle());
+  EXPECT_THAT(client_.exchange(get()), HasSubstr("connection: close\r\n"));
+  EXPECT_TRUE(client_.peer().ended());
+}
+
+}  // namespace
+}  // namespace millrace::proxy::test
