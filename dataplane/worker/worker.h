@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -43,6 +44,8 @@ struct WorkerConfig {
   std::int64_t wall_offset_nanoseconds = 0;  ///< wall clock minus monotonic clock
   std::string hostname;                      ///< for %HOSTNAME% in access logs
   config::TlsSettings tls = {};
+  /// Of a device, of `tls`, given what works in software for what it does not do. Empty: there is none.
+  std::function<std::unique_ptr<tls::RecordEngine>(std::unique_ptr<tls::RecordEngine> software)> device_engine;
   secure::HandshakeRunner* handshakes = nullptr;  ///< null: the worker runs them itself
 };
 
