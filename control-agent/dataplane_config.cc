@@ -106,6 +106,31 @@ config::TcpSettings translate_tcp(const v1::Tcp& tcp, const std::string& path, D
   return out;
 }
 
+config::TlsSettings::RecordEngine translate_record_engine(v1::Tls::RecordEngine engine) {
+  using enum config::TlsSettings::RecordEngine;
+  return engine == v1::Tls::OPENSSL ? kOpenssl : engine == v1::Tls::CRYPTODEV ? kCryptoDevice : kIpsecMb;
+}
+
+config::TlsSettings translate_tls(const v1::Tls& tls, const std::string& path, Diagnostics& diagnostics) {
+  config::TlsSettings out;
+  out.record_engine = translate_record_engine(tls.record_engine());
+  out.handshake_threads = tls.handshake_threads().value();
+  const bool by_device = tls.record_engine() == v1::Tls::CRYPTODEV;
+  if (by_device && !tls.has_crypto_device()) {
+    diagnostics.error(join_path(path, "record_engine"),
+                      "CRYPTODEV needs a device: give crypto_device, such as {name: crypto_aesni_mb}");
+  }
+  if (!by_device && tls.has_crypto_device()) {
+    diagnostics.error(join_path(path, "crypto_device"),
+                      "is not used by record_engine: " + v1::Tls::RecordEngine_Name(tls.record_engine()) +
+                          ": choose CRYPTODEV, or leave it out");
+  }
+  out.crypto_device.name = tls.crypto_device().name();
+  out.crypto_device.args = tls.crypto_device().args();
+  if (tls.crypto_device().has_connections()) out.crypto_device.connections = tls.crypto_device().connections().value();
+  return out;
+}
+
 }  // namespace
 
 config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std::string& path, Diagnostics& diagnostics) {
@@ -119,9 +144,7 @@ config::Dataplane translate_dataplane(const v1::Dataplane& dataplane, const std:
                                                                    : config::Dataplane::Hugepages::kIfFree;
   out.fragments = dataplane.fragments() == v1::Dataplane::DROP ? config::Dataplane::Fragments::kDrop
                                                                : config::Dataplane::Fragments::kReassemble;
-  out.tls.record_engine = dataplane.tls().record_engine() == v1::Tls::OPENSSL ? config::TlsSettings::RecordEngine::kOpenssl
-                                                                              : config::TlsSettings::RecordEngine::kIpsecMb;
-  out.tls.handshake_threads = dataplane.tls().handshake_threads().value();
+  out.tls = translate_tls(dataplane.tls(), join_path(path, "tls"), diagnostics);
   out.tcp = translate_tcp(dataplane.tcp(), join_path(path, "tcp"), diagnostics);
   std::map<std::string, std::string> names;
   std::map<IpAddress, std::string> owners;

@@ -38,13 +38,6 @@ std::string netns_problem(const std::string& name) {
   return {};
 }
 
-/// Domain, bus, device, function: "0000:3b:00.0".
-bool is_pci_address(std::string_view text) {
-  constexpr std::string_view kShape = "hhhh:hh:hh.h";
-  return text.size() == kShape.size() && std::equal(text.begin(), text.end(), kShape.begin(),
-                                                    [](char c, char shape) { return shape == 'h' ? is_hex(c) : c == shape; });
-}
-
 /// Builds one kind's arguments; `problem` is left empty when all is well.
 struct Builder {
   const std::string& port;
@@ -107,6 +100,12 @@ struct Builder {
 };
 
 }  // namespace
+
+bool is_pci_address(std::string_view text) {
+  constexpr std::string_view kShape = "hhhh:hh:hh.h";
+  return text.size() == kShape.size() && std::equal(text.begin(), text.end(), kShape.begin(),
+                                                    [](char c, char shape) { return shape == 'h' ? is_hex(c) : c == shape; });
+}
 
 Result<Devargs, std::string> devargs_of(const PortConfig& config, std::uint16_t queues) {
   const bool legal_name =

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "dataplane/base/result.h"
 #include "nic/port_config.h"
@@ -17,6 +18,9 @@ struct Devargs {
 
 /// `queues` is the number of queue pairs that will be used. The error names the port, the setting and what is wrong with it.
 [[nodiscard]] Result<Devargs, std::string> devargs_of(const PortConfig& config, std::uint16_t queues);
+
+/// Domain, bus, device, function: "0000:3b:00.0".
+[[nodiscard]] bool is_pci_address(std::string_view text);
 
 /// The NUMA node of the device, from /sys, before it is opened; -1 where it is unknown or there is none (TAP, memif).
 [[nodiscard]] int numa_node_of(const PortConfig& config, const std::string& sysfs = "/sys");

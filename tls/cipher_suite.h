@@ -2,6 +2,7 @@
 // what deserves to be used of TLS 1.2 (RFC 8446 B.4, RFC 5289, RFC 7905).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -10,6 +11,7 @@ namespace millrace::tls {
 
 enum class Version : std::uint8_t { kTls12, kTls13 };
 enum class Aead : std::uint8_t { kAes128Gcm, kAes256Gcm, kChaCha20Poly1305 };
+inline constexpr std::array kAeads = {Aead::kAes128Gcm, Aead::kAes256Gcm, Aead::kChaCha20Poly1305};
 enum class Hash : std::uint8_t { kSha256, kSha384 };
 
 inline constexpr std::size_t kNonceBytes = 12;  ///< of every AEAD here
@@ -30,6 +32,8 @@ struct CipherSuite {
   [[nodiscard]] constexpr std::size_t explicit_nonce_bytes() const {
     return version == Version::kTls12 && aead != Aead::kChaCha20Poly1305 ? 8 : 0;
   }
+  /// Bytes that are authenticated beside each record: its header, in TLS 1.2 behind its number (RFC 8446 5.2, RFC 5246 6.2.3.3).
+  [[nodiscard]] constexpr std::size_t additional_bytes() const { return version == Version::kTls12 ? 13 : 5; }
 };
 
 /// Null for a suite that stays with OpenSSL. Lives for ever.

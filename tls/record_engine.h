@@ -48,9 +48,10 @@ class RecordEngine {
   [[nodiscard]] virtual bool supports(Aead aead) const = 0;
   /// A job has finished when submit() returns, and the next collect() hands it back.
   [[nodiscard]] virtual bool works_at_once() const { return false; }
-  /// `key` has key_bytes(aead) bytes. Null: not supported, or no memory.
-  [[nodiscard]] virtual std::unique_ptr<RecordKey> make_key(Aead aead, Direction direction,
-                                                            std::span<const std::uint8_t> key) = 0;
+  /// `key` has key_bytes(aead) bytes. `additional_bytes`: authenticated beside each record, of every job the same number, since
+  /// devices fix it with the key. Null: not supported, or no memory.
+  [[nodiscard]] virtual std::unique_ptr<RecordKey> make_key(Aead aead, Direction direction, std::span<const std::uint8_t> key,
+                                                            std::size_t additional_bytes) = 0;
   /// False: as many jobs are under way as the engine holds; collect() first.
   [[nodiscard]] virtual bool submit(RecordJob& job) = 0;
   /// A job that has finished; null: none, for now. Jobs of one key finish in the order of their submission.

@@ -26,13 +26,13 @@ RecordProtection::RecordProtection(RecordEngine& engine, Direction direction, co
                                    std::uint64_t sequence)
     : suite_(&suite),
       direction_(direction),
-      key_(keys.valid() ? engine.make_key(suite.aead, direction, keys.key.bytes()) : nullptr),
+      key_(keys.valid() ? engine.make_key(suite.aead, direction, keys.key.bytes(), suite.additional_bytes()) : nullptr),
       iv_(keys.iv),
       sequence_(sequence),
       used_(sequence) {}
 
 bool RecordProtection::change_keys(RecordEngine& engine, const TrafficKeys& keys) {
-  auto key = keys.valid() ? engine.make_key(suite_->aead, direction_, keys.key.bytes()) : nullptr;
+  auto key = keys.valid() ? engine.make_key(suite_->aead, direction_, keys.key.bytes(), suite_->additional_bytes()) : nullptr;
   if (key == nullptr) return false;
   key_ = std::move(key);
   iv_ = keys.iv;

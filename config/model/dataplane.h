@@ -76,10 +76,18 @@ struct TcpSettings {
   std::uint32_t max_buffer_bytes = 4 * 1024 * 1024;
 };
 
+/// What seals and opens records; the defaults are millrace.v1.CryptoDevice's.
+struct CryptoDevice {
+  std::string name;  ///< DPDK's
+  std::string args;
+  std::uint32_t connections = 4'096;  ///< of each worker
+};
+
 /// How the work of TLS is done; the defaults are millrace.v1.Tls's.
 struct TlsSettings {
-  enum class RecordEngine : std::uint8_t { kIpsecMb, kOpenssl };
+  enum class RecordEngine : std::uint8_t { kIpsecMb, kOpenssl, kCryptoDevice };
   RecordEngine record_engine = RecordEngine::kIpsecMb;
+  CryptoDevice crypto_device;           ///< of kCryptoDevice
   std::uint32_t handshake_threads = 0;  ///< 0: not given; decided when the number of workers is known
 };
 

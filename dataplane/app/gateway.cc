@@ -79,6 +79,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
     : options_(options), loaded_(std::move(loaded)), bootstrap_json_(loaded_.bootstrap_json()) {
   snapshots_.publish(loaded_.snapshot);
   start_machine();
+  open_crypto_device();
   open_ports();
   start_workers();
   secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
@@ -104,7 +105,7 @@ void Gateway::start_machine() {
   const std::size_t buffer_bytes = packet_buffer_bytes(loaded_.machine);
   const std::size_t pool_bytes = nic::MbufPool::memory_bytes(buffers, buffer_bytes) * loaded_.machine.worker_count;
   eal_ = must(nic::Eal::start(
-      {.memory_mb = pool_bytes / (1024 * 1024) + 64 * (1 + loaded_.machine.ports.size()),
+      {.memory_mb = (pool_bytes + crypto_device_bytes(loaded_.machine)) / (1024 * 1024) + 64 * (1 + loaded_.machine.ports.size()),
        .huge_pages = loaded_.machine.hugepages == Hugepages::kNever ? nic::HugePages::kNever : nic::HugePages::kIfFree,
        .control_cpu = placement_.agent_cpu,
        .pci_addresses = pci_addresses(loaded_.machine),
@@ -127,12 +128,21 @@ void Gateway::start_machine() {
                                       .physical = needs_physical_memory(loaded_.machine)}));
 }
 
+void Gateway::open_crypto_device() {
+  const config::TlsSettings& tls = loaded_.machine.tls;
+  if (tls.record_engine != config::TlsSettings::RecordEngine::kCryptoDevice) return;
+  const config::CryptoDevice& config = tls.crypto_device;
+  crypto_device_ = must(nic::CryptoDevice::open({.name = config.name, .args = config.args, .connections = config.connections},
+                                                placement_.worker_numa_nodes));
+  spdlog::info("crypto device {}: {}", config.name, crypto_device_text(crypto_device_->info()));
+}
+
 void Gateway::open_ports() {
   for (std::size_t i = 0; i < loaded_.machine.ports.size(); ++i) {
     const nic::Port& port = *ports_.emplace_back(must(open_port(loaded_.machine, i, *pool_)));
     const nic::PortInfo& info = port.info();
     spdlog::info("port {}: {}, {}, mtu {}, link {}, offloads by {}", info.name, info.driver, info.mac.to_string(), info.mtu,
-                 link_text(port), offloads_text(info));
+                 link_text(port), offloads_text(info.offloads));
     for (const nic::RuleUse& rule : port.rules()) spdlog::info("port {}: rule {}", info.name, rule_text(rule));
   }
 }
@@ -180,6 +190,11 @@ void Gateway::start_workers() {
     config.worker.drain_time = Duration::seconds(options_.drain_time_seconds);
     config.worker.tls = loaded_.machine.tls;
     config.worker.handshakes = &handshakes_->runner(i);
+    if (crypto_device_ != nullptr) {
+      config.worker.device_engine = [this, i](std::unique_ptr<tls::RecordEngine> software) {
+        return crypto_device_->make_engine(i, std::move(software));
+      };
+    }
     config.core = placement_.worker_cpus[i];
     config.idle = adaptive_ ? config::Dataplane::Idle::kAdaptive : loaded_.machine.idle;
     config.run_inside = [](const std::function<void()>& body) {
@@ -307,7 +322,9 @@ std::uint64_t Gateway::resident_bytes() const {
 nlohmann::ordered_json Gateway::ports() const {
   auto list = nlohmann::ordered_json::array();
   for (const auto& port : ports_) list.push_back(port_json(*port));
-  return {{"huge_pages", eal_->huge_pages()}, {"ports", list}};
+  nlohmann::ordered_json json = {{"huge_pages", eal_->huge_pages()}, {"ports", list}};
+  if (crypto_device_ != nullptr) json["crypto_device"] = crypto_device_json(*crypto_device_);
+  return json;
 }
 
 std::vector<std::string> Gateway::port_names() const {

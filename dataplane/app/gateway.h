@@ -21,6 +21,7 @@
 #include "dataplane/worker/exchange.h"
 #include "dataplane/worker/handshake_threads.h"
 #include "dataplane/worker/worker_thread.h"
+#include "nic/crypto_device.h"
 #include "nic/eal.h"
 #include "nic/mbuf_pool.h"
 #include "nic/placement.h"
@@ -81,6 +82,7 @@ class Gateway final : public agent::GatewayView {
 
  private:
   void start_machine();
+  void open_crypto_device();
   void open_ports();
   void start_workers();
 
@@ -98,6 +100,7 @@ class Gateway final : public agent::GatewayView {
   bool adaptive_ = false;  ///< forced, because workers share CPUs
   std::unique_ptr<nic::Eal> eal_;
   std::unique_ptr<nic::MbufPool> pool_;
+  std::unique_ptr<nic::CryptoDevice> crypto_device_;  ///< none without record_engine: CRYPTODEV
   std::vector<std::unique_ptr<nic::Port>> ports_;
   std::optional<FlowSteering> steering_;
   std::unique_ptr<worker::Exchange> exchange_;  ///< none for one worker alone

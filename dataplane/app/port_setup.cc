@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dataplane/base/limits.h"
+#include "nic/crypto_device.h"
 #include "nic/ethdev_port.h"
 
 namespace millrace::app {
@@ -46,15 +47,24 @@ std::size_t packet_buffer_bytes(const config::Dataplane& machine) {
 }
 
 bool needs_physical_memory(const config::Dataplane& machine) {
+  if (!nic::pci_address_of(machine.tls.crypto_device.name).empty()) return true;
   return std::ranges::any_of(machine.ports, [](const config::PortConfig& port) {
     return std::holds_alternative<config::PciDevice>(port.device) || std::holds_alternative<config::VirtualDevice>(port.device);
   });
+}
+
+std::size_t crypto_device_bytes(const config::Dataplane& machine) {
+  if (machine.tls.record_engine != config::TlsSettings::RecordEngine::kCryptoDevice) return 0;
+  return nic::CryptoDevice::memory_bytes(machine.worker_count, machine.tls.crypto_device.connections);
 }
 
 std::vector<std::string> pci_addresses(const config::Dataplane& machine) {
   std::vector<std::string> addresses;
   for (const config::PortConfig& port : machine.ports) {
     if (const auto* pci = std::get_if<config::PciDevice>(&port.device)) addresses.push_back(pci->address);
+  }
+  if (std::string address = nic::pci_address_of(machine.tls.crypto_device.name); !address.empty()) {
+    addresses.push_back(std::move(address));
   }
   return addresses;
 }

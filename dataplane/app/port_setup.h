@@ -16,11 +16,13 @@ namespace millrace::app {
 [[nodiscard]] nic::PortConfig port_config(const config::PortConfig& port);
 /// What a packet buffer must hold, headroom included, so that a frame of every port's MTU fits.
 [[nodiscard]] std::size_t packet_buffer_bytes(const config::Dataplane& machine);
-/// A port's device reads packet memory by physical addresses, or may do so.
+/// A device reads packet memory by physical addresses, or may do so.
 [[nodiscard]] bool needs_physical_memory(const config::Dataplane& machine);
+/// Memory of the crypto device's queues, about; 0 without one.
+[[nodiscard]] std::size_t crypto_device_bytes(const config::Dataplane& machine);
 /// Every rule, whatever ports it holds at.
 [[nodiscard]] std::vector<FlowRule> all_rules(const config::Dataplane& machine);
-/// PCI addresses among the ports: EAL must know them before it starts.
+/// PCI addresses of ports and of the crypto device: EAL must know them before it starts.
 [[nodiscard]] std::vector<std::string> pci_addresses(const config::Dataplane& machine);
 /// What the IP layer needs to know of an open port.
 [[nodiscard]] ip::InterfaceConfig interface_config(const config::Dataplane& machine, const config::PortConfig& port,

@@ -39,9 +39,12 @@ tcp::StackConfig stack_config(const WorkerConfig& config) {
   return stack;
 }
 
-std::unique_ptr<tls::RecordEngine> make_record_engine(const config::TlsSettings& settings) {
-  auto engine = settings.record_engine == config::TlsSettings::RecordEngine::kIpsecMb ? tls::make_ipsec_mb_engine() : nullptr;
-  return engine != nullptr ? std::move(engine) : tls::make_openssl_engine();
+std::unique_ptr<tls::RecordEngine> make_record_engine(const WorkerConfig& config) {
+  using enum config::TlsSettings::RecordEngine;
+  const auto chosen = config.tls.record_engine;
+  auto engine = chosen == kOpenssl ? nullptr : tls::make_ipsec_mb_engine();
+  if (engine == nullptr) engine = tls::make_openssl_engine();
+  return chosen == kCryptoDevice ? config.device_engine(std::move(engine)) : std::move(engine);
 }
 
 std::int64_t read_gauge(const void* gauge) { return *static_cast<const std::int64_t*>(gauge); }
@@ -61,7 +64,7 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
       chains_(packets, packets.capacity(), packets.capacity() * kNodesPerBuffer),
       ip_(config.interfaces, config.routes, timers_, packets, rng_, now),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
-      record_engine_(make_record_engine(config.tls)),
+      record_engine_(make_record_engine(config)),
       tls_(chains_, timers_, *record_engine_, config.handshakes == nullptr ? own_handshakes_ : *config.handshakes,
            limits::kTcpMaxConnections),
       proxy_({.worker_index = config.team.index,

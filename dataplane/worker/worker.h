@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -44,6 +45,8 @@ struct WorkerConfig {
   std::string hostname;                          ///< for %HOSTNAME% in access logs
   Duration drain_time = Duration::seconds(600);  ///< of listeners that a new configuration changes or leaves out
   config::TlsSettings tls = {};
+  /// Of a device, of `tls`, given what works in software for what it does not do. Empty: there is none.
+  std::function<std::unique_ptr<tls::RecordEngine>(std::unique_ptr<tls::RecordEngine> software)> device_engine;
   secure::HandshakeRunner* handshakes = nullptr;  ///< null: the worker runs them itself
 };
 

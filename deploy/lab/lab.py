@@ -123,10 +123,11 @@ class Gateway:
     """A gateway process on a TAP in `namespace`, or, without one, on the ports that `dataplane` names. A context manager that waits
     until the gateway is ready.
 
-    `bootstrap` is the text of an Envoy bootstrap without `admin`, which is added here with a free port.
+    `bootstrap` is the text of an Envoy bootstrap without `admin`, which is added here with a free port. `tls` is that field of the
+    dataplane, in YAML; the dataplane has it already where it is given.
     """
 
-    def __init__(self, namespace: Namespace | None, bootstrap: str, *, interface: str = "mr0", dataplane: str | None = None,
+    def __init__(self, namespace: Namespace | None, bootstrap: str, *, interface: str = "mr0", dataplane: str | None = None, tls: str = "",
                  host_addresses: list[str] | None = None, arguments: list[str] | None = None, binary: str | None = None,
                  log: pathlib.Path | None = None):
         self.namespace = namespace
@@ -143,7 +144,7 @@ class Gateway:
         self.bootstrap_path.write_text(
             f"admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {self.admin_port}}}}}}}\n{bootstrap}")
         self.dataplane_path = self.directory / "dataplane.yaml"
-        self.dataplane_path.write_text(dataplane or self.default_dataplane())
+        self.dataplane_path.write_text(dataplane or self.default_dataplane() + (f"tls: {tls}\n" if tls else ""))
 
     def default_dataplane(self) -> str:
         return (f"workers: {{count: 1, idle: ADAPTIVE}}\n"

@@ -1,5 +1,6 @@
 """TLS with real peers: openssl s_client and s_server, curl, gnutls-cli, nginx and haproxy, on a TAP."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -178,10 +179,11 @@ def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module")
-def lab(world):
+@contextlib.contextmanager
+def serving(world, tls=""):
+    """The gateway and its origins; `tls`: that field of the dataplane, in YAML."""
     with Namespace() as namespace:
-        with Gateway(namespace, world.bootstrap()) as gateway:
+        with Gateway(namespace, world.bootstrap(), tls=tls) as gateway:
             directory = world.directory / "origin"
             directory.mkdir()
             origin = Origin(namespace, directory)
@@ -192,6 +194,12 @@ def lab(world):
             namespace.start(["nginx", "-c", str(config), "-p", str(directory)])
             namespace.wait_for_port(HOST, NGINX_TLS)
             yield namespace, gateway, origin
+
+
+@pytest.fixture(scope="module")
+def lab(world):
+    with serving(world) as made:
+        yield made
 
 
 def ends_by_itself(process: subprocess.Popen, seconds: float = 5) -> None:

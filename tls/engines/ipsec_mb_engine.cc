@@ -126,7 +126,8 @@ class ImbEngine final : public ImmediateEngine {
 
   [[nodiscard]] std::string_view name() const override { return "ipsec-mb"; }
   [[nodiscard]] bool supports(Aead) const override { return true; }
-  [[nodiscard]] std::unique_ptr<RecordKey> make_key(Aead aead, Direction direction, std::span<const std::uint8_t> key) override {
+  [[nodiscard]] std::unique_ptr<RecordKey> make_key(Aead aead, Direction direction, std::span<const std::uint8_t> key,
+                                                    std::size_t) override {
     MR_ASSERT(key.size() == key_bytes(aead));
     if (aead == Aead::kChaCha20Poly1305) return std::make_unique<ChaChaKey>(*manager_, direction, key);
     return std::make_unique<GcmKey>(*manager_, aead, direction, key);

@@ -51,7 +51,8 @@ class OpensslEngine final : public ImmediateEngine {
  public:
   [[nodiscard]] std::string_view name() const override { return "openssl"; }
   [[nodiscard]] bool supports(Aead) const override { return true; }
-  [[nodiscard]] std::unique_ptr<RecordKey> make_key(Aead aead, Direction direction, std::span<const std::uint8_t> key) override {
+  [[nodiscard]] std::unique_ptr<RecordKey> make_key(Aead aead, Direction direction, std::span<const std::uint8_t> key,
+                                                    std::size_t) override {
     MR_ASSERT(key.size() == key_bytes(aead));
     Context context(EVP_CIPHER_CTX_new());
     const int seal = direction == Direction::kSeal ? 1 : 0;

@@ -97,6 +97,28 @@ TEST(TranslateDataplane, TakesHowTlsIsDone) {
   EXPECT_EQ(other.handshake_threads, 3U);
 }
 
+TEST(TranslateDataplane, TakesACryptoDevice) {
+  const auto least = translate("{tls: {record_engine: CRYPTODEV, crypto_device: {name: \"0000:3d:01.0_qat_sym\"}}}");
+  EXPECT_THAT(least.errors, ElementsAre());
+  EXPECT_EQ(least.machine.tls.record_engine, config::TlsSettings::RecordEngine::kCryptoDevice);
+  EXPECT_EQ(least.machine.tls.crypto_device.name, "0000:3d:01.0_qat_sym");
+  EXPECT_EQ(least.machine.tls.crypto_device.connections, 4'096U);
+  const auto all = translate(
+      "{tls: {record_engine: CRYPTODEV, crypto_device: {name: crypto_aesni_mb, args: max_nb_queue_pairs=16, connections: 9}}}");
+  EXPECT_THAT(all.errors, ElementsAre());
+  EXPECT_EQ(all.machine.tls.crypto_device.args, "max_nb_queue_pairs=16");
+  EXPECT_EQ(all.machine.tls.crypto_device.connections, 9U);
+}
+
+TEST(TranslateDataplane, RefusesACryptoDeviceThatNobodyUsesAndItsUserWithoutOne) {
+  EXPECT_THAT(translate("{tls: {record_engine: CRYPTODEV}}").errors,
+              ElementsAre(HasSubstr("tls.record_engine: CRYPTODEV needs a device: give crypto_device")));
+  EXPECT_THAT(translate("{tls: {record_engine: OPENSSL, crypto_device: {name: crypto_aesni_mb}}}").errors,
+              ElementsAre(HasSubstr("tls.crypto_device: is not used by record_engine: OPENSSL")));
+  EXPECT_THAT(translate("{tls: {crypto_device: {name: crypto_aesni_mb}}}").errors,
+              ElementsAre(HasSubstr("is not used by record_engine: IPSEC_MB")));
+}
+
 TEST(TranslateDataplane, TakesAddressesAndRoutes) {
   const auto out = translate(
       "{ports: [{name: a, tap: {interface: x}, addresses: [198.18.0.2/24, \"2001:db8::2/64\", 10.0.0.0/31, 10.9.9.9/32], "

@@ -57,8 +57,9 @@ class SlowEngine final : public tls::RecordEngine {
   [[nodiscard]] std::string_view name() const override { return "slow"; }
   [[nodiscard]] bool supports(tls::Aead aead) const override { return inner_->supports(aead); }
   [[nodiscard]] std::unique_ptr<tls::RecordKey> make_key(tls::Aead aead, tls::Direction direction,
-                                                         std::span<const std::uint8_t> key) override {
-    return inner_->make_key(aead, direction, key);
+                                                         std::span<const std::uint8_t> key,
+                                                         std::size_t additional_bytes) override {
+    return inner_->make_key(aead, direction, key, additional_bytes);
   }
   [[nodiscard]] bool submit(tls::RecordJob& job) override {
     if (held_ == kRoom) return false;
