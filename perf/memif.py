@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import pathlib
 import re
 import subprocess
 import tempfile
+import time
 
 import records
 from gateway_config import bootstrap as one_route
-from lab import Gateway, LabError, static_cluster
+from lab import Gateway, LabError, static_cluster, wait_until
 from machine import other_cpu, thread_seconds
 from tls_files import TlsFiles
 
@@ -72,14 +74,14 @@ class MemifLab:
         self.millload, self.buffers, self.mtu, self.huge_pages = millload, buffers, mtu, huge_pages
         self.directory = tempfile.TemporaryDirectory(prefix="millrace-memif-")
         self.idle = "ADAPTIVE" if crowd else "POLL"
-        networks = [EDGE, CROWD] if crowd else [EDGE]
-        addresses, endpoints = [(f"{network}.2", port) for network in networks for port in PORTS], [(f"{INSIDE}.1", 8000)]
+        addresses, endpoints = [(f"{EDGE}.2", port) for port in PORTS], [(f"{INSIDE}.1", 8000)]
+        answered = {"answered": [(f"{CROWD}.2", port) for port in PORTS]} if crowd else {}
         self.tls_arguments: list[str] = []
         if tls:
             files = TlsFiles(pathlib.Path(self.directory.name) / "tls")
             self.tls_arguments = self._tls_arguments(files, tls)
             extra = files.upstream() if tls == "mutual" else ""
-            text = bootstrap(addresses, static_cluster("origin", endpoints, extra), files.downstream(client_certificates=True))
+            text = bootstrap(addresses, static_cluster("origin", endpoints, extra), files.downstream(client_certificates=True), **answered)
         else:
             text = bootstrap(addresses, static_cluster("origin", endpoints))
         both, third = {"edge": EDGE, "inside": INSIDE}, {"crowd": CROWD} if crowd else {}
@@ -144,27 +146,42 @@ class MemifLab:
 
 
     def crowd(self, connections: int) -> subprocess.Popen:
-        """As many connections at once, each for one request; it ends with them, with 0 when all were served."""
+        """As many connections at once, each for one request that the gateway answers; it ends with them, with 0 when all were served."""
         targets = [argument for port in PORTS for argument in ("--target", f"{CROWD}.2:{port}")]
         return subprocess.Popen([str(self.millload), "--dataplane", str(self.crowd_path), *targets, "--connections", str(connections),
-                                 "--once", "--ramp", "60", "--cpu", str(self.load_cpu()), "--json", f"{self.directory.name}/crowd.json",
-                                 *self.tls_arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                 "--once", "--response-bytes", "0", "--cpu", str(self.load_cpu()), *self.tls_arguments],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def measure_burst(options, millload: pathlib.Path, results: records.Results) -> None:
-    """What those that are there feel of many who come at once, whose handshakes take seconds."""
+    """What connections that are there feel of many that come at once, whose handshakes take the threads beside the worker seconds."""
     with MemifLab(one_route, millload, mtu=options.mtu[0], huge_pages="REQUIRED" if options.huge_pages else "NEVER", tls="edge",
                   crowd=True) as lab:
-        arguments = ["--rate", str(BURST_RATE), "--response-bytes", "1024"]
-        before = lab.run(BURST, *arguments, seconds=options.seconds, real_time=True)
-        crowd = lab.crowd(BURST_CONNECTIONS)
-        try:
-            during = lab.run(BURST, *arguments, seconds=max(options.seconds, 10), warm_up=2, real_time=True)
-            still_there = crowd.poll() is None
-            text, _ = crowd.communicate(timeout=120)
-        finally:
-            crowd.kill()
-        print(text)
+        handshakes = lambda: sum(lab.gateway.stats(r"^listener\..*ssl\.handshake$").values())
+        arguments = ["--rate", str(BURST_RATE), "--response-bytes", "1024", "--later", str(2 * options.seconds)]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            load = pool.submit(lab.run, BURST, *arguments, seconds=options.seconds, real_time=True)
+            wait_until(lambda: handshakes() > 0 or load.done(), 30, "the load")
+            time.sleep(1 + options.seconds)  # its warm-up, and what is measured before
+            crowd = lab.crowd(BURST_CONNECTIONS)
+            try:
+                metrics = load.result()
+                seen = handshakes()
+                text, _ = crowd.communicate(timeout=120)
+            finally:
+                crowd.kill()
+        if crowd.returncode != 0:
+            raise LabError(f"not all of the burst's connections were served: {text[-1000:]}")
+        moved = metrics["later_p99_us"] - metrics["p99_us"]
+        keep = ("p50_us", "p99_us", "p999_us", "later_p50_us", "later_p99_us", "later_p999_us", "errors", "later_errors")
+        results.add_records([record for record in metrics["records"] if record["metric"] in keep], **lab.circumstances())
+        print(f"{BURST:<20} {seen:,} handshakes while {BURST_CONNECTIONS:,} connections came at once moved the others' p50 from "
+              f"{metrics['p50_us']:,.0f} to {metrics['later_p50_us']:,.0f} us, their p99 from {metrics['p99_us']:,.0f} to "
+              f"{metrics['later_p99_us']:,.0f} us", flush=True)
+        if metrics["errors"] or metrics["later_errors"]:
+            results.fail(BURST, "connections that were there were broken")
+        if moved > BURST_LIMIT_US:
+            results.fail(BURST, f"the burst moved the p99 by {moved:,.0f} us, more than {BURST_LIMIT_US:,}")
 
 
 def measure(case: MemifCase, mtu: int, options, millload: pathlib.Path, results: records.Results) -> None:

@@ -7,7 +7,6 @@
 
 #include "tls/openssl/connection.h"
 #include "tls/openssl/library_session.h"
-#include "tls/openssl/parameters.h"
 #include "tls/openssl/session_facts.h"
 #include "tls/record.h"
 
@@ -83,7 +82,9 @@ class OpensslHandshake final : public Handshake {
     if (context_ != nullptr) connection_ = Connection::make(std::exchange(context_, nullptr), std::exchange(options_, {}));
     if (connection_ == nullptr) {
       status_ = Status::kFailed;
-      failure_ = {.reason = Reason::kInternal, .alert = {}, .text = "OpenSSL has no memory for a session"};
+      failure_ = {.reason = Reason::kInternal,
+                  .alert = {},
+                  .text = "no session can be made: no memory, or a protocol that ALPN cannot carry"};
       return status_;
     }
     connection_->feed(bytes);
@@ -184,7 +185,6 @@ class OpensslHandshake final : public Handshake {
 }  // namespace
 
 std::unique_ptr<Handshake> Handshake::make(std::shared_ptr<const Context> context, const HandshakeOptions& options) {
-  if (!protocols_on_wire(options.protocols)) return nullptr;
   return std::make_unique<OpensslHandshake>(std::move(context), options);
 }
 

@@ -17,13 +17,40 @@ class TlsStream;
 
 /// A handshake and what it goes on with. Belongs to its stream, or to the runner while it runs: then nobody else touches it, but
 /// for `stream`, which is the worker's alone.
+/// What run() has made it takes back with clear(), where it was made: a worker that frees another thread's memory may have to
+/// wait for that thread, which may have lost its CPU.
 struct HandshakeStep {
-  std::unique_ptr<tls::Handshake> handshake;
+  /// What it is made of.
+  std::shared_ptr<const tls::Context> context;
+  tls::HandshakeOptions options;
+
+  /// For run().
   std::vector<std::uint8_t> input;
-  bool ended = false;  ///< the transport brings nothing more
-  tls::Handshake::Status status = tls::Handshake::Status::kNeedMore;
+  bool ended = false;             ///< the transport brings nothing more
+  bool discarded = false;         ///< of no use any more: to be cleared instead
   TlsStream* stream = nullptr;    ///< null: gone meanwhile
   std::atomic<bool> gone{false};  ///< likewise, for other threads: nobody wants what it would come to
+
+  /// What run() makes.
+  tls::Handshake::Status status = tls::Handshake::Status::kNeedMore;
+  std::unique_ptr<tls::Handshake> handshake;
+  std::vector<std::uint8_t> output;  ///< for the transport
+  tls::Established established;      ///< with kDone
+
+  /// Goes on, or ends it. On the runner's thread.
+  void run() {
+    if (discarded) return clear();
+    if (gone.load(std::memory_order_relaxed)) return;
+    if (handshake == nullptr) handshake = tls::Handshake::make(context, options);
+    status = handshake->run(input, ended);
+    output = handshake->take_output();
+    if (status == tls::Handshake::Status::kDone) established = handshake->take_established();
+  }
+  void clear() {
+    handshake.reset();
+    output = {};
+    established = {};
+  }
 };
 
 class HandshakeRunner {
@@ -31,8 +58,6 @@ class HandshakeRunner {
   virtual ~HandshakeRunner() = default;
   /// Takes a step to be run.
   virtual void start(std::unique_ptr<HandshakeStep> step) = 0;
-  /// Takes what is of no use any more: to free what OpenSSL has made takes time, and locks.
-  virtual void discard(std::unique_ptr<tls::Handshake> handshake) = 0;
   /// One that has run; null: none, for now. Called until it is null, once a turn.
   [[nodiscard]] virtual std::unique_ptr<HandshakeStep> finished() = 0;
   /// They are run by finished() itself: whoever waits for them has to call it.
@@ -44,16 +69,12 @@ class HandshakeRunner {
 class InlineHandshakeRunner final : public HandshakeRunner {
  public:
   void start(std::unique_ptr<HandshakeStep> step) override { waiting_.push_back(std::move(step)); }
-  void discard(std::unique_ptr<tls::Handshake> handshake) override { handshake.reset(); }
   [[nodiscard]] std::unique_ptr<HandshakeStep> finished() override {
     if (std::exchange(ran_, !ran_ && !waiting_.empty()) || waiting_.empty()) return nullptr;
     std::unique_ptr<HandshakeStep> step = std::move(waiting_.front());
     waiting_.pop_front();
-    if (step->stream == nullptr) {
-      ran_ = false;  // its stream is gone: it costs nothing
-    } else {
-      step->status = step->handshake->run(step->input, step->ended);
-    }
+    if (step->stream == nullptr) ran_ = false;  // its stream is gone: it costs nothing
+    step->run();
     return step;
   }
   [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }

@@ -25,12 +25,10 @@ TlsLayer::~TlsLayer() = default;
 
 TlsStream* TlsLayer::accept(stream::ByteStream& transport, stream::Chain& received, std::shared_ptr<const tls::Context> context,
                             stream::ByteStreamEvents& events) {
-  auto handshake = tls::Handshake::make(std::move(context));
-  if (handshake == nullptr) return nullptr;
   TlsStream* made = streams_.make(*this, events, TlsStream::Side::kServer, nullptr);
   if (made == nullptr) return nullptr;
   all_.push_back(*made);
-  made->use(transport, std::move(handshake), std::move(received));
+  made->use(transport, std::move(context), {}, std::move(received));
   return made;
 }
 
@@ -39,8 +37,6 @@ TlsStream* TlsLayer::connect(stream::Connector& connector, const SocketAddress& 
                              stream::CloseReason& reason, Instant now) {
   reason = stream::CloseReason::kNoMemory;
   if (sessions != nullptr) options.session = sessions->take();
-  auto handshake = tls::Handshake::make(std::move(context), options);
-  if (handshake == nullptr) return nullptr;
   TlsStream* made = streams_.make(*this, events, TlsStream::Side::kClient, sessions);
   if (made == nullptr) return nullptr;
   stream::ByteStream* transport = connector.connect(peer, made->transport_events(), reason, now);
@@ -49,7 +45,7 @@ TlsStream* TlsLayer::connect(stream::Connector& connector, const SocketAddress& 
     return nullptr;
   }
   all_.push_back(*made);
-  made->use(*transport, std::move(handshake), stream::Chain(chains_));
+  made->use(*transport, std::move(context), std::move(options), stream::Chain(chains_));
   return made;
 }
 
@@ -78,16 +74,29 @@ void TlsLayer::collect(Instant now) {
   }
 }
 
-void TlsLayer::start(TlsStream& stream) {
-  queued_.push_back(stream);
+void TlsLayer::start(TlsStream& stream, bool first) {
+  (first ? queued_ : begun_).push_back(stream);
+  start_queued();
+}
+
+void TlsLayer::discard(std::unique_ptr<HandshakeStep> step) {
+  if (step == nullptr || step->handshake == nullptr) return;
+  step->discarded = true;
+  step->stream = nullptr;
+  discarded_.push_back(std::move(step));
   start_queued();
 }
 
 void TlsLayer::start_queued() {
-  while (steps_running_ < kMostSteps && !queued_.empty()) {
+  while (steps_running_ < kMostSteps && !discarded_.empty()) {
+    ++steps_running_;
+    runner_.start(std::move(discarded_.front()));
+    discarded_.pop_front();
+  }
+  while (steps_running_ < kMostSteps && !(begun_.empty() && queued_.empty())) {
     ++steps_running_;
     ++counters_.handshake_steps;
-    runner_.start(queued_.pop_front()->take_step());
+    runner_.start((begun_.empty() ? queued_ : begun_).pop_front()->take_step());
   }
 }
 
@@ -95,7 +104,11 @@ void TlsLayer::serve(Instant now) {
   serve_starved(now);
   while (std::unique_ptr<HandshakeStep> step = runner_.finished()) {
     --steps_running_;
-    if (TlsStream* stream = step->stream) stream->on_handshake_step(std::move(step), now);
+    if (TlsStream* stream = step->stream) {
+      stream->on_handshake_step(std::move(step), now);
+    } else if (!step->discarded) {
+      discard(std::move(step));
+    }
   }
   start_queued();
   do {

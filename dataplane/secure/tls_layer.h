@@ -52,8 +52,8 @@ class SessionCache {
 
 class TlsLayer {
  public:
-  /// Steps of handshakes that the runner has at a time. Those beyond wait with their streams, and go with them: a client that
-  /// says hello and leaves costs nothing more.
+  /// Steps of handshakes that the runner has at a time, those included that are to be cleared. Those beyond wait with their
+  /// streams, and go with them: a client that says hello and leaves costs nothing more.
   static constexpr std::size_t kMostSteps = 64;
 
   /// All outlive the layer. At most `limit` streams.
@@ -94,10 +94,10 @@ class TlsLayer {
  private:
   friend class TlsStream;
   void serve(Instant now);
-  void start(TlsStream& stream);
-  void discard(std::unique_ptr<tls::Handshake> handshake) {
-    if (handshake != nullptr) runner_.discard(std::move(handshake));
-  }
+  /// `first`: of its handshake.
+  void start(TlsStream& stream, bool first);
+  /// What a step has made goes where it came from. Null: nothing.
+  void discard(std::unique_ptr<HandshakeStep> step);
   void start_queued();
   void submit(PendingRecord& record, Instant now);
   void collect(Instant now);
@@ -112,12 +112,14 @@ class TlsLayer {
   IntrusiveList<TlsStream, AllTag> all_;
   IntrusiveList<TlsStream, WokenTag> woken_;
   IntrusiveList<TlsStream, WokenTag> dead_;
-  IntrusiveList<TlsStream, QueuedTag> queued_;    // their handshakes' next steps wait for others'
-  IntrusiveList<TlsStream, StarvedTag> starved_;  // wait for credit, and the transport will not tell
-  std::deque<PendingRecord*> backlog_;            // that the engine had no room for
-  std::size_t steps_running_ = 0;                 // of handshakes
-  const bool works_at_once_;                      // the engine
-  std::size_t submitted_ = 0;                     // records with the engine, or waiting for it
+  IntrusiveList<TlsStream, QueuedTag> begun_;             // their handshakes' next steps wait for others'
+  IntrusiveList<TlsStream, QueuedTag> queued_;            // the first ones: behind those, so that few have an object of OpenSSL's
+  std::deque<std::unique_ptr<HandshakeStep>> discarded_;  // likewise: before those, they cost little
+  IntrusiveList<TlsStream, StarvedTag> starved_;          // wait for credit, and the transport will not tell
+  std::deque<PendingRecord*> backlog_;                    // that the engine had no room for
+  std::size_t steps_running_ = 0;                         // of handshakes, and discarded ones
+  const bool works_at_once_;                              // the engine
+  std::size_t submitted_ = 0;                             // records with the engine, or waiting for it
   std::int64_t library_objects_ = 0;
   TlsCounters counters_;
 };

@@ -62,17 +62,19 @@ TlsStream::~TlsStream() {
   }
   while (PendingRecord* record = sealing_.pop_front()) layer_.records_.destroy(record);
   layer_.discard(std::move(for_tickets_));
-  if (step_ != nullptr) layer_.discard(std::move(step_->handshake));
+  layer_.discard(std::move(step_));
   layer_.library_objects_ -= library_objects_;
 }
 
-void TlsStream::use(stream::ByteStream& transport, std::unique_ptr<tls::Handshake> handshake, stream::Chain received) {
+void TlsStream::use(stream::ByteStream& transport, std::shared_ptr<const tls::Context> context, tls::HandshakeOptions options,
+                    stream::Chain received) {
   transport_ = &transport;
   transport.set_events(*this);
   local_ = transport.local_address();
   peer_ = transport.peer_address();
   step_ = std::make_unique<HandshakeStep>();
-  step_->handshake = std::move(handshake);
+  step_->context = std::move(context);
+  step_->options = std::move(options);
   step_->stream = this;
   cipher_in_.append(std::move(received));
   if (!client_) state_ = State::kHandshake;
@@ -207,7 +209,7 @@ void TlsStream::advance_handshake(Instant) {
   copy_all(cipher_in_, step_->input);
   cipher_in_.clear();
   step_->ended = transport_ended_;
-  layer_.start(*this);
+  layer_.start(*this, step_->handshake == nullptr);
 }
 
 std::unique_ptr<HandshakeStep> TlsStream::take_step() {
@@ -218,14 +220,15 @@ std::unique_ptr<HandshakeStep> TlsStream::take_step() {
 void TlsStream::on_handshake_step(std::unique_ptr<HandshakeStep> step, Instant now) {
   running_ = nullptr;
   wake();
-  if (state_ != State::kHandshake) return;  // it has ended meanwhile
-  if (!cipher_out_.append_copy(step->handshake->take_output())) {
+  if (state_ != State::kHandshake) return layer_.discard(std::move(step));  // it has ended meanwhile
+  if (!cipher_out_.append_copy(step->output)) {
     ++layer_.counters_.no_memory;
+    layer_.discard(std::move(step));
     return end(CloseReason::kNoMemory);
   }
   switch (step->status) {
     case tls::Handshake::Status::kNeedMore: step_ = std::move(step); return;
-    case tls::Handshake::Status::kDone: return establish(std::move(step->handshake));
+    case tls::Handshake::Status::kDone: return establish(std::move(step));
     case tls::Handshake::Status::kFailed:
       handshake_failure_ = std::make_unique<tls::HandshakeFailure>(step->handshake->failure());
       ++layer_.counters_.handshakes_failed;
@@ -234,14 +237,14 @@ void TlsStream::on_handshake_step(std::unique_ptr<HandshakeStep> step, Instant n
         const bool received = handshake_failure_->reason == tls::HandshakeFailure::Reason::kPeerAlert;
         ++(received ? layer_.counters_.alerts_received : layer_.counters_.alerts_sent)[number];
       }
-      give_up(CloseReason::kTlsFailure, now);
-      return;
+      layer_.discard(std::move(step));
+      return give_up(CloseReason::kTlsFailure, now);
   }
 }
 
-void TlsStream::establish(std::unique_ptr<tls::Handshake> handshake) {
-  tls::Established made = handshake->take_established();
-  facts_ = std::move(made.facts);
+void TlsStream::establish(std::unique_ptr<HandshakeStep> step) {
+  tls::Established& made = step->established;
+  facts_ = std::make_shared<tls::SessionFacts>(*made.facts);  // in our own memory, as all that is left of the step
   ++layer_.counters_.handshakes;
   layer_.counters_.handshakes_resumed += facts_->resumed ? 1 : 0;
   stream::Chain unread(layer_.chains_);
@@ -255,21 +258,24 @@ void TlsStream::establish(std::unique_ptr<tls::Handshake> handshake) {
     opener_.emplace(layer_.engine_, *made.suite, made.receive, made.receive_sequence);
     send_secret_ = made.send_secret;
     receive_secret_ = made.receive_secret;
+    made.send = made.receive = {};  // the step may lie somewhere for a while
+    made.send_secret = made.receive_secret = {};
     good = good && sealer_->valid() && opener_->valid();
   }
   if (!good) {
     ++layer_.counters_.no_memory;
+    layer_.discard(std::move(step));
     return end(CloseReason::kNoMemory);
   }
   state_ = State::kOpen;
   tell_connected_ = true;
   most_credit_ = write_credit();
   if (client_) {
-    keep_sessions(handshake->take_sessions());
+    keep_sessions(step->handshake->take_sessions());
     // Tickets of TLS 1.3 come later, and only OpenSSL knows the key that they stand for.
-    if (sealer_ && facts_->version == tls::Version::kTls13 && sessions_ != nullptr) for_tickets_ = std::move(handshake);
+    if (sealer_ && facts_->version == tls::Version::kTls13 && sessions_ != nullptr) for_tickets_ = std::move(step);
   }
-  layer_.discard(std::move(handshake));
+  layer_.discard(std::move(step));
 }
 
 void TlsStream::keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> sessions) {
@@ -411,8 +417,8 @@ void TlsStream::take_alert(std::uint8_t level, std::uint8_t number, Instant now)
 void TlsStream::take_handshake_messages(Instant now) {
   if (for_tickets_ != nullptr) {
     if (message_.front() == kNewSessionTicket) {
-      for_tickets_->feed_ticket(raw_record_);
-      keep_sessions(for_tickets_->take_sessions());
+      for_tickets_->handshake->feed_ticket(raw_record_);
+      keep_sessions(for_tickets_->handshake->take_sessions());
     } else {
       layer_.discard(std::move(for_tickets_));
     }

@@ -51,7 +51,8 @@ class TlsStream final : public stream::ByteStream,
   /// For who opens the transport, before use().
   [[nodiscard]] stream::ByteStreamEvents& transport_events() { return *this; }
   /// The transport below, open (a server's) or being opened, and what was read off it already.
-  void use(stream::ByteStream& transport, std::unique_ptr<tls::Handshake> handshake, stream::Chain received);
+  void use(stream::ByteStream& transport, std::shared_ptr<const tls::Context> context, tls::HandshakeOptions options,
+           stream::Chain received);
 
   // stream::ByteStream
   void set_events(stream::ByteStreamEvents& events) override { events_ = &events; }
@@ -95,7 +96,7 @@ class TlsStream final : public stream::ByteStream,
   [[nodiscard]] std::size_t most_cipher_charge() const;
   [[nodiscard]] bool fetch(Instant now);
   void advance_handshake(Instant now);
-  void establish(std::unique_ptr<tls::Handshake> handshake);
+  void establish(std::unique_ptr<HandshakeStep> step);
   void keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> sessions);
 
   void open_all(Instant now);
@@ -128,12 +129,12 @@ class TlsStream final : public stream::ByteStream,
   void count_library_objects();
 
   TlsLayer& layer_;
-  stream::ByteStreamEvents* events_;             // null: the user is gone
-  stream::ByteStream* transport_ = nullptr;      // null: gone
-  SessionCache* sessions_;                       // a client's; null: none, or the user is gone
-  std::unique_ptr<HandshakeStep> step_;          // null: it runs, or is over
-  HandshakeStep* running_ = nullptr;             // where it runs
-  std::unique_ptr<tls::Handshake> for_tickets_;  // a client's, until the first data came
+  stream::ByteStreamEvents* events_;            // null: the user is gone
+  stream::ByteStream* transport_ = nullptr;     // null: gone
+  SessionCache* sessions_;                      // a client's; null: none, or the user is gone
+  std::unique_ptr<HandshakeStep> step_;         // null: it runs, or is over
+  HandshakeStep* running_ = nullptr;            // where it runs
+  std::unique_ptr<HandshakeStep> for_tickets_;  // a client's, until the first data came
   std::unique_ptr<tls::LibrarySession> library_;
   std::optional<tls::RecordSealer> sealer_;
   std::optional<tls::RecordOpener> opener_;

@@ -26,9 +26,6 @@ class HandshakeThreads::Runner final : public secure::HandshakeRunner {
     posted_.fetch_add(1, std::memory_order_release);
     posted_.notify_one();
   }
-  void discard(std::unique_ptr<tls::Handshake> handshake) override {
-    if (discarded_.put(std::move(handshake))) discarded_.publish();  // the next thread that looks; or us, when they are too slow
-  }
   [[nodiscard]] std::unique_ptr<HandshakeStep> finished() override { return take(done_); }
   [[nodiscard]] bool runs_here() const override { return false; }
 
@@ -36,16 +33,6 @@ class HandshakeThreads::Runner final : public secure::HandshakeRunner {
   [[nodiscard]] std::unique_ptr<HandshakeStep> take_order() {
     const std::scoped_lock lock(take_mutex_);
     return take(orders_);
-  }
-  void free_discarded() {
-    for (;;) {
-      std::unique_ptr<tls::Handshake> handshake;
-      {
-        const std::scoped_lock lock(take_mutex_);
-        handshake = take(discarded_);
-      }
-      if (handshake == nullptr) return;
-    }
   }
   void finish(std::unique_ptr<HandshakeStep> step) {
     const std::scoped_lock lock(finish_mutex_);
@@ -55,22 +42,19 @@ class HandshakeThreads::Runner final : public secure::HandshakeRunner {
   }
 
  private:
-  template <typename T>
-  using Ring = SpscRing<std::unique_ptr<T>>;
+  using Ring = SpscRing<std::unique_ptr<HandshakeStep>>;
 
-  template <typename T>
-  static std::unique_ptr<T> take(Ring<T>& ring) {
-    std::unique_ptr<T>* front = ring.front();
+  static std::unique_ptr<HandshakeStep> take(Ring& ring) {
+    std::unique_ptr<HandshakeStep>* front = ring.front();
     if (front == nullptr) return nullptr;
-    std::unique_ptr<T> taken = std::move(*front);
+    std::unique_ptr<HandshakeStep> step = std::move(*front);
     ring.drop_front();
-    return taken;
+    return step;
   }
 
   std::atomic<std::uint32_t>& posted_;
-  Ring<HandshakeStep> orders_{secure::TlsLayer::kMostSteps};
-  Ring<HandshakeStep> done_{secure::TlsLayer::kMostSteps};
-  Ring<tls::Handshake> discarded_{1'024};
+  Ring orders_{secure::TlsLayer::kMostSteps};
+  Ring done_{secure::TlsLayer::kMostSteps};
   std::mutex take_mutex_;
   std::mutex finish_mutex_;
 };
@@ -104,11 +88,10 @@ bool HandshakeThreads::run_one(std::size_t index) {
   bool found = false;
   for (std::size_t i = 0; i < runners_.size(); ++i) {
     Runner& runner = *runners_[(index + i) % runners_.size()];
-    runner.free_discarded();
     std::unique_ptr<HandshakeStep> step = runner.take_order();
     if (step == nullptr) continue;
     found = true;
-    if (!step->gone.load(std::memory_order_relaxed)) step->status = step->handshake->run(step->input, step->ended);
+    step->run();
     runner.finish(std::move(step));
   }
   return found;

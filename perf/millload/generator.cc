@@ -100,7 +100,12 @@ bool Generator::measure(Observed& observed, const Watch& watch) {
   figures_.tsc_hertz = cycles / figures_.seconds;
   figures_.busy_share = static_cast<double>(busy_cycles_) / cycles;
   if (watch.ends) watch.ends();
-  return complete;
+  if (!complete || course_.later <= Duration()) return complete;
+  clients_.observe(later_.get());
+  const Instant end = worker::monotonic_now() + course_.later;
+  const bool all = turn_until(watch, Instant::never(), [&](Instant now) { return now >= end; });
+  clients_.observe(nullptr);
+  return all;
 }
 
 bool Generator::warm_up(const Watch& watch) {

@@ -29,6 +29,7 @@ struct Course {
   Duration patience = Duration::seconds(30);  ///< for ports to come up; then for all connections to open, the ramp included
   Duration warm_up = Duration::seconds(1);
   Duration duration = Duration::seconds(5);
+  Duration later;  ///< behind it, observed apart, such as while something else goes on; zero: nothing is
 };
 
 struct GeneratorConfig {
@@ -67,6 +68,8 @@ class Generator {
 
   /// The whole course, on the calling thread. False when it could not be gone through: error() says why.
   bool run(Observed& observed, const Watch& watch);
+  /// What was observed in Course::later.
+  [[nodiscard]] const Observed& later() const { return *later_; }
 
   [[nodiscard]] const LoopFigures& loop() const { return figures_; }
   [[nodiscard]] const std::string& error() const { return error_; }
@@ -104,6 +107,7 @@ class Generator {
   tcp::Listener* listener_ = nullptr;  // the origin's
 
   LoopFigures figures_;
+  const std::unique_ptr<Observed> later_ = std::make_unique<Observed>();
   std::uint64_t busy_cycles_ = 0;
   std::uint64_t packets_in_turn_ = 0;
   Instant started_;

@@ -45,6 +45,7 @@ struct Options {
   double ramp = 0;
   double warm_up = 1;
   double duration = 5;
+  double later = 0;
   std::uint64_t corrupt_every = 0;
   bool tls = false;
   bool tls_resume = false;
@@ -99,6 +100,7 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--subject", options.subject, "Of the gateway, in the records")->capture_default_str();
   app.add_option("--json", options.json, "File for the records");
   app.add_option("--seed", options.seed, "Of everything random")->capture_default_str();
+  app.add_option("--later", options.later, "Seconds behind that, whose latencies are told apart")->check(CLI::NonNegativeNumber);
   app.add_option("--corrupt-every", options.corrupt_every, "The origin makes every Nth response wrong, which must be found");
 }
 
@@ -132,6 +134,7 @@ bool translate(const Options& options, perf::GeneratorConfig& config) {
   config.course.patience = seconds(options.ramp + 30);
   config.course.warm_up = seconds(options.warm_up);
   config.course.duration = seconds(options.duration);
+  config.course.later = seconds(options.later);
   config.origin_config.corrupt_every = options.corrupt_every;
   config.seed = options.seed;
   return true;
@@ -212,6 +215,7 @@ int measure(const Options& options, perf::GeneratorConfig config, std::span<nic:
                                 .load = config.load,
                                 .loop = {},
                                 .observed = observed.get(),
+                                .later = options.later > 0 ? &generator.later() : nullptr,
                                 .gateway = {},
                                 .valid = false,
                                 .error = {}};

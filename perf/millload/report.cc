@@ -64,6 +64,13 @@ std::vector<Metric> metrics_of(const Measurement& measurement) {
     }
     metrics.push_back({"resident_bytes", "bytes", static_cast<double>(gateway.resident_bytes)});
   }
+  if (const Observed* later = measurement.later) {
+    metrics.push_back({"later_requests", "count", static_cast<double>(later->requests)});
+    metrics.push_back({"later_errors", "count", static_cast<double>(later->refused)});
+    metrics.push_back({"later_p50_us", "us", microseconds(later->latency.quantile(0.5))});
+    metrics.push_back({"later_p99_us", "us", microseconds(later->latency.quantile(0.99))});
+    metrics.push_back({"later_p999_us", "us", microseconds(later->latency.quantile(0.999))});
+  }
   return metrics;
 }
 
@@ -107,6 +114,10 @@ std::string to_text(const Measurement& measurement) {
     if (value.contains("instructions_per_request")) {
       text += line("         %.0f instructions per request, idle turns included\n", value["instructions_per_request"]);
     }
+  }
+  if (measurement.later != nullptr) {
+    text += line("later    %.0f requests, %.0f errors: p50 %.1f  p99 %.1f  p99.9 %.1f us\n", value["later_requests"],
+                 value["later_errors"], value["later_p50_us"], value["later_p99_us"], value["later_p999_us"]);
   }
   if (!measurement.valid) text += "VOID: " + measurement.error + "\n";
   return text;

@@ -18,6 +18,7 @@ struct Measurement {
   LoadConfig load;
   LoopFigures loop;
   const Observed* observed = nullptr;
+  const Observed* later = nullptr;      ///< of Course::later; null: there was none
   std::optional<GatewayStats> gateway;  ///< of the time observed
   bool valid = false;
   std::string error;  ///< why it is not

@@ -477,7 +477,6 @@ TEST_F(SecureStream, HandshakesOfThoseWhoHaveGoneDoNotPileUp) {
   struct Holding final : HandshakeRunner {
     std::vector<std::unique_ptr<HandshakeStep>> held;
     void start(std::unique_ptr<HandshakeStep> step) override { held.push_back(std::move(step)); }
-    void discard(std::unique_ptr<tls::Handshake>) override {}
     std::unique_ptr<HandshakeStep> finished() override { return nullptr; }
     bool runs_here() const override { return false; }
   } runner;
