@@ -41,6 +41,7 @@ class MemifCase:
     half_load: bool = False  # an open loop at half of the rate that is reached just before
     every_mtu: bool = False  # measured at each MTU, the others at the first
     tls: str = ""            # "mutual": both sides; "edge": clients alone, with certificates of theirs
+    crypto_device: str = ""  # seals and opens the gateway's records; empty: IPsec-MB does
 
 
 CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 1024),
@@ -50,6 +51,8 @@ CASES = [MemifCase("http1-keepalive-64", 64), MemifCase("http1-keepalive-1k", 10
          MemifCase("http1-latency-64", 64, half_load=True), MemifCase("http1-latency-1k", 1024, half_load=True),
          MemifCase("http1-latency-64k", 64 * 1024, half_load=True)]
 TLS_CASES = [MemifCase("tls-keepalive-1k", 1024, tls="mutual"), MemifCase("tls-bulk-64k", 64 * 1024, tls="mutual"),
+             MemifCase("tls-cryptodev-1k", 1024, tls="mutual", crypto_device="crypto_aesni_mb"),
+             MemifCase("tls-cryptodev-64k", 64 * 1024, tls="mutual", crypto_device="crypto_aesni_mb"),
              MemifCase("tls-handshake-full", 64, ("--close",), tls="edge"),
              MemifCase("tls-handshake-resumed", 64, ("--close", "--tls-resume"), tls="edge")]
 
@@ -68,9 +71,9 @@ class MemifLab:
     """A gateway on two memif ports, and millload at their other ends."""
 
     def __init__(self, bootstrap, millload: pathlib.Path, buffers: int = 65_536, mtu: int = 1500, huge_pages: str = "IF_FREE",
-                 tls: str = "", crowd: bool = False):
-        """`bootstrap(addresses, clusters)` is the text of a configuration that listens on the addresses; `tls` as in MemifCase. With `crowd`
-        a third port, for crowd(), and loads that sleep when they have nothing to do, since several share a CPU."""
+                 tls: str = "", crypto_device: str = "", crowd: bool = False):
+        """`bootstrap(addresses, clusters)` is the text of a configuration that listens on the addresses; `tls` and `crypto_device` as in
+        MemifCase. With `crowd` a third port, for crowd(), and loads that sleep when they have nothing to do, since several share a CPU."""
         self.millload, self.buffers, self.mtu, self.huge_pages = millload, buffers, mtu, huge_pages
         self.directory = tempfile.TemporaryDirectory(prefix="millrace-memif-")
         self.idle = "ADAPTIVE" if crowd else "POLL"
@@ -85,7 +88,9 @@ class MemifLab:
         else:
             text = bootstrap(addresses, static_cluster("origin", endpoints))
         both, third = {"edge": EDGE, "inside": INSIDE}, {"crowd": CROWD} if crowd else {}
-        self.gateway = Gateway(None, text, dataplane=self._dataplane("SERVER", 2, "POLL", both | third), arguments=["-l", "warning"])
+        engine = f"tls: {{record_engine: CRYPTODEV, crypto_device: {{name: {crypto_device}}}}}\n" if crypto_device else ""
+        dataplane = self._dataplane("SERVER", 2, "POLL", both | third) + engine
+        self.gateway = Gateway(None, text, dataplane=dataplane, arguments=["-l", "warning"])
         self.load_path = pathlib.Path(self.directory.name) / "load.yaml"
         self.load_path.write_text(self._dataplane("CLIENT", 1, self.idle, both))
         self.crowd_path = pathlib.Path(self.directory.name) / "crowd.yaml"
@@ -186,7 +191,8 @@ def measure_burst(options, millload: pathlib.Path, results: records.Results) -> 
 
 def measure(case: MemifCase, mtu: int, options, millload: pathlib.Path, results: records.Results) -> None:
     """In a gateway of its own; a measurement with errors is a failure and leaves no record."""
-    with MemifLab(one_route, millload, mtu=mtu, huge_pages="REQUIRED" if options.huge_pages else "NEVER", tls=case.tls) as lab:
+    with MemifLab(one_route, millload, mtu=mtu, huge_pages="REQUIRED" if options.huge_pages else "NEVER", tls=case.tls,
+                  crypto_device=case.crypto_device) as lab:
         arguments = [*case.arguments, "--response-bytes", str(case.response_bytes)]
         if case.half_load:
             full = lab.run(case.name, *arguments, seconds=min(2, options.seconds))["requests_per_second"]

@@ -24,7 +24,7 @@ class PortReport : public ::testing::Test {
 };
 
 TEST_F(PortReport, SaysInOneLineWhoDoesWhat) {
-  EXPECT_EQ(offloads_text(port_.port_info),
+  EXPECT_EQ(offloads_text(port_.port_info.offloads),
             "device: rss; model: tx_tcp_checksum; software: tx_multi_segment (offered), rx_l4_checksum");
   EXPECT_EQ(rule_text(port_.rule_uses[0]), "telnet: model");
   EXPECT_EQ(rule_text(port_.rule_uses[1]), "https: software (one queue)");

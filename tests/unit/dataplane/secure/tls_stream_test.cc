@@ -341,6 +341,26 @@ TEST_F(SecureStream, HandshakesAreRunAFewAtATime) {
   for (const auto& client : clients) EXPECT_EQ(client->connected, 1);
 }
 
+// Or all who come at once would have an object of OpenSSL's before the first one is served.
+TEST_F(SecureStream, HandshakesThatHaveBegunGoBeforeNewOnes) {
+  constexpr int kClients = 300;
+  start(server_config(), client_config());
+  std::vector<std::unique_ptr<RecordingUser>> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<RecordingUser>(pipe->chains));
+    CloseReason reason{};
+    clients.back()->stream = pipe->connect(kServer, *clients.back(), reason, pipe->now);
+  }
+  const auto connected = [&] { return std::ranges::count_if(clients, [](const auto& client) { return client->connected > 0; }); };
+  for (int i = 0; i < 100'000 && connected() == 0; ++i) {
+    pipe->layer.service(pipe->now);
+    pipe->net.run(pipe->now);
+  }
+  EXPECT_LT(counters().handshake_steps, kClients) << "the first is served before all have had their first step";
+  pipe->run();
+  EXPECT_EQ(connected(), kClients);
+}
+
 // ---- peers that do what they should not ---------------------------------------------------------------------------------------
 
 // A peer in the hands of a test: shakes hands over the plain transport and makes its records itself.
@@ -598,6 +618,7 @@ TEST_F(SecureStream, WhatComesBehindTheEndIsNotKept) {
     sent += raw.user.write(junk, pipe->now);
     pipe->run(Duration::milliseconds(1));
   }
+  EXPECT_GT(sent, 10'000'000u);
   const auto after = mallinfo2();
   EXPECT_LT(after.uordblks + after.hblkhd, before.uordblks + before.hblkhd + 4'000'000);
 }
