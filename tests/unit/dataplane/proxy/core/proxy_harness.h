@@ -188,6 +188,8 @@ class ProxyHarness {
   void advance(Duration duration);
   /// Builds the next snapshot from the present one.
   void reconfigure(const Change& change);
+  /// From now on upstreams get x-envoy-attempt-count.
+  void count_attempts();
 
   /// The access log since the last call: "code flags details received/sent|" for each request.
   std::string log();
