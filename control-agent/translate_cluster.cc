@@ -79,6 +79,14 @@ void translate_http_options(const Cluster& cluster, const std::string& path, con
   }
 }
 
+// As omit_canary_hosts asks: "envoy.lb" says "canary: true".
+bool is_canary(const core::Metadata& metadata) {
+  const auto values = metadata.filter_metadata().find("envoy.lb");
+  if (values == metadata.filter_metadata().end()) return false;
+  const auto canary = values->second.fields().find("canary");
+  return canary != values->second.fields().end() && canary->second.bool_value();
+}
+
 void translate_endpoint(const endpoint_api::LbEndpoint& source, const core::Metadata& locality, const std::string& path,
                         const UpstreamSockets& sockets, config::Cluster& out, TranslateContext& context) {
   const std::string endpoint_path = join_path(path, "endpoint");
@@ -91,6 +99,7 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const core::Meta
   if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
   endpoint.healthy = source.health_status() == core::UNKNOWN || source.health_status() == core::HEALTHY ||
                      source.health_status() == core::DEGRADED;
+  endpoint.canary = is_canary(source.metadata());
   endpoint.tls = sockets.choose(source.metadata(), locality);
   endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
   if (endpoint.healthy) out.healthy_weight += endpoint.weight;

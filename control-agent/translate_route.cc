@@ -1,11 +1,13 @@
 // envoy.config.route.v3.RouteConfiguration -> config::RouteTable.
 #include <limits>
+#include <memory>
 #include <utility>
 
 #include "config/compile/format_compiler.h"
 #include "config/compile/regex_compiler.h"
 #include "config/compile/route_table.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_retry.h"
 #include "envoy/config/route/v3/route.pb.h"
 
 namespace millrace::agent {
@@ -16,10 +18,12 @@ namespace {
 
 constexpr std::uint32_t kDefaultDirectResponseBytes = 4096;  // Envoy's max_direct_response_body_size_bytes
 
-/// What holds for all routes of one table.
+/// What holds for all routes of one table, or of one virtual host of it.
 struct TableScope {
   bool validate_clusters = true;
   std::uint32_t max_body_bytes = kDefaultDirectResponseBytes;
+  std::shared_ptr<const config::RetryPolicy> retry = {};  ///< of routes that have none; null: none
+  std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
 };
 
 std::optional<config::RegexRewrite> translate_rewrite(const envoy::type::matcher::v3::RegexMatchAndSubstitute& rewrite,
@@ -160,6 +164,9 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
     out.idle_timeout = translate_duration(action.idle_timeout(), join_path(path, "idle_timeout"), context.diagnostics);
   }
   translate_upgrades(action, path, out, context);
+  out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)
+                                        : scope.retry;
+  out.retry_buffer_limit_bytes = scope.retry_buffer_limit_bytes;
   return out;
 }
 
@@ -217,13 +224,18 @@ config::Route translate_one_route(const route::Route& route, const std::string& 
       break;
     default: context.diagnostics.error(path, "one of route, redirect, direct_response must be set");
   }
+  if (auto* forward = std::get_if<config::ForwardAction>(&out.action); forward && route.has_per_request_buffer_limit_bytes())
+    forward->retry_buffer_limit_bytes = route.per_request_buffer_limit_bytes().value();
   out.headers = translate_mutations(route, path, context.diagnostics);
   return out;
 }
 
-config::VirtualHost translate_virtual_host(const route::VirtualHost& host, const std::string& path, const TableScope& scope,
+config::VirtualHost translate_virtual_host(const route::VirtualHost& host, const std::string& path, TableScope scope,
                                            TranslateContext& context) {
   using RequireTls = config::VirtualHost::RequireTls;
+  if (host.has_retry_policy())
+    scope.retry = translate_retry_policy(host.retry_policy(), join_path(path, "retry_policy"), context);
+  if (host.has_per_request_buffer_limit_bytes()) scope.retry_buffer_limit_bytes = host.per_request_buffer_limit_bytes().value();
   config::VirtualHost out;
   out.name = host.name();
   out.domains.assign(host.domains().begin(), host.domains().end());

@@ -33,6 +33,7 @@ struct Endpoint {
   std::string hostname;      ///< empty: none
   std::uint32_t weight = 1;  ///< 1 to 2^32-1, relative within the cluster
   bool healthy = true;       ///< the control plane's health_status: UNKNOWN, HEALTHY and DEGRADED count as healthy
+  bool canary = false;       ///< by its metadata: envoy.lb, canary
   /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
   std::shared_ptr<const UpstreamTls> tls = {};
   std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "config/model/format.h"
 #include "config/model/matcher.h"
+#include "config/model/retry_policy.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -74,6 +76,9 @@ struct ForwardAction {
   Duration timeout = Duration::seconds(15);  ///< zero: none
   std::optional<Duration> idle_timeout;      ///< replaces the connection manager's stream_idle_timeout; zero: none
   std::optional<bool> websocket;             ///< replaces the connection manager's upgrade_configs for "websocket"
+  std::shared_ptr<const RetryPolicy> retry;  ///< its own, or else its virtual host's; null: none
+  /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
+  std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
 };
 
 /// envoy.config.route.v3.RedirectAction

@@ -84,6 +84,7 @@ class HeaderMap {
   [[nodiscard]] const HeaderField* find(HeaderId id) const;
   [[nodiscard]] const HeaderField* find(std::string_view name) const;
   [[nodiscard]] bool contains(HeaderId id) const { return present_.has(id); }
+  [[nodiscard]] bool contains_any(HeaderSet names) const { return present_.has_any(names); }
   /// The first value of that name; empty when there is none.
   [[nodiscard]] std::string_view value(HeaderId id) const;
   [[nodiscard]] std::string_view value(std::string_view name) const;

@@ -1,12 +1,15 @@
 // The life of a stream: how it begins, what its timeouts mean, and how it ends, whichever way it does.
 #include "dataplane/proxy/active_stream.h"
 
+#include <memory>
+
 #include "dataplane/proxy/access_log.h"
 #include "dataplane/proxy/cluster_runtime.h"
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/stream_retries.h"
 
 namespace millrace::proxy {
 
@@ -43,6 +46,7 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
 }
 
 ActiveStream::~ActiveStream() {
+  if (retries_ != nullptr) std::destroy_at(retries_);
   if (pool_ != nullptr) pool_->unpin();
   if (cluster_ != nullptr) cluster_->unpin();
   chain_.unpin();
@@ -69,8 +73,10 @@ void ActiveStream::on_timeout(StreamTimeouts::Kind kind, Instant now) {
       reply(request_ended_ ? LocalReplyReason::kStreamIdleTimeoutAfterRequest : LocalReplyReason::kStreamIdleTimeout, now);
       break;
     case Kind::kRoute:
-      cluster_->stats().upstream_rq_timeout.add();
-      pool_->endpoint_stats().rq_timeout.add();
+      if (upstream_.is_active()) {  // else it waits for another try
+        cluster_->stats().upstream_rq_timeout.add();
+        pool_->endpoint_stats().rq_timeout.add();
+      }
       reply(LocalReplyReason::kUpstreamTimeout, now);
       break;
     case Kind::kDuration:
@@ -85,6 +91,7 @@ void ActiveStream::on_request_error(http::ProtocolError error, Instant now) {
   info_.flags.set(ResponseFlag::kDownstreamProtocolError);
   info_.response_code_details = answer.details;
   upstream_.cancel(now);
+  stop_retries();
   if (answer.status != 0 && (phase_ == Phase::kHead || phase_ == Phase::kWaiting)) reply(answer, now);
 }
 
@@ -113,6 +120,10 @@ void ActiveStream::on_connection_ended(bool by_peer, Instant now) {
   finish(now);
 }
 
+void ActiveStream::stop_retries() {
+  if (retries_ != nullptr) retries_->stop();
+}
+
 void ActiveStream::count_status(std::uint16_t status) {
   auto& all = stats();
   switch (status / 100) {
@@ -131,6 +142,7 @@ void ActiveStream::finish(Instant now) {
   if (phase_ == Phase::kOver) return;
   phase_ = Phase::kOver;
   upstream_.cancel(now);
+  stop_retries();
   timeouts_.disarm_all();
   request_body_.clear();
   response_body_.clear();

@@ -5,6 +5,7 @@
 //   kHead --on_request--> kWaiting --response head--> kResponding --its end--> kComplete --codec done--> kOver
 //      \------------------------- a local reply ------------------------------/
 //
+// While it is kWaiting a try may fail and another one follow (active_stream_retry.cc).
 // Its arena holds all that the codecs of both sides and the policies allocate for it.
 #pragma once
 
@@ -36,6 +37,7 @@ class ClusterRuntime;
 class ConnectionPool;
 class DownstreamConnection;
 class ChainVersion;
+class StreamRetries;
 struct Runtime;
 struct GraveTag;
 
@@ -66,6 +68,10 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
 
   // From the upstream request.
   void on_upstream_ready(const SocketAddress& local, Instant now);
+  /// Asked before on_upstream_response(): the request is tried again instead, and its upstream request was cancelled.
+  [[nodiscard]] bool retries_response(const http::ResponseHead& head, bool end_stream, Instant now) {
+    return retries_ != nullptr && retry_response(head, end_stream, now);
+  }
   void on_upstream_informational(http::ResponseHead& head, Instant now);
   void on_upstream_response(http::ResponseHead& head, bool end_stream, Instant now);
   void on_upstream_data(stream::Chain& data, bool end_stream, Instant now);
@@ -74,6 +80,12 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void on_upstream_credit(Instant now);
 
   void on_timeout(StreamTimeouts::Kind kind, Instant now);
+
+  // From its retries.
+  void try_again(Instant now);
+  void on_try_timeout(Instant now);
+  void on_try_idle_timeout(Instant now);
+  [[nodiscard]] Instant last_progress() const { return timeouts_.last_progress(); }
 
   /// Acts upon the request's head.
   void service(Instant now) override;
@@ -90,10 +102,25 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] bool choose_server_name(Instant now);
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);
+  void take(ClusterRuntime& cluster);
+  void take(ConnectionPool& pool);
   void end_of_request(Instant now);
   void push_request(Instant now);
+  void drop_request_body();
+
+  // Another try, if this one fails.
+  [[nodiscard]] bool prepare_retries(const config::ForwardAction& action, Duration try_timeout, Instant now);
+  [[nodiscard]] bool keep_for_retries(const stream::Chain& data);
+  [[nodiscard]] bool retry_response(const http::ResponseHead& head, bool end_stream, Instant now);
+  [[nodiscard]] bool retry_failure(UpstreamFailure failure, Instant now);
+  [[nodiscard]] bool wait_for_retry(bool wanted, const http::ResponseHead* head, Instant now);
+  [[nodiscard]] bool choose_another_endpoint(Instant now);
+  [[nodiscard]] bool restore_request_body();
+  void end_try(LocalReplyReason reason, Instant now);
+  void stop_retries();
 
   // The response.
+  [[nodiscard]] bool switches_protocol(const http::ResponseHead& head) const;
   void reply(LocalReply reply, Instant now);
   void reply(LocalReplyReason reason, Instant now) { reply(reply_of(reason), now); }
   void send_head(http::ResponseHead& head, bool end_stream, Instant now);
@@ -121,10 +148,12 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   UpstreamRequest upstream_;
   ClusterRuntime* cluster_ = nullptr;  // pinned
   ConnectionPool* pool_ = nullptr;     // of cluster_; the chosen endpoint's
+  StreamRetries* retries_ = nullptr;   // in arena_; null: there is one try, without a timeout of its own
 
   Phase phase_ = Phase::kHead;
   http::RequestHead* request_ = nullptr;
-  stream::Chain request_body_;  // received, not yet taken by the upstream; at most the listener's buffer limit
+  stream::Chain request_body_;    // received, not yet taken by the upstream; at most the listener's buffer limit, and behind:
+  std::size_t resent_bytes_ = 0;  // of it, at its front: what an earlier try has taken and consumed() already
   http::HeaderMap* request_trailers_ = nullptr;
   const http::ResponseHead* waiting_head_ = nullptr;  // ready, not yet with the codec
   stream::Chain response_body_;                       // received, not yet taken by the client; at most the cluster's buffer limit
@@ -133,7 +162,8 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   Duration response_timeout_;
   bool request_ended_ = false;  // received completely
   bool request_sent_ = false;
-  bool response_ended_ = false;  // received completely
+  bool request_started_ = false;  // something of it was handed to an upstream connection, in whichever try
+  bool response_ended_ = false;   // received completely
   bool head_ends_response_ = false;
   bool switched_ = false;
   bool upgrading_ = false;  // a switch was asked for and admitted

@@ -1,4 +1,5 @@
 // What becomes of a request: from its head to the choice of an endpoint, then its body towards the upstream.
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "dataplane/proxy/policy/route_matcher.h"
 #include "dataplane/proxy/policy/server_name.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/stream_retries.h"
 
 namespace millrace::proxy {
 
@@ -95,12 +97,17 @@ void ActiveStream::act_on_route(Instant now) {
 void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   if (!admit_upgrade(action, now) || !choose_endpoint(action, now)) return;
   response_timeout_ = take_response_timeout(action, *request_);
-  const ForwardContext context{http(), levels_, response_timeout_, runtime_.worker(), environment()};
+  const auto retries_matter = [&] { return action.retry != nullptr || request_->headers.contains_any(kRetryFields); };
+  const Duration try_timeout = retries_matter() ? take_try_timeout(action.retry.get(), response_timeout_, *request_) : Duration();
+  const ForwardContext context{
+      http(), levels_, {.response = response_timeout_, .per_try = try_timeout}, runtime_.worker(), environment()};
   info_.attempts = 1;
   if (!prepare_forward(context, *request_, info_)) {
     reply(LocalReplyReason::kOverloaded, now);
     return;
   }
+  // Asked again: routes may add such fields.
+  if ((try_timeout > Duration() || retries_matter()) && !prepare_retries(action, try_timeout, now)) return;
   if (!answer_expectation(now)) return;
   if (action.idle_timeout) timeouts_.arm(StreamTimeouts::Kind::kIdle, *action.idle_timeout, now);
   if (!choose_server_name(now)) return;
@@ -132,18 +139,30 @@ bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant 
     reply(answer, now);
     return false;
   }
-  cluster_ = cluster;
-  cluster_->pin();
-  info_.cluster = cluster_->name();
-  pool_ = cluster_->choose();
-  if (pool_ == nullptr) {
+  take(*cluster);
+  ConnectionPool* pool = cluster_->choose();
+  if (pool == nullptr) {
     cluster_->stats().upstream_cx_none_healthy.add();
     reply(LocalReplyReason::kNoHealthyUpstream, now);
     return false;
   }
-  pool_->pin();
-  info_.upstream_remote = pool_->address();
+  take(*pool);
   return true;
+}
+
+void ActiveStream::take(ClusterRuntime& cluster) {
+  cluster.pin();
+  if (cluster_ != nullptr) cluster_->unpin();
+  cluster_ = &cluster;
+  info_.cluster = cluster.name();
+}
+
+void ActiveStream::take(ConnectionPool& pool) {
+  pool.pin();
+  if (pool_ != nullptr) pool_->unpin();
+  pool_ = &pool;
+  info_.upstream_remote = pool.address();
+  info_.upstream_local = {};
 }
 
 // Of connections whose server's name follows the request (auto_sni), those of its name.
@@ -156,8 +175,7 @@ bool ActiveStream::choose_server_name(Instant now) {
     reply(LocalReplyReason::kOverloaded, now);
     return false;
   }
-  named->pin();
-  std::exchange(pool_, named)->unpin();
+  take(*named);
   return true;
 }
 
@@ -185,6 +203,8 @@ void ActiveStream::on_upstream_ready(const SocketAddress& local, Instant now) {
     on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
     return;
   }
+  request_started_ = true;
+  if (retries_ != nullptr && request_ended_) retries_->begin_try(now);
   if (head_only) {
     request_sent_ = true;
     info_.upstream_request_sent = now;
@@ -201,7 +221,12 @@ void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant
     connection_.consumed(id_, data.size());  // nobody waits for it any more
     data.clear();
   } else {
+    const bool may_go_on = retries_ == nullptr || keep_for_retries(data);
     request_body_.append(std::move(data));
+    if (!may_go_on) {
+      reply(LocalReplyReason::kRetryBufferExceeded, now);
+      return;
+    }
   }
   if (end_stream) {
     end_of_request(now);
@@ -221,7 +246,10 @@ void ActiveStream::end_of_request(Instant now) {
   info_.request_received = now;
   timeouts_.disarm(StreamTimeouts::Kind::kRequest);
   timeouts_.touch(now);
-  if (upstream_.is_active() && !switched_) timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
+  const bool waits_for_retry = retries_ != nullptr && retries_->is_waiting();
+  if ((upstream_.is_active() || waits_for_retry) && !switched_)
+    timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
+  if (upstream_.is_open() && retries_ != nullptr && !switched_) retries_->begin_try(now);
   push_request(now);
 }
 
@@ -233,7 +261,10 @@ void ActiveStream::push_request(Instant now) {
     const bool ends = request_ended_ && request_trailers_ == nullptr;
     bool sent = true;
     if (before > 0 || ends) sent = upstream_.send_data(request_body_, ends, now);
-    connection_.consumed(id_, before - request_body_.size());
+    const std::size_t taken = before - request_body_.size();
+    const std::size_t resent = std::min(taken, resent_bytes_);
+    resent_bytes_ -= resent;
+    connection_.consumed(id_, taken - resent);
     if (sent && request_ended_ && request_body_.empty()) {
       request_sent_ = true;
       info_.upstream_request_sent = now;
@@ -245,10 +276,17 @@ void ActiveStream::push_request(Instant now) {
       return;
     }
   }
-  const bool paused = request_body_.size() >= runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
+  const bool paused = request_body_.size() - resent_bytes_ >= runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
   if (paused == request_paused_) return;
   request_paused_ = paused;
   (paused ? stats().downstream_flow_control_paused_reading_total : stats().downstream_flow_control_resumed_reading_total).add();
+}
+
+// Nobody wants the rest of it.
+void ActiveStream::drop_request_body() {
+  connection_.consumed(id_, request_body_.size() - resent_bytes_);
+  request_body_.clear();
+  resent_bytes_ = 0;
 }
 
 void ActiveStream::on_upstream_credit(Instant now) {

@@ -9,6 +9,7 @@
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/policy/response_headers.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/stream_retries.h"
 
 namespace millrace::proxy {
 namespace {
@@ -22,11 +23,16 @@ constexpr std::size_t kLocalReplyFields = 64;
 void ActiveStream::on_upstream_informational(http::ResponseHead& head, Instant now) {
   timeouts_.touch(now);
   if (phase_ != Phase::kWaiting || head.status == 100) return;
+  if (retries_ != nullptr) retries_->give_up();  // the client has got something of this try
   if (connection_.send([&](http::ServerCodec& codec) { return codec.send_response(id_, head, false); })) {
     count_status(head.status);
   } else {
     reset_downstream(now);
   }
+}
+
+bool ActiveStream::switches_protocol(const http::ResponseHead& head) const {
+  return upgrading_ && (head.status == 101 || (request_->upgrade == "CONNECT" && head.status / 100 == 2));
 }
 
 void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_stream, Instant now) {
@@ -37,7 +43,7 @@ void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_strea
   info_.response_code_details = "via_upstream";
   response_ended_ = end_stream;
   if (upgrading_) {
-    switched_ = head.status == 101 || (request_->upgrade == "CONNECT" && head.status / 100 == 2);
+    switched_ = switches_protocol(head);
     if (switched_)
       timeouts_.disarm(StreamTimeouts::Kind::kRoute);
     else
@@ -150,14 +156,14 @@ void ActiveStream::complete_response(Instant now) {
 void ActiveStream::reply(LocalReply answer, Instant now) {
   if (is_settled()) return;
   upstream_.cancel(now);
+  stop_retries();
   if (answer.flag) info_.flags.set(*answer.flag);
   info_.response_code_details = answer.details;
   if (phase_ == Phase::kResponding || phase_ == Phase::kComplete) {
     reset_downstream(now);
     return;
   }
-  connection_.consumed(id_, request_body_.size());
-  request_body_.clear();
+  drop_request_body();
   void* memory = arena_.allocate(sizeof(http::ResponseHead), alignof(http::ResponseHead));
   if (memory == nullptr) {
     reset_downstream(now);
@@ -165,7 +171,7 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
   }
   auto& head = *::new (memory) http::ResponseHead(arena_, kLocalReplyFields);
   bool built = write_local_reply(answer, head);
-  if (built && info_.flags.has(ResponseFlag::kUpstreamOverflow))
+  if (built && answer.flag == ResponseFlag::kUpstreamOverflow)
     built = head.headers.add_reference(http::HeaderId::kXEnvoyOverloaded, "true");
   if (built && levels_.route != nullptr) built = apply_response_mutations(levels_, head, info_, environment());
   if (built && !answer.body.empty()) built = response_body_.append_copy(answer.body);
@@ -182,6 +188,7 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
 
 void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) {
   if (is_settled()) return;
+  if (retries_ != nullptr && retry_failure(failure, now)) return;
   const UpstreamFailureRow& row = row_of(failure);
   info_.flags.set(row.flag);
   info_.upstream_transport_failure = arena_.copy(transport_failure);  // its connection goes before the log line
@@ -192,9 +199,11 @@ void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view
   }
   LocalReply answer;
   answer.status = row.status;
-  answer.body = upstream_reset_body(
-      row.text, row.flag == ResponseFlag::kUpstreamConnectionFailure ? transport_failure : std::string_view(), arena_);
+  answer.body =
+      upstream_reset_body(row.text, row.flag == ResponseFlag::kUpstreamConnectionFailure ? transport_failure : std::string_view(),
+                          info_.attempts > 1, arena_);
   answer.details = row.before;
+  answer.flag = row.flag;
   reply(answer, now);
 }
 

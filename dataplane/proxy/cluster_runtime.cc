@@ -33,7 +33,7 @@ void ClusterRuntime::follow_endpoints(Instant now) {
       pools_.push_back(std::make_unique<ConnectionPool>(runtime_, *this, endpoint));
       by_endpoint_.push_back(pools_.back().get());
     } else {
-      at->second->revive();
+      at->second->revive(endpoint);
       by_endpoint_.push_back(at->second);
       known.erase(at);
     }

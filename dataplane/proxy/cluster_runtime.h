@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/model/cluster.h"
+#include "dataplane/base/assert.h"
 #include "dataplane/base/time.h"
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/lb/load_balancer.h"
@@ -19,6 +20,7 @@ struct Runtime;
 class ClusterRuntime {
  public:
   ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::Cluster> config, Instant now);
+  ~ClusterRuntime() { MR_ASSERT(retries_ == 0); }
   ClusterRuntime(const ClusterRuntime&) = delete;
   ClusterRuntime& operator=(const ClusterRuntime&) = delete;
 
@@ -44,6 +46,10 @@ class ClusterRuntime {
   void add_connections(int change) { connections_ += change; }
   void add_pending(int change) { pending_ += change; }
 
+  /// Retries in progress, from the decision to the outcome; kept by the streams.
+  [[nodiscard]] std::size_t retries() const { return static_cast<std::size_t>(retries_); }
+  void add_retries(int change) { retries_ += change; }
+
   // Streams that refer to it.
   void pin() { ++pins_; }
   void unpin() { --pins_; }
@@ -60,6 +66,7 @@ class ClusterRuntime {
   LoadBalancer balancer_;
   std::ptrdiff_t connections_ = 0;
   std::ptrdiff_t pending_ = 0;
+  std::ptrdiff_t retries_ = 0;
   std::size_t pins_ = 0;
 };
 

@@ -46,9 +46,10 @@ ConnectionPool* ConnectionPool::for_server_name(std::string_view name, Instant n
   return by_name_.emplace(std::string(name), std::move(made)).first->second.get();
 }
 
-void ConnectionPool::revive() {
+void ConnectionPool::revive(const config::Endpoint& endpoint) {
+  endpoint_ = endpoint;
   retired_ = false;
-  for (const auto& [name, pool] : by_name_) pool->revive();
+  for (const auto& [name, pool] : by_name_) pool->revive(endpoint);
 }
 
 UpstreamConnection* ConnectionPool::take_idle() {

@@ -3,8 +3,8 @@
 // A request takes the idle connection that was used last (the others can age and close); if there is none it queues and, unless
 // enough connections are on their way, opens one. A connection that becomes free serves the queue before it goes idle. A failed
 // attempt to connect fails every request in the queue, as in Envoy: what waits there must not wait for ever.
-// There is no retry on a connection that the origin closed while our request was on its way (Envoy retries only by policy): idle
-// connections are watched instead, and one with anything to read, an end included, is never handed out.
+// A connection that the origin closes while our request is on its way fails that request: whether it is tried again, its route's
+// policy says. Idle connections are watched, and one with anything to read, an end included, is never handed out.
 #pragma once
 
 #include <cstddef>
@@ -47,8 +47,10 @@ class ConnectionPool {
   void cancel(UpstreamRequest& request);
   /// The endpoint is gone from the configuration: idle connections close, those in use do when they become free.
   void retire(Instant now);
-  void revive();
+  /// The endpoint is (again) as `endpoint` says, which has the same address and protection.
+  void revive(const config::Endpoint& endpoint);
   [[nodiscard]] bool is_retired() const { return retired_; }
+  [[nodiscard]] bool is_canary() const { return endpoint_.canary; }
   /// No connection and no request: may be destroyed.
   [[nodiscard]] bool is_unused() const;
   // Connections that wait for burial and streams that chose the endpoint refer to it.
@@ -83,7 +85,7 @@ class ConnectionPool {
 
   Runtime& runtime_;
   ClusterRuntime& cluster_;
-  const config::Endpoint endpoint_;
+  config::Endpoint endpoint_;
   const SocketAddress address_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;

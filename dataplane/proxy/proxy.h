@@ -37,6 +37,7 @@ struct ProxyLimits {
   // Envoy's default circuit breakers. Per worker here, since workers share no counts.
   std::size_t cluster_connections = 1'024;       ///< beyond it requests wait (upstream_cx_overflow)
   std::size_t cluster_pending_requests = 1'024;  ///< beyond it requests get 503 (upstream_rq_pending_overflow)
+  std::size_t cluster_retries = 3;               ///< beyond it failures go to the client (upstream_rq_retry_overflow)
 };
 
 struct ProxyContext {

@@ -5,6 +5,8 @@
 //      |--------------- kRequest ----------------|
 //      |--- kIdle: restarted by every progress in either direction -----------|
 //                         |------------------- kDuration ---------------------|
+//
+// kRoute covers all tries and the waits between them; the timeouts of a single one are in stream_retries.h.
 #pragma once
 
 #include <array>
@@ -35,6 +37,7 @@ class StreamTimeouts {
   void disarm_all();
   /// There was progress: the idle timeout starts again. Cheap: the timer moves when it fires.
   void touch(Instant now) { last_progress_ = now; }
+  [[nodiscard]] Instant last_progress() const { return last_progress_; }
 
  private:
   template <Kind kKind>

@@ -22,7 +22,7 @@ UpstreamFailure failure_of(http::StreamReset reason) {
   switch (reason) {
     case http::StreamReset::kProtocolError: return UpstreamFailure::kProtocolError;
     case http::StreamReset::kOutOfMemory: return UpstreamFailure::kLocalReset;
-    case http::StreamReset::kRefused: return UpstreamFailure::kRemoteReset;
+    case http::StreamReset::kRefused: return UpstreamFailure::kRefusedStream;
     case http::StreamReset::kPeerReset:
     case http::StreamReset::kConnectionEnded: break;
   }

@@ -92,6 +92,10 @@ void UpstreamRequest::on_informational(http::ResponseHead& head, Instant now) { 
 
 void UpstreamRequest::on_response(http::ResponseHead& head, bool end_stream, Instant now) {
   response_started_ = true;
+  if (stream_.retries_response(head, end_stream, now)) {
+    pool_->endpoint_stats().rq_error.add();
+    return;
+  }
   auto& stats = pool_->cluster_stats();
   switch (head.status / 100) {
     case 1: stats.upstream_rq_1xx.add(); break;

@@ -1,7 +1,7 @@
 // One try of a request at an upstream: the join between an ActiveStream and an UpstreamConnection of a pool. It waits in the
-// pool's queue, then owns one stream of a connection, and tells the stream what comes back. A retry will be a second one.
+// pool's queue, then owns one stream of a connection, and tells the stream what comes back. A retry starts it anew.
 //
-//   kNone --start()--> kPending --on_connection()--> kOpen --> kNone (complete, failed or cancelled)
+//   kNone --start()--> kPending --on_connection()--> kOpen --> kNone (complete, failed, cancelled or tried again)
 #pragma once
 
 #include <cstddef>

@@ -25,6 +25,16 @@ constexpr std::string_view kTransient[] = {"tcp.connections.syn_sent",
                                            "proxy.upstream_connections",
                                            "proxy.requests"};
 
+std::shared_ptr<const config::RetryPolicy> retry_policy(std::uint32_t retries) {
+  if (retries == 0) return nullptr;
+  auto policy = std::make_shared<config::RetryPolicy>();
+  policy->conditions.add(config::RetryCondition::k5xx);  // failures without a response included
+  policy->num_retries = retries;
+  policy->avoid_previous_hosts = true;
+  policy->host_selection_retries = 10;
+  return policy;
+}
+
 std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
   return test::make_snapshot({.listener = {config.addresses[0].address, config.port},
                               .endpoints = config.endpoints,
@@ -32,6 +42,7 @@ std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
                               .client_idle = Duration::seconds(60),  // of clients that crashed
                               .connect_timeout = config.connect_timeout,
                               .upstream_idle = config.upstream_idle,
+                              .retry = retry_policy(config.retries),
                               .workers = config.workers,
                               .listener_tls = config.listener_tls,
                               .cluster_tls = config.cluster_tls});

@@ -34,6 +34,7 @@ struct GatewayConfig {
   Duration route_timeout;                ///< zero: none
   Duration connect_timeout = Duration::seconds(120);
   Duration upstream_idle = Duration::seconds(30);
+  std::uint32_t retries = 0;  ///< of each request, after whatever failure, at endpoints that it has not seen
   std::size_t packets = 8'192;
   nic::TxOffloads tx = {};
   std::uint16_t workers = 1;

@@ -52,6 +52,23 @@ void draw_events(Draw& draw, GatewayScenario& scenario) {
   }
 }
 
+// Failures that retries make up for must stay unseen, where it is certain that they do: few enough at a time, small enough to be
+// kept.
+void draw_retries(Draw& draw, GatewayScenario& scenario) {
+  constexpr std::size_t kSurelyAdmitted = 3;
+  constexpr std::uint64_t kSurelyKept = 16'384;
+  if (!draw.one_in(3)) return;
+  scenario.retries = draw.between(1, 4);
+  scenario.dead_endpoint = draw.one_in(3);
+  for (RequestPlan& plan : scenario.requests) {
+    if (draw.one_in(2)) plan.failed_tries = draw.between(1, 3);
+    plan.failure = draw.one_in(2) ? RequestPlan::Failure::kReset : RequestPlan::Failure::kUnavailable;
+    plan.fails_early = draw.one_in(2);
+    plan.may_fail = plan.failed_tries + (scenario.dead_endpoint ? 1 : 0) > scenario.retries ||
+                    scenario.clients.size() > kSurelyAdmitted || plan.request_bytes > kSurelyKept;
+  }
+}
+
 // Network k lies between the gateway (.2) and one host (.1); 0 is the clients'.
 IpPrefix address(const GatewayScenario& scenario, std::size_t network, int host) {
   if (scenario.v6) return *IpPrefix::parse("2001:db8:" + std::to_string(network + 1) + "::" + std::to_string(host) + "/64");
@@ -62,6 +79,8 @@ GatewayConfig gateway_config(const GatewayScenario& scenario) {
   GatewayConfig config;
   for (std::size_t network = 0; network <= scenario.origins; ++network) config.addresses.push_back(address(scenario, network, 2));
   for (std::size_t i = 1; i <= scenario.origins; ++i) config.endpoints.push_back({address(scenario, i, 1).address, kOriginPort});
+  if (scenario.dead_endpoint) config.endpoints.push_back({address(scenario, 1, 1).address, kOriginPort + 1});
+  config.retries = scenario.retries;
   if (scenario.may_break()) {
     config.route_timeout = Duration::seconds(60);
     config.connect_timeout = Duration::seconds(5);
@@ -92,6 +111,7 @@ class GatewayRun {
       : scenario_(scenario), network_(scenario.seed), start_(network_.now()), gateway_(network_, gateway_config(scenario)) {
     network_.set_trace(trace);
     table_.may_break = scenario.may_break();
+    table_.most_tries = 1 + scenario.retries;
     if (table_.may_break) table_.patience = Duration::seconds(400);
     for (const RequestPlan& plan : scenario.requests) table_.rows.push_back({.plan = plan});
     for (std::size_t network = 0; network <= scenario.origins; ++network) {
@@ -229,6 +249,7 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
     scenario.workers = static_cast<std::uint16_t>(1u << draw.between(1, 3));
     scenario.spread = static_cast<Spread>(draw.between(0, 2));
   }
+  draw_retries(draw, scenario);
   return scenario;
 }
 
@@ -242,6 +263,7 @@ std::string GatewayScenario::describe() const {
                      " clients, " + std::to_string(requests.size()) + " requests, " + std::to_string(origins) +
                      " origins, offloads: " + sim::describe(tx);
   if (workers > 1) text += ", " + std::to_string(workers) + " workers, " + to_text(spread);
+  if (retries > 0) text += ", " + std::to_string(retries) + " retries" + (dead_endpoint ? ", an endpoint without anybody" : "");
   for (std::size_t i = 0; i < links.size(); ++i) {
     text += (i == 0 ? "\n  clients: " : "\n  origin " + std::to_string(i) + ": ") + sim::describe(links[i]);
   }

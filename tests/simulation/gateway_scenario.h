@@ -29,6 +29,8 @@ struct GatewayScenario {
   std::uint16_t workers = 1;
   Spread spread = Spread::kOneQueue;
   std::size_t packets = 8'192;
+  std::uint32_t retries = 0;
+  bool dead_endpoint = false;   ///< one more, where nobody listens
   bool mix_up_answers = false;  ///< a fault for tests of the oracle
 
   enum class Fault : std::uint8_t { kPause, kCrash, kHog };

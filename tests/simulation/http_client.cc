@@ -24,7 +24,7 @@ void RequestTable::judge() {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::string who = "request " + std::to_string(i) + ": ";
     if (rows[i].result == Result::kNone) findings.add(who + "never ended");
-    if (rows[i].arrivals > 1) findings.add(who + "reached origins " + std::to_string(rows[i].arrivals) + " times");
+    if (rows[i].tries > most_tries) findings.add(who + "reached origins " + std::to_string(rows[i].tries) + " times");
     if (rows[i].result == Result::kAnswered && rows[i].arrivals == 0) findings.add(who + "was answered by nobody");
   }
 }
@@ -64,7 +64,7 @@ void HttpClient::begin(Instant now) {
   stream::CloseReason reason{};
   stream_ = host_.tcp().connect(gateway_, *this, reason, now);
   if (stream_ == nullptr) {
-    if (!table_.may_break) complain(std::string("could not connect: ") + to_text(reason));
+    if (!table_.may_fail(row())) complain(std::string("could not connect: ") + to_text(reason));
     conclude(RequestTable::Result::kBroken, now);
   }
 }
@@ -116,7 +116,7 @@ void HttpClient::drain(Instant now) {
   // The gateway has ended its side: what was asked remains unanswered.
   drop_connection(now);
   if (!asking_) return;
-  if (!table_.may_break) complain("the gateway ended the connection without an answer");
+  if (!table_.may_fail(row())) complain("the gateway ended the connection without an answer");
   conclude(RequestTable::Result::kBroken, now);
 }
 
@@ -133,7 +133,7 @@ void HttpClient::on_answer(Instant now) {
     if (reader_.body_bytes() != plan.response_bytes) {
       complain("its answer has " + std::to_string(reader_.body_bytes()) + " bytes, not " + std::to_string(plan.response_bytes));
     }
-  } else if (status < 500 || !table_.may_break) {
+  } else if (status < 500 || !table_.may_fail(row())) {
     complain("answered with " + std::string(reader_.start_line()));
   }
   if (!keep) drop_connection(now);
@@ -174,12 +174,12 @@ void HttpClient::on_closed(stream::ByteStream&, stream::CloseReason reason, Inst
   read_timer_.disarm();
   if (!asking_) return;
   timer_.disarm();
-  if (!table_.may_break) complain(std::string("its connection broke: ") + to_text(reason));
+  if (!table_.may_fail(row())) complain(std::string("its connection broke: ") + to_text(reason));
   conclude(RequestTable::Result::kBroken, now);
 }
 
 void HttpClient::on_patience_timer(Instant now) {
-  if (!table_.may_break) complain("heard nothing for too long");
+  if (!table_.may_fail(row())) complain("heard nothing for too long");
   timer_.disarm();
   if (stream_ != nullptr) drop_connection(now);
   conclude(RequestTable::Result::kBroken, now);

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "dataplane/base/assert.h"
 #include "tests/simulation/http_keys.h"
 #include "tests/simulation/http_program.h"
@@ -58,17 +60,42 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
       if (!reader_.head_complete() || reader_.body_bytes() > 0) continue;
       number_ = reader_.number_field("x-request").value_or(~std::uint64_t{0});
       reader_.expect_pattern(request_key(number_));
+      if (number_ < table().rows.size() && !std::exchange(head_seen_, true) && !on_head(now)) return;
     }
     if (reader_.bad() || (reader_.head_complete() && number_ >= table().rows.size())) {
       table().findings.add("an origin got what is no request of ours: " + std::string(reader_.start_line()));
       stream_->reset(now);
       return finish();
     }
+    if (reader_.complete() && answered_early_ && !answering_) return next_request(now);
     if (reader_.complete() && !waiting_) return on_request(now);
     if (stream_->read_ended() && !waiting_) {
       stream_->close(now);
       finish();
     }
+  }
+
+  // False: that was the end of the connection.
+  bool on_head(Instant now) {
+    RequestTable::Row& row = table().rows[number_];
+    fails_ = ++row.tries <= row.plan.failed_tries;
+    if (!fails_ || !row.plan.fails_early) return true;
+    if (row.plan.failure == RequestPlan::Failure::kReset) return reset(now), false;
+    waiting_ = answered_early_ = true;
+    start_answer(now);
+    fill(now);
+    return stream_ != nullptr;
+  }
+
+  void reset(Instant now) {
+    stream_->reset(now);
+    finish();
+  }
+
+  void next_request(Instant now) {
+    answered_early_ = waiting_ = head_seen_ = false;
+    reader_.restart();
+    look(now);
   }
 
   void on_request(Instant now) {
@@ -81,6 +108,7 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
       table().findings.add(who + "arrived with " + std::to_string(reader_.body_bytes()) + " bytes, not " +
                            std::to_string(row.plan.request_bytes));
     }
+    if (fails_ && row.plan.failure == RequestPlan::Failure::kReset) return reset(now);
     waiting_ = true;
     origin_.host_.program_timers().arm(timer_, now + row.plan.origin_delay);
   }
@@ -88,6 +116,11 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   void start_answer(Instant now) {
     const RequestPlan& plan = table().rows[number_].plan;
     answering_ = true;
+    if (fails_) {
+      writer_.start("HTTP/1.1 503 Service Unavailable\r\n", response_key(number_), plan.response_bytes % 2, false);
+      progress(now);
+      return;
+    }
     std::string head = "HTTP/1.1 200 OK\r\nx-request: " + std::to_string(number_) + "\r\n";
     if (plan.origin_closes) head += "connection: close\r\n";
     const std::uint64_t whose = origin_.mixed_up_ ? number_ + 1 : number_;
@@ -104,13 +137,11 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
       if (!out_.empty()) return;
     }
     answering_ = false;
-    waiting_ = false;
-    if (table().rows[number_].plan.origin_closes) {
+    if (table().rows[number_].plan.origin_closes && !fails_) {
       stream_->close(now);
       return finish();
     }
-    reader_.restart();
-    look(now);
+    if (reader_.complete()) next_request(now);
   }
 
   HttpOrigin& origin_;
@@ -122,6 +153,9 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   std::uint64_t number_ = 0;
   bool waiting_ = false;  // for the time to answer, or answering
   bool answering_ = false;
+  bool head_seen_ = false;
+  bool fails_ = false;  // this try
+  bool answered_early_ = false;
   Timer timer_;
   Timer patience_timer_;
 };

@@ -21,6 +21,12 @@ struct RequestPlan {
   Duration origin_delay = {};                    ///< between the request and its answer
   Duration think = {};                           ///< of the client, before it asks
   std::uint64_t abandon_at = ~std::uint64_t{0};  ///< the client resets the connection having read so much of the answer's body
+  // Tries that origins fail, the first ones; whether the client may hear of it, the scenario says.
+  enum class Failure : std::uint8_t { kUnavailable, kReset };
+  std::uint32_t failed_tries = 0;
+  Failure failure = Failure::kUnavailable;
+  bool fails_early = false;  ///< with the head already, not with the whole request
+  bool may_fail = false;
 };
 
 struct RequestTable {
@@ -28,13 +34,16 @@ struct RequestTable {
   struct Row {
     RequestPlan plan;
     Result result = Result::kNone;
+    std::uint32_t tries = 0;     ///< heads of it at origins
     std::uint32_t arrivals = 0;  ///< complete requests at origins
   };
   std::deque<Row> rows;
   Findings findings;
   bool may_break = false;
+  std::uint32_t most_tries = 1;
   Duration patience = Duration::seconds(1'000);  ///< a side that hears nothing for so long gives up
 
+  [[nodiscard]] bool may_fail(const Row& row) const { return may_break || row.plan.may_fail; }
   [[nodiscard]] bool over() const;
   [[nodiscard]] std::size_t count(Result result) const;
   void judge();

@@ -183,6 +183,37 @@ TEST(GatewayOracle, SeesAnswersThatAreMixedUp) {
   EXPECT_TRUE(run(scenario).findings.mention("wrong bytes"));
 }
 
+GatewayScenario with_failures(std::uint32_t failed_tries, std::uint32_t retries) {
+  GatewayScenario scenario = small_gateway();
+  scenario.retries = retries;
+  for (RequestPlan& request : scenario.requests) {
+    request.request_bytes = 3'000;
+    request.failed_tries = failed_tries;
+  }
+  return scenario;
+}
+
+TEST(GatewayOracle, IsContentWithRetriesThatMakeUpForFailures) {
+  GatewayScenario scenario = with_failures(2, 2);
+  scenario.requests[1].failure = scenario.requests[3].failure = RequestPlan::Failure::kReset;
+  scenario.requests[2].fails_early = scenario.requests[3].fails_early = true;
+  const GatewayOutcome outcome = run(scenario);
+  EXPECT_TRUE(outcome.findings.empty()) << outcome.findings.render();
+  EXPECT_EQ(outcome.answered, 4u);
+}
+
+TEST(GatewayOracle, SeesFailuresThatTheyDoNotMakeUpFor) {
+  EXPECT_TRUE(run(with_failures(2, 1)).findings.mention("answered with HTTP/1.1 503"));
+}
+
+TEST(GatewayOracle, SeesTriesBeyondThePolicy) {
+  RequestTable table;
+  table.most_tries = 2;
+  table.rows.push_back({.plan = {}, .result = RequestTable::Result::kAnswered, .tries = 3, .arrivals = 3});
+  table.judge();
+  EXPECT_TRUE(table.findings.mention("reached origins 3 times"));
+}
+
 TEST(GatewayOracle, SeesARequestThatIsNotAnswered) {
   GatewayScenario scenario = small_gateway();
   scenario.requests[3].origin_delay = Duration::seconds(5 * 3'600);

@@ -109,5 +109,20 @@ TEST(Simulation, DrawsEveryNumberOfWorkersBehindEveryKindOfPort) {
   EXPECT_GT((drawn[{1, Spread::kOneQueue}]), 50);
 }
 
+TEST(Simulation, DrawsFailuresThatRetriesMakeUpForAndOthers) {
+  std::uint64_t hidden = 0, seen = 0, dead = 0, resets = 0, early = 0;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const GatewayScenario scenario = GatewayScenario::draw(seed);
+    dead += scenario.dead_endpoint;
+    for (const RequestPlan& plan : scenario.requests) {
+      if (plan.failed_tries == 0) continue;
+      (plan.may_fail ? seen : hidden) += 1;
+      resets += plan.failure == RequestPlan::Failure::kReset;
+      early += plan.fails_early;
+    }
+  }
+  for (const std::uint64_t count : {hidden, seen, dead, resets, early}) EXPECT_GT(count, 10u);
+}
+
 }  // namespace
 }  // namespace millrace::sim

@@ -24,6 +24,7 @@ struct ProxySnapshot {
   std::optional<Duration> client_idle = {};
   std::optional<Duration> connect_timeout = {};
   std::optional<Duration> upstream_idle = {};
+  std::shared_ptr<const config::RetryPolicy> retry = {};
   std::size_t workers = 1;
   // TLS of the listener, and towards the endpoints; null: plain text.
   std::shared_ptr<tls::ContextSlot> listener_tls = {};
@@ -46,6 +47,7 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   forward.clusters = {{.name = "app", .weight = 1, .headers = {}, .host_rewrite = {}}};
   forward.total_weight = 1;
   if (wanted.route_timeout) forward.timeout = *wanted.route_timeout;
+  forward.retry = wanted.retry;
   route.action = std::move(forward);
   host.routes.push_back(std::move(route));
   routes->virtual_hosts.push_back(std::move(host));

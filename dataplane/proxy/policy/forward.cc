@@ -1,4 +1,5 @@
 // What the router does between the choice of a route and the upstream connection.
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -78,19 +79,24 @@ bool prepare_forward(const ForwardContext& context, http::RequestHead& head, con
   MR_ASSERT(context.levels.route != nullptr && context.levels.virtual_host != nullptr);
   const auto* action = std::get_if<config::ForwardAction>(&context.levels.route->action);
   MR_ASSERT(action != nullptr);
-  const bool states_timeout =
-      context.response_timeout > Duration() && !context.response_timeout.is_infinite() && !context.manager.suppress_envoy_headers;
-  if (states_timeout && !set_number(head.headers, HeaderId::kXEnvoyExpectedRqTimeoutMs,
-                                    static_cast<std::uint64_t>(context.response_timeout.to_milliseconds()))) {
-    return false;
-  }
-  return set_attempt_count(*context.levels.virtual_host, head, 1) &&
+  return set_expected_timeout(context.manager, context.timeouts, Duration(), head) &&
+         set_attempt_count(*context.levels.virtual_host, head, 1) &&
          apply_request_mutations(context.levels, head, info, context.environment) &&
          rewrite_host(*action, context.levels.cluster, head) && rewrite_request_path(context, *action, head);
 }
 
 bool set_attempt_count(const config::VirtualHost& host, http::RequestHead& head, std::uint32_t attempt) {
   return !host.include_request_attempt_count || set_number(head.headers, HeaderId::kXEnvoyAttemptCount, attempt);
+}
+
+bool set_expected_timeout(const config::HttpConnectionManager& manager, const ForwardTimeouts& timeouts, Duration elapsed,
+                          http::RequestHead& head) {
+  const auto limits = [](Duration timeout) { return timeout > Duration() && !timeout.is_infinite(); };
+  if (manager.suppress_envoy_headers || (!limits(timeouts.response) && !limits(timeouts.per_try))) return true;
+  std::int64_t expected = (limits(timeouts.per_try) ? timeouts.per_try : timeouts.response).to_milliseconds();
+  if (limits(timeouts.response)) expected = std::min(expected, (timeouts.response - elapsed).to_milliseconds());
+  if (elapsed > Duration()) expected = std::max<std::int64_t>(expected, 1);  // zero would mean: no limit
+  return set_number(head.headers, HeaderId::kXEnvoyExpectedRqTimeoutMs, static_cast<std::uint64_t>(expected));
 }
 
 }  // namespace millrace::proxy

@@ -76,12 +76,13 @@ LocalReply redirect_reply(const config::Route& route, const http::RequestHead& h
   return {.status = action->status, .body = {}, .details = "direct_response", .location = location, .flag = std::nullopt};
 }
 
-std::string_view upstream_reset_body(std::string_view reason, std::string_view transport_failure, Arena& arena) {
-  constexpr std::string_view kStart = "upstream connect error or disconnect/reset before headers. reset reason: ";
+std::string_view upstream_reset_body(std::string_view reason, std::string_view transport_failure, bool retried, Arena& arena) {
+  constexpr std::string_view kStart = "upstream connect error or disconnect/reset before headers";
+  const std::string_view which = retried ? ". retried and the latest reset reason: " : ". reset reason: ";
   const std::string_view text = transport_failure.empty()
-                                    ? arena.concat({kStart, reason})
-                                    : arena.concat({kStart, reason, ", transport failure reason: ", transport_failure});
-  return text.data() == nullptr ? kStart.substr(0, kStart.find(". reset")) : text;
+                                    ? arena.concat({kStart, which, reason})
+                                    : arena.concat({kStart, which, reason, ", transport failure reason: ", transport_failure});
+  return text.data() == nullptr ? kStart : text;
 }
 
 bool write_local_reply(const LocalReply& reply, http::ResponseHead& head) {

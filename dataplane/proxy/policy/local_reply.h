@@ -37,9 +37,10 @@ struct LocalReply {
 [[nodiscard]] LocalReply redirect_reply(const config::Route& route, const http::RequestHead& head, std::uint32_t worker,
                                         Arena& arena);
 
-/// "upstream connect error or disconnect/reset before headers. reset reason: " + `reason`
+/// "upstream connect error or disconnect/reset before headers. " [+ "retried and the latest "] + "reset reason: " + `reason`
 /// [+ ", transport failure reason: " + `transport_failure`]; only the constant part when the arena is exhausted.
-[[nodiscard]] std::string_view upstream_reset_body(std::string_view reason, std::string_view transport_failure, Arena& arena);
+[[nodiscard]] std::string_view upstream_reset_body(std::string_view reason, std::string_view transport_failure, bool retried,
+                                                   Arena& arena);
 
 /// Writes the head of a local answer: status, location, and, when there is a body, content-type and content-length.
 /// False: out of memory.

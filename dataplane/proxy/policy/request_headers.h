@@ -42,19 +42,29 @@ struct RequestOutcome {
 /// Zero: none. Call before prepare_forward.
 [[nodiscard]] Duration take_response_timeout(const config::ForwardAction& action, http::RequestHead& head);
 
+/// The time that a request may take. Zero: no limit.
+struct ForwardTimeouts {
+  Duration response;      ///< all tries together: take_response_timeout()
+  Duration per_try = {};  ///< each of them: take_try_timeout() in retry.h
+};
+
 struct ForwardContext {
   const config::HttpConnectionManager& manager;
-  MutationLevels levels;      ///< all four set; the route's action is a ForwardAction
-  Duration response_timeout;  ///< from take_response_timeout()
+  MutationLevels levels;  ///< all four set; the route's action is a ForwardAction
+  ForwardTimeouts timeouts;
   std::uint32_t worker = 0;
   FormatEnvironment environment = {};
 };
 /// The router's part: x-envoy-expected-rq-timeout-ms, header mutations, host and path rewrites, x-envoy-original-path,
-/// x-forwarded-host, x-envoy-attempt-count. Idempotence is not given: call it once, and set_attempt_count() for a retry.
+/// x-forwarded-host, x-envoy-attempt-count. Idempotence is not given: call it once, and the two below for a retry.
 /// False: out of memory; answer kOverloaded.
 [[nodiscard]] bool prepare_forward(const ForwardContext& context, http::RequestHead& head, const StreamInfo& info);
 
 /// Replaces x-envoy-attempt-count when the virtual host asks for it.
 [[nodiscard]] bool set_attempt_count(const config::VirtualHost& host, http::RequestHead& head, std::uint32_t attempt);
+/// Replaces x-envoy-expected-rq-timeout-ms: how long the upstream may take, with `elapsed` of the whole time gone; at least 1.
+/// Where nothing is limited, or the manager suppresses such fields, no effect.
+[[nodiscard]] bool set_expected_timeout(const config::HttpConnectionManager& manager, const ForwardTimeouts& timeouts,
+                                        Duration elapsed, http::RequestHead& head);
 
 }  // namespace millrace::proxy

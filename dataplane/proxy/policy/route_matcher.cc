@@ -109,8 +109,11 @@ bool matches(const config::StringMatcher& matcher, std::string_view text, std::u
 }
 
 bool matches(const config::HeaderMatcher& matcher, const http::RequestHead& head, std::uint32_t worker) {
+  return matches(matcher, request_value(head, matcher.name), worker);
+}
+
+bool matches(const config::HeaderMatcher& matcher, std::string_view value, std::uint32_t worker) {
   using Kind = config::HeaderMatcher::Kind;
-  const std::string_view value = request_value(head, matcher.name);
   const bool there = value.data() != nullptr || matcher.treat_missing_as_empty;
   if (matcher.kind == Kind::kPresent) return (there == matcher.present) != matcher.invert;
   if (!there) return false;  // even when inverted: an absent field is neither equal nor different

@@ -31,6 +31,8 @@ struct RouteContext {
 /// Single conditions, for filters that match too.
 [[nodiscard]] bool matches(const config::StringMatcher& matcher, std::string_view text, std::uint32_t worker);
 [[nodiscard]] bool matches(const config::HeaderMatcher& matcher, const http::RequestHead& head, std::uint32_t worker);
+/// `value`: of the field that the matcher names; null data(): not there.
+[[nodiscard]] bool matches(const config::HeaderMatcher& matcher, std::string_view value, std::uint32_t worker);
 [[nodiscard]] bool matches(const config::QueryParameterMatcher& matcher, std::string_view path, std::uint32_t worker);
 [[nodiscard]] bool matches(const config::PathMatcher& matcher, std::string_view path, std::uint32_t worker);
 

@@ -84,7 +84,7 @@ TEST(FieldTable, GivesEveryRefusedAndHarmlessFieldANote) {
 
 TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
   for (const auto& [message, field] : std::vector<std::pair<std::string_view, std::string_view>>{
-           {"envoy.config.route.v3.RouteAction", "retry_policy"},
+           {"envoy.config.route.v3.RouteAction", "hedge_policy"},
            {"envoy.config.route.v3.RouteAction", "request_mirror_policies"},
            {"envoy.config.cluster.v3.Cluster", "outlier_detection"},
            {"envoy.config.cluster.v3.Cluster", "circuit_breakers"},
@@ -98,14 +98,14 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
 
 TEST(CheckFields, NamesRefusedFieldsAndListsHarmlessOnes) {
   const auto found =
-      check<envoy::config::route::v3::RouteAction>("{cluster: a, retry_policy: {}, hash_policy: [{header: {header_name: x}}]}");
-  EXPECT_THAT(found.errors, ElementsAre("retry_policy: is not supported yet: requests are not retried"));
+      check<envoy::config::route::v3::RouteAction>("{cluster: a, hedge_policy: {}, hash_policy: [{header: {header_name: x}}]}");
+  EXPECT_THAT(found.errors, ElementsAre("hedge_policy: is not supported yet: requests are not hedged"));
   EXPECT_THAT(found.harmless, ElementsAre("hash_policy"));
 }
 
 TEST(CheckFields, RefusesMessagesWithoutRows) {
-  const auto found = check<envoy::config::route::v3::RetryPolicy>("{retry_on: 5xx}");
-  EXPECT_THAT(found.errors, ElementsAre("retry_on: is not supported: unknown to Millrace"));
+  const auto found = check<envoy::config::route::v3::HedgePolicy>("{hedge_on_per_try_timeout: true}");
+  EXPECT_THAT(found.errors, ElementsAre("hedge_on_per_try_timeout: is not supported: unknown to Millrace"));
 }
 
 TEST(CheckFields, PassesRefusedBooleansThatSayFalse) {
@@ -138,7 +138,7 @@ TEST(CheckFields, LeavesOutOptionalAndDisabledFilters) {
 TEST(FieldTableMarkdown, ShowsEveryRow) {
   const auto text = field_table_markdown();
   EXPECT_THAT(text, HasSubstr("### envoy.config.route.v3.RouteAction\n"));
-  EXPECT_THAT(text, HasSubstr("| retry_policy | refused | not yet: requests are not retried |\n"));
+  EXPECT_THAT(text, HasSubstr("| hedge_policy | refused | not yet: requests are not hedged |\n"));
   EXPECT_THAT(text, HasSubstr("| cluster | acts |  |\n"));
 }
 

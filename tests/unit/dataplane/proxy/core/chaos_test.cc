@@ -28,6 +28,20 @@ void configure(config::Listener& listener, config::Cluster& cluster, config::Rou
   std::get<config::ForwardAction>(route.action).timeout = Duration::seconds(1);
 }
 
+void configure_with_retries(config::Listener& listener, config::Cluster& cluster, config::Route& route) {
+  using enum config::RetryCondition;
+  configure(listener, cluster, route);
+  auto policy = std::make_shared<config::RetryPolicy>();
+  for (const auto condition : {k5xx, kReset, kConnectFailure}) policy->conditions.add(condition);
+  policy->num_retries = 3;
+  policy->per_try_timeout = Duration::milliseconds(400);
+  policy->per_try_idle_timeout = Duration::milliseconds(300);
+  policy->base_interval = Duration::milliseconds(60);
+  policy->max_interval = Duration::milliseconds(600);
+  policy->avoid_previous_hosts = true;
+  std::get<config::ForwardAction>(route.action).retry = policy;
+}
+
 std::string client_text(Rng& rng) {
   switch (rng.below(9)) {
     case 0: return get("/a") + get("/b");
@@ -43,7 +57,7 @@ std::string client_text(Rng& rng) {
 }
 
 std::string origin_text(Rng& rng) {
-  switch (rng.below(9)) {
+  switch (rng.below(11)) {
     case 0: return ok("short");
     case 1: return ok(pattern(50'000));
     case 2: return "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-t: 1\r\n\r\n";
@@ -52,6 +66,8 @@ std::string origin_text(Rng& rng) {
     case 5: return "HTTP/1.1 100 Continue\r\n\r\n";
     case 6: return "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart";
     case 7: return "nonsense\r\n\r\n";
+    case 8: return "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+    case 9: return "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 3\r\n\r\nbad";
     default: return ok("x", "connection: close\r\n");
   }
 }
@@ -68,11 +84,11 @@ void act(Rng& rng, Peer& peer, const std::string& text) {
   }
 }
 
-/// Returns what was logged.
+/// Returns what was logged. Every other seed has retries.
 std::string play(std::uint64_t seed) {
   SCOPED_TRACE("MR_SEED=" + std::to_string(seed));
   Rng rng(seed);
-  ProxyHarness proxy(configure);
+  ProxyHarness proxy(seed % 2 == 0 ? configure : configure_with_retries);
   std::vector<Client*> clients;
   for (int step = 0; step < 150; ++step) {
     if (clients.empty() || rng.chance(1, 8)) clients.push_back(&proxy.connect());
@@ -83,7 +99,12 @@ std::string play(std::uint64_t seed) {
     if (rng.chance(1, 20)) proxy.net.listen(ProxyHarness::kOrigin, proxy.origin());
     if (rng.chance(1, 60)) {
       const std::uint64_t hash = rng.below(3);
-      proxy.reconfigure([hash](auto& listener, auto&, auto&) { listener.content_hash = hash; });
+      const bool healthy = rng.chance(4, 5);
+      proxy.reconfigure([&](config::Listener& listener, config::Cluster& cluster, auto&) {
+        listener.content_hash = hash;
+        cluster.endpoints[0].healthy = healthy;
+        cluster.healthy_weight = healthy ? 1 : 0;
+      });
     }
     if (rng.chance(2, 3)) proxy.run();
     if (rng.chance(1, 4)) proxy.advance(Duration::milliseconds(rng.below(700)));
@@ -105,8 +126,26 @@ TEST(Proxy_Chaos, NothingBreaksAndNothingLeaks) {
   std::string all = "|";
   for (std::uint64_t seed = 1; seed <= 300 && !HasFailure(); ++seed) all += play(seed);
   // The game is only worth something if it reaches every corner.
-  for (const char* outcome : {"200 - via_upstream", "101 - ", "400 DPE", "502 UPE", "503 UF", "503 UC", "504 UT", "408 - ",
-                              "408 SI", "0 DC", "200 DC", "200 UC", "200 UT", "101 SI", "101 DC", "101 UC"}) {
+  for (const char* outcome : {"200 - via_upstream",
+                              "101 - ",
+                              "400 DPE",
+                              "502 UPE",
+                              "503 UF",
+                              "503 UC",
+                              "504 UT",
+                              "408 - ",
+                              "408 SI",
+                              "0 DC",
+                              "200 DC",
+                              "200 UC",
+                              "200 UT",
+                              "101 SI",
+                              "101 DC",
+                              "101 UC",
+                              "503 UH",
+                              "503 UF,URX",
+                              "503 URX via_upstream",
+                              "504 URX,UT upstream_per_try"}) {
     EXPECT_NE(all.find("|" + std::string(outcome)), std::string::npos) << outcome;
   }
 }

@@ -108,6 +108,12 @@ void ProxyHarness::remove_listener() {
   publish(false);
 }
 
+void ProxyHarness::count_attempts() {
+  routes_ = std::make_shared<config::RouteTable>(*routes_);
+  routes_->virtual_hosts[0].include_request_attempt_count = true;
+  reconfigure([](auto&, auto&, auto&) {});
+}
+
 // Every test ends with the proof that nothing leaks: pools, buffers and gauges at zero.
 ProxyHarness::~ProxyHarness() {
   for (auto& client : clients_) client->reset();

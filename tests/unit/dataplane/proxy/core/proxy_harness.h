@@ -192,6 +192,8 @@ class ProxyHarness {
   void reconfigure(const Change& change);
   /// The next snapshot has no listener; nobody can connect any more.
   void remove_listener();
+  /// From now on upstreams get x-envoy-attempt-count.
+  void count_attempts();
 
   /// The access log since the last call: "code flags details received/sent|" for each request.
   std::string log();

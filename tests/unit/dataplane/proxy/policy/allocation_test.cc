@@ -56,7 +56,7 @@ TEST(Policies, TakeNothingFromTheHeap) {
     const bool forwarded =
         route != nullptr && prepare_forward({.manager = manager,
                                              .levels = {.table = &table, .virtual_host = found_host, .route = route},
-                                             .response_timeout = Duration::seconds(1)},
+                                             .timeouts = {.response = Duration::seconds(1)}},
                                             request.head, info);
     const bool answered = prepare_upstream_response(manager, {}, response.head, info, Duration::seconds(1), {}) &&
                           prepare_response(manager, &request.head, response.head, "Sun, 06 Nov 1994 08:49:37 GMT");

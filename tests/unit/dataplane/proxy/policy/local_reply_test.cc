@@ -71,13 +71,13 @@ TEST(LocalReply, ForDirectResponsesAndRedirects) {
 
 TEST(LocalReply, BodyOfAnUpstreamReset) {
   Memory memory;
-  EXPECT_EQ(upstream_reset_body("remote connection failure", "", memory.arena),
+  EXPECT_EQ(upstream_reset_body("remote connection failure", "", false, memory.arena),
             "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure");
-  EXPECT_EQ(upstream_reset_body("remote connection failure", "delayed connect error: 111", memory.arena),
+  EXPECT_EQ(upstream_reset_body("remote connection failure", "delayed connect error: 111", false, memory.arena),
             "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, "
             "transport failure reason: delayed connect error: 111");
   NoMemory none;
-  EXPECT_EQ(upstream_reset_body("x", "", none.arena), "upstream connect error or disconnect/reset before headers");
+  EXPECT_EQ(upstream_reset_body("x", "", false, none.arena), "upstream connect error or disconnect/reset before headers");
 }
 
 TEST(LocalReply, HeadHasBodyFieldsOnlyWithABody) {

@@ -363,7 +363,7 @@ struct Forwarding : Request {
     info.request = &head;
     return prepare_forward({.manager = manager,
                             .levels = {.table = &table, .virtual_host = &host, .route = &route, .cluster = &cluster},
-                            .response_timeout = timeout},
+                            .timeouts = {.response = timeout}},
                            head, info);
   }
   std::string_view field(std::string_view name) const { return head.headers.value(name); }

@@ -1,0 +1,135 @@
+#include "dataplane/proxy/stream_retries.h"
+
+#include <algorithm>
+#include <new>
+
+#include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/cluster_runtime.h"
+#include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/runtime.h"
+
+namespace millrace::proxy {
+namespace {
+
+// A request keeps so much of its body without asking what is left of the packet pool.
+constexpr std::size_t kAlwaysKeptBytes = 16 * 1024;
+// Beyond it at most this part of what is left above half of the pool: many keep less and less each, and others have the half.
+constexpr std::size_t kPoolShare = 16;
+
+bool affordable(std::size_t bytes, const nic::PacketPool& packets) {
+  if (bytes <= kAlwaysKeptBytes) return true;
+  const std::size_t half = packets.capacity() / 2;
+  return bytes <= (half - std::min(packets.in_use(), half)) * packets.buffer_bytes() / kPoolShare;
+}
+
+}  // namespace
+
+StreamRetries::StreamRetries(Runtime& runtime, ActiveStream& stream, const config::RetryPolicy& policy,
+                             const http::RequestHead& head, Duration try_timeout, std::size_t keep_bytes)
+    : runtime_(runtime),
+      stream_(stream),
+      retry_(policy, head, runtime.worker()),
+      try_timeout_(try_timeout),
+      keep_bytes_(keep_bytes),
+      kept_(runtime.context.chains),
+      back_off_(Timer::calling<&StreamRetries::on_back_off>(*this)),
+      try_timer_(Timer::calling<&StreamRetries::on_try_timeout>(*this)),
+      idle_timer_(Timer::calling<&StreamRetries::on_idle_timeout>(*this)),
+      open_(retry_.enabled()) {}
+
+// What is small for the buffer that it pins is copied: a body that comes byte by byte must not hold a buffer for each.
+bool StreamRetries::keep(const stream::Chain& data) {
+  if (data.size() > keep_bytes_ - kept_.size() || !affordable(kept_.charge() + data.size(), kept_.pool().packets())) return false;
+  stream::Chain::Cursor cursor = data.cursor(0);
+  while (const std::size_t part = cursor.contiguous()) {
+    nic::Slice slice = cursor.take(part);
+    const bool small = slice.charge() > 2 * part;
+    if (!(small ? kept_.append_copy(slice.bytes()) : kept_.append(std::move(slice)))) return false;
+  }
+  return true;
+}
+
+bool StreamRetries::replay(stream::Chain& to) const {
+  stream::Chain::Cursor cursor = kept_.cursor(0);
+  while (const std::size_t part = cursor.contiguous()) {
+    if (!to.append(cursor.take(part))) return false;
+  }
+  return true;
+}
+
+// Without memory for it an endpoint may be tried twice, which is no worse than what no predicate gives.
+void StreamRetries::note(const ConnectionPool& pool) {
+  if (!retry_.policy().avoid_previous_hosts) return;
+  void* memory = stream_.arena().allocate(sizeof(Tried), alignof(Tried));
+  if (memory != nullptr) tried_ = ::new (memory) Tried{.cell = &pool.cell(), .before = tried_};
+}
+
+bool StreamRetries::unwanted(const ConnectionPool& pool) const {
+  if (retry_.policy().avoid_canary_hosts && pool.is_canary()) return true;
+  for (const Tried* tried = tried_; tried != nullptr; tried = tried->before) {
+    if (tried->cell == &pool.cell()) return true;
+  }
+  return false;
+}
+
+ConnectionPool* StreamRetries::choose(ClusterRuntime& cluster) const {
+  for (std::uint32_t left = retry_.policy().host_selection_retries;; --left) {
+    ConnectionPool* pool = cluster.choose();
+    if (pool == nullptr || left == 0 || !unwanted(*pool)) return pool;
+  }
+}
+
+void StreamRetries::begin_try(Instant now) {
+  try_began_ = now;
+  runtime_.arm_after(try_timer_, now, try_timeout_);
+  runtime_.arm_after(idle_timer_, now, retry_.policy().per_try_idle_timeout);
+}
+
+void StreamRetries::end_try() {
+  try_timer_.disarm();
+  idle_timer_.disarm();
+}
+
+void StreamRetries::wait(ClusterRuntime& cluster, Duration back_off, Instant now) {
+  end_try();
+  count_in(cluster);
+  runtime_.context.timers.arm(back_off_, now + back_off);
+}
+
+void StreamRetries::count_in(ClusterRuntime& cluster) {
+  uncount();
+  counted_in_ = &cluster;
+  cluster.add_retries(1);
+}
+
+void StreamRetries::uncount() {
+  if (counted_in_ != nullptr) counted_in_->add_retries(-1);
+  counted_in_ = nullptr;
+}
+
+void StreamRetries::give_up() {
+  open_ = false;
+  uncount();
+  back_off_.disarm();
+  kept_.clear();
+}
+
+void StreamRetries::stop() {
+  give_up();
+  end_try();
+}
+
+void StreamRetries::on_back_off(Instant now) { stream_.try_again(now); }
+
+void StreamRetries::on_try_timeout(Instant now) { stream_.on_try_timeout(now); }
+
+void StreamRetries::on_idle_timeout(Instant now) {
+  const Instant due = std::max(try_began_, stream_.last_progress()) + retry_.policy().per_try_idle_timeout;
+  if (due > now) {
+    runtime_.context.timers.arm(idle_timer_, due);
+    return;
+  }
+  stream_.on_try_idle_timeout(now);
+}
+
+}  // namespace millrace::proxy

@@ -1,0 +1,91 @@
+// What a request needs to be tried more than once: its policy with what is left of it, its body as the client has sent it, which
+// endpoints were tried, and the timers of one try and of the wait before the next. Lives in its stream's arena, and only where a
+// policy, or the client, asks for it. What all of it means for the request is active_stream_retry.cc.
+//
+//   open --wait()--> waiting --back-off is over--> open ... --give_up(): no further try; timeouts of this one go on
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/policy/retry.h"
+#include "dataplane/report/cells.h"
+#include "dataplane/stream/chain.h"
+
+namespace millrace::proxy {
+
+class ActiveStream;
+class ClusterRuntime;
+class ConnectionPool;
+struct Runtime;
+
+class StreamRetries {
+ public:
+  /// `head` as Retry wants it. `try_timeout`: from take_try_timeout(). `keep_bytes`: of a body, at the most.
+  StreamRetries(Runtime& runtime, ActiveStream& stream, const config::RetryPolicy& policy, const http::RequestHead& head,
+                Duration try_timeout, std::size_t keep_bytes);
+  ~StreamRetries() { stop(); }
+  StreamRetries(const StreamRetries&) = delete;
+  StreamRetries& operator=(const StreamRetries&) = delete;
+
+  [[nodiscard]] Retry& retry() { return retry_; }
+  [[nodiscard]] Duration try_timeout() const { return try_timeout_; }
+  /// There may be another try.
+  [[nodiscard]] bool is_open() const { return open_; }
+  /// A failed try was the last one so far; the next begins when the back-off is over.
+  [[nodiscard]] bool is_waiting() const { return back_off_.is_armed(); }
+  /// This try is a retry that counts among its cluster's.
+  [[nodiscard]] bool is_counted() const { return counted_in_ != nullptr; }
+
+  /// Keeps references to all of `data`. False: it would be too much, for the request or for the packet pool, or there is no
+  /// memory; nothing can be said of what is kept.
+  [[nodiscard]] bool keep(const stream::Chain& data);
+  /// Adds references to all that was kept to `to`. False: no memory; some may have been added.
+  [[nodiscard]] bool replay(stream::Chain& to) const;
+
+  /// A try begins at this endpoint.
+  void note(const ConnectionPool& pool);
+  /// The endpoint of the next try, as far as choosing again helps one that the policy does not want; null: none is healthy.
+  [[nodiscard]] ConnectionPool* choose(ClusterRuntime& cluster) const;
+
+  /// The request is complete and has a connection: the time of this try begins.
+  void begin_try(Instant now);
+  /// The try has failed: counts the next among the cluster's retries, until uncount(), and begins it after `back_off`.
+  void wait(ClusterRuntime& cluster, Duration back_off, Instant now);
+  /// Counts it in that cluster from now on.
+  void count_in(ClusterRuntime& cluster);
+  void uncount();
+  void give_up();
+  /// The request is over.
+  void stop();
+
+ private:
+  /// An endpoint that was tried, told apart by its cell, as ClusterRuntime does; never looked into.
+  struct Tried {
+    const report::EndpointCell* cell;
+    const Tried* before;
+  };
+
+  [[nodiscard]] bool unwanted(const ConnectionPool& pool) const;
+  void end_try();
+  void on_back_off(Instant now);
+  void on_try_timeout(Instant now);
+  void on_idle_timeout(Instant now);
+
+  Runtime& runtime_;
+  ActiveStream& stream_;
+  Retry retry_;
+  const Duration try_timeout_;
+  const std::size_t keep_bytes_;
+  stream::Chain kept_;
+  const Tried* tried_ = nullptr;
+  ClusterRuntime* counted_in_ = nullptr;  // its stream pins it
+  Timer back_off_;
+  Timer try_timer_;
+  Timer idle_timer_;
+  Instant try_began_;
+  bool open_;
+};
+
+}  // namespace millrace::proxy
