@@ -107,7 +107,7 @@ void plan_validation(const CommonTlsContext& common, const Site& site, ContextPl
   plan.crl = std::move(parts.crl);
 }
 
-void plan_common(const CommonTlsContext& common, const Site& site, ContextPlan& plan, SecretReader& reader) {
+void plan_common(const CommonTlsContext& common, const Site& site, bool http, ContextPlan& plan, SecretReader& reader) {
   plan.parameters = site.at("tls_params");
   plan_parameters(common.tls_params(), plan, reader);
   plan_certificates(common, site, plan, reader);
@@ -118,7 +118,7 @@ void plan_common(const CommonTlsContext& common, const Site& site, ContextPlan& 
       reader.error(site.at("alpn_protocols", i),
                    "must have 1 to " + std::to_string(kMostProtocolBytes) + " bytes, has " + std::to_string(protocol.size()));
     }
-    plan.config.protocols.push_back(protocol);
+    if (!(http && protocol == "h2")) plan.config.protocols.push_back(protocol);
   }
 }
 
@@ -138,7 +138,7 @@ void plan_tickets(const DownstreamTlsContext& context, const Site& site, Context
 void plan_server(const TlsSource& source, ContextPlan& plan, SecretReader& reader) {
   const DownstreamTlsContext& context = source.downstream;
   tls::ContextConfig& out = plan.config;
-  plan_common(context.common_tls_context(), source.site.at("common_tls_context"), plan, reader);
+  plan_common(context.common_tls_context(), source.site.at("common_tls_context"), source.http, plan, reader);
   plan_tickets(context, source.site, plan, reader);
   out.require_client_certificate = context.require_client_certificate().value();
   out.require_server_name = context.require_sni().value();
@@ -157,7 +157,7 @@ void plan_server(const TlsSource& source, ContextPlan& plan, SecretReader& reade
 }
 
 void plan_client(const TlsSource& source, ContextPlan& plan, SecretReader& reader) {
-  plan_common(source.upstream.common_tls_context(), source.site.at("common_tls_context"), plan, reader);
+  plan_common(source.upstream.common_tls_context(), source.site.at("common_tls_context"), source.http, plan, reader);
   plan.config.server_name = source.upstream.sni();
   plan.config.resume = !source.upstream.has_max_session_keys() || source.upstream.max_session_keys().value() > 0;
   if (!reader.failed() && believes_anybody(plan.config.validation.value_or(tls::ValidationConfig{}))) {

@@ -25,6 +25,7 @@ struct TlsSource {
   Site site;
   std::shared_ptr<const StaticSecrets> secrets;
   bool keep_records_in_openssl = false;
+  bool http = false;  ///< it carries HTTP, of which HTTP/2 is not spoken yet: "h2" is left out of alpn_protocols
 };
 
 /// What the library is asked for, and where each part of it was written. The places have no texts.

@@ -73,7 +73,9 @@ config::FilterChain translate_chain(const listener_api::FilterChain& chain, cons
   config::FilterChain out;
   out.name = chain.name();
   if (chain.has_transport_socket()) {
-    out.tls = translate_downstream_socket(chain.transport_socket(), join_path(path, "transport_socket"), context);
+    const bool http = std::ranges::any_of(
+        chain.filters(), [](const auto& filter) { return filter.typed_config().template Is<HttpConnectionManager>(); });
+    out.tls = translate_downstream_socket(chain.transport_socket(), http, join_path(path, "transport_socket"), context);
   }
   if (chain.has_transport_socket_connect_timeout()) {
     out.transport_socket_connect_timeout = translate_duration(

@@ -29,11 +29,23 @@ bool is_plain_text(const core::TransportSocket& socket) {
   return socket.name() == "envoy.transport_sockets.raw_buffer" || socket.name() == "raw_buffer";
 }
 
+void warn_of_http2(const TlsSource& source, Diagnostics& diagnostics) {
+  if (!source.http) return;
+  const auto& common =
+      source.role == tls::Role::kServer ? source.downstream.common_tls_context() : source.upstream.common_tls_context();
+  for (int i = 0; i < common.alpn_protocols_size(); ++i) {
+    if (common.alpn_protocols(i) != "h2") continue;
+    diagnostics.warning(source.site.at("common_tls_context").at("alpn_protocols", i).path,
+                        "\"h2\" is left out: HTTP/2 is not spoken yet, and whoever agreed on it would fail");
+  }
+}
+
 std::shared_ptr<tls::ContextSlot> make_slot(std::shared_ptr<TlsSource> source, const std::string& path,
                                             TranslateContext& context) {
   source->site = {join_path(path, "typed_config"), nullptr};
   source->secrets = context.static_secrets;
   source->keep_records_in_openssl = context.keep_records_in_openssl;
+  warn_of_http2(*source, context.diagnostics);
   FileReader files;
   auto made = make_context(*source, files, context.diagnostics);
   if (!made) return nullptr;
@@ -69,6 +81,7 @@ std::shared_ptr<tls::ContextSlot> translate_upstream_socket(const core::Transpor
   auto source = std::make_shared<TlsSource>();
   source->role = tls::Role::kClient;
   source->upstream = std::move(*upstream);
+  source->http = true;
   return make_slot(std::move(source), path, context);
 }
 
@@ -104,8 +117,8 @@ std::shared_ptr<const StaticSecrets> collect_secrets(const google::protobuf::Rep
   return out;
 }
 
-std::shared_ptr<tls::ContextSlot> translate_downstream_socket(const core::TransportSocket& socket, const std::string& path,
-                                                              TranslateContext& context) {
+std::shared_ptr<tls::ContextSlot> translate_downstream_socket(const core::TransportSocket& socket, bool http,
+                                                              const std::string& path, TranslateContext& context) {
   if (is_plain_text(socket)) return nullptr;
   auto downstream = unpack<tls_api::DownstreamTlsContext>(socket.typed_config());
   if (!downstream) {
@@ -115,6 +128,7 @@ std::shared_ptr<tls::ContextSlot> translate_downstream_socket(const core::Transp
   auto source = std::make_shared<TlsSource>();
   source->role = tls::Role::kServer;
   source->downstream = std::move(*downstream);
+  source->http = http;
   return make_slot(std::move(source), path, context);
 }
 

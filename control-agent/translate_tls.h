@@ -23,9 +23,9 @@ namespace millrace::agent {
     const google::protobuf::RepeatedPtrField<envoy::extensions::transport_sockets::tls::v3::Secret>& secrets,
     const std::string& path, Diagnostics& diagnostics);
 
-/// A filter chain's: a DownstreamTlsContext. Null for a raw_buffer, and after an error.
+/// A filter chain's: a DownstreamTlsContext. Null for a raw_buffer, and after an error. `http`: the chain serves HTTP.
 [[nodiscard]] std::shared_ptr<tls::ContextSlot> translate_downstream_socket(
-    const envoy::config::core::v3::TransportSocket& socket, const std::string& path, TranslateContext& context);
+    const envoy::config::core::v3::TransportSocket& socket, bool http, const std::string& path, TranslateContext& context);
 
 /// A cluster's transport_socket and transport_socket_matches.
 class UpstreamSockets {

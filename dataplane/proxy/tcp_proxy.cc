@@ -321,7 +321,7 @@ void TcpProxyConnection::on_timer(Instant now) {
   switch (state_) {
     case State::kChoosing: return wake();
     case State::kConnecting:
-      if (connected_ || upstream_ == nullptr) return;  // decided in this very turn
+      if (connected_ || upstream_ == nullptr || downstream_ == nullptr) return;  // decided in this very turn
       upstream_->reset(now);
       upstream_ = nullptr;
       cluster_->stats().upstream_cx_connect_timeout.add();

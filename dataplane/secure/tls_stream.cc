@@ -188,6 +188,7 @@ std::size_t TlsStream::most_cipher_charge() const {
 // more than it may pin.
 bool TlsStream::fetch(Instant now) {
   const std::size_t most = most_cipher_charge();
+  if (state_ == State::kEnding) cipher_in_.clear();
   while (transport_ != nullptr && transport_->readable() > 0 && !is_full()) {
     if (cipher_in_.charge() >= most) return true;
     if (transport_->read(cipher_in_, most / 2, now) == 0) {
@@ -204,12 +205,26 @@ void TlsStream::advance_handshake(Instant) {
   if (step_ == nullptr || static_cast<ListNode<QueuedTag>&>(*this).is_linked()) return;  // it runs, or will
   const bool begins = client_ && !begun_;
   if (!begins && cipher_in_.empty() && !transport_ended_) return;
+  if (!client_ && step_->handshake == nullptr && !transport_ended_ && lacks_hello()) return;
   begun_ = true;
   step_->input.clear();
   copy_all(cipher_in_, step_->input);
   cipher_in_.clear();
   step_->ended = transport_ended_;
   layer_.start(*this, step_->handshake == nullptr);
+}
+
+// The first record is there in part alone: for that nobody gets an object of OpenSSL's.
+bool TlsStream::lacks_hello() {
+  std::array<std::uint8_t, tls::kRecordHeaderBytes> raw{};
+  const bool has_header = cipher_in_.copy_out(0, raw) == raw.size();
+  if (raw[0] != static_cast<std::uint8_t>(ContentType::kHandshake)) return false;  // OpenSSL says what is wrong with it
+  const std::size_t length = static_cast<std::size_t>(raw[3]) << 8 | raw[4];
+  if (has_header && (length > tls::kMostPlaintextBytes || cipher_in_.size() >= raw.size() + length)) return false;
+  // In very small segments: their buffers must not use up what it may wait in.
+  const bool wasteful = cipher_in_.charge() >= most_cipher_charge() / 2 && cipher_in_.charge() > cipher_in_.size() * 3 / 2;
+  if (wasteful && !put_together(cipher_in_)) ++layer_.counters_.no_memory;
+  return true;
 }
 
 std::unique_ptr<HandshakeStep> TlsStream::take_step() {
@@ -513,7 +528,8 @@ void TlsStream::seal_all(Instant now) {
 
 // When the peer or the limits of the key want another one. False: what was sealed with the old one is still under way.
 bool TlsStream::change_send_keys(Instant now) {
-  if (facts_->version != tls::Version::kTls13) return true;
+  // Behind close_notify nothing may be sent (RFC 8446 6.1).
+  if (facts_->version != tls::Version::kTls13 || (notify_sent_ && !update_sent_)) return true;
   if (!update_sent_) {
     if (!update_wanted_ && !sealer_->wants_new_key()) return true;
     const std::array<std::uint8_t, 5> message = {kKeyUpdate, 0, 0, 1, 0};  // and does not ask for the peer's
@@ -555,6 +571,7 @@ bool TlsStream::submit_control(ContentType type, std::span<const std::uint8_t> t
 
 // Behind what is to be sealed before it.
 void TlsStream::send_alert(std::uint8_t level, Alert alert) {
+  if (notify_sent_ && alert != Alert::kCloseNotify) return;
   ++layer_.counters_.alerts_sent[static_cast<std::size_t>(alert)];
   alert_ = {level, static_cast<std::uint8_t>(alert)};
 }
@@ -691,12 +708,14 @@ void TlsStream::deliver(Instant now) {
   if (events_ != nullptr && close_reason_ && (plain_in_.empty() || !is_orderly(*close_reason_))) {
     sessions_ = nullptr;
     std::exchange(events_, nullptr)->on_closed(*this, *close_reason_, now);
+    plain_in_.clear();
   }
   if (state_ == State::kClosed && transport_ != nullptr) std::exchange(transport_, nullptr)->reset(now);
 }
 
 void TlsStream::count_library_objects() {
-  const std::int64_t objects = (step_ != nullptr || running_ != nullptr) + (for_tickets_ != nullptr) + (library_ != nullptr);
+  const std::int64_t objects = ((step_ != nullptr && step_->handshake != nullptr) || running_ != nullptr) +
+                               (for_tickets_ != nullptr) + (library_ != nullptr);
   layer_.library_objects_ += objects - library_objects_;
   library_objects_ = objects;
 }

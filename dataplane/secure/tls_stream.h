@@ -96,6 +96,7 @@ class TlsStream final : public stream::ByteStream,
   [[nodiscard]] std::size_t most_cipher_charge() const;
   [[nodiscard]] bool fetch(Instant now);
   void advance_handshake(Instant now);
+  [[nodiscard]] bool lacks_hello();
   void establish(std::unique_ptr<HandshakeStep> step);
   void keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> sessions);
 

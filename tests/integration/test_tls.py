@@ -94,7 +94,7 @@ class World:
     def bootstrap(self) -> str:
         certificates = ", ".join(files(pair) for pair in (self.ec, self.rsa, self.wild))
         trust = f"trusted_ca: {{filename: {self.ca.certificate}}}"
-        plain = f"common_tls_context: {{alpn_protocols: [http/1.1], tls_certificates: [{certificates}]}}"
+        plain = f"common_tls_context: {{alpn_protocols: [h2, http/1.1], tls_certificates: [{certificates}]}}"
         mutual = (f"require_client_certificate: true, common_tls_context: {{tls_certificates: [{files(self.ec)}], validation_context: "
                   f"{{{trust}, crl: {{filename: {self.crl}}}, match_typed_subject_alt_names: "
                   f"[{{san_type: URI, matcher: {{exact: \"{SPIFFE_CLIENT}\"}}}}]}}}}")

@@ -231,7 +231,7 @@ TEST(TranslateTls_Istio, NeedsNothingButItsSecrets) {
     context.secrets = std::make_shared<SecretStore>();
     context.static_secrets = std::make_shared<StaticSecrets>();
     if (json.dump().contains("DownstreamTlsContext")) {
-      EXPECT_EQ(translate_downstream_socket(socket, "", context), nullptr);
+      EXPECT_EQ(translate_downstream_socket(socket, true, "", context), nullptr);
     } else {
       envoy::config::cluster::v3::Cluster cluster;
       *cluster.mutable_transport_socket() = socket;

@@ -622,5 +622,81 @@ TEST_F(SecureStream, WhatComesBehindTheEndIsNotKept) {
   const auto after = mallinfo2();
   EXPECT_LT(after.uordblks + after.hblkhd, before.uordblks + before.hblkhd + 4'000'000);
 }
+
+TEST_F(SecureStream, WhoHasNotSaidAllOfHelloCostsNoObjectOfOpensslS) {
+  start(server_config(), client_config());
+  auto context = tls::Context::make(client_config());
+  const auto handshake = tls::Handshake::make(*context);
+  ASSERT_EQ(handshake->run({}), tls::Handshake::Status::kNeedMore);
+  const auto output = handshake->take_output();
+  const std::string hello(output.begin(), output.end());
+  auto user = connect_plain();
+  for (const char byte : hello.substr(0, hello.size() - 1)) {
+    user->write(std::string(1, byte), pipe->now);
+    pipe->run(Duration::milliseconds(1));
+  }
+  EXPECT_EQ(counters().handshake_steps, 0u);
+  EXPECT_EQ(pipe->layer.library_objects(), 0);
+  user->write(hello.substr(hello.size() - 1), pipe->now);
+  pipe->run(Duration::milliseconds(1));
+  EXPECT_EQ(counters().handshake_steps, 1u);
+  EXPECT_GT(user->received.size(), 100u) << "the answer";
+  user->stream->reset(pipe->now);
+  pipe->run();
+}
+
+// RFC 8446 6.1: nothing may follow it; and what cannot go out must not keep the stream.
+TEST_F(SecureStream, BehindCloseNotifyNothingIsSent) {
+  for (const bool forged : {false, true}) {
+    SCOPED_TRACE(forged);
+    start(server_config(), client_config());
+    auto context = tls::Context::make(client_config());
+    RawPeer raw(*pipe, tls::Handshake::make(*context));
+    CloseReason reason{};
+    raw.user.stream = pipe->net.connect(kServer, raw.user, reason, pipe->now);
+    raw.pump();
+    servers.back()->stream->shutdown_write(pipe->now);
+    pipe->run(Duration::milliseconds(1));
+    const std::string late = forged ? std::string("\x17\3\3\0\x20", 5) + std::string(32, 'j')
+                                    : raw.seal(tls::ContentType::kHandshake, std::string("\x18\0\0\1\1", 5));
+    raw.user.write(late, pipe->now);
+    pipe->run(Duration::milliseconds(1));
+    if (servers.back()->stream != nullptr) servers.back()->stream->close(pipe->now);
+    servers.back()->stream = nullptr;
+    pipe->run(Duration::milliseconds(1));
+    EXPECT_EQ(pipe->layer.streams(), 0u);
+  }
+}
+
+TEST_F(SecureStream, WhoClosesThrowsAwayWhatStillComes) {
+  start(server_config(), client_config());
+  pipe->net.set_buffer_bytes(200 * 1024);
+  auto context = tls::Context::make(client_config());
+  RawPeer raw(*pipe, tls::Handshake::make(*context));
+  CloseReason reason{};
+  raw.user.stream = pipe->net.connect(kServer, raw.user, reason, pipe->now);
+  raw.pump();
+  raw.user.reads = false;
+  servers[0]->reads = false;
+  const std::string text(16'000, 'x');
+  std::string queue;
+  const auto push = [&] {
+    if (queue.empty()) queue = raw.seal(tls::ContentType::kApplicationData, text);
+    const std::size_t sent = raw.user.write(queue, pipe->now);
+    queue.erase(0, sent);
+    pipe->run(Duration::milliseconds(1));
+    return sent;
+  };
+  for (int i = 0; i < 200; ++i) push();
+  for (int i = 0; i < 100; ++i) {
+    servers[0]->write(text, pipe->now);  // its close cannot go out yet
+    pipe->run(Duration::milliseconds(1));
+  }
+  servers[0]->stream->close(pipe->now);
+  servers[0]->stream = nullptr;
+  std::size_t sent = 0;
+  for (int i = 0; i < 200; ++i) sent += push();
+  EXPECT_GT(sent, 1'000'000u) << "the client can send all before it reads";
+}
 }  // namespace
 }  // namespace millrace::secure

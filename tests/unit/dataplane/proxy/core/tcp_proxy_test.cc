@@ -14,6 +14,20 @@ namespace {
 
 using ::testing::HasSubstr;
 
+TEST(TcpProxy, AClientMayGoInTheTurnInWhichTheConnectTimeoutFires) {
+  Through it(
+      [](config::TcpProxy&, config::Listener&, config::Cluster& cluster) { cluster.connect_timeout = Duration::seconds(1); });
+  it->net.set_silent(ProxyHarness::kOrigin);
+  Client& client = it->connect();
+  it->run();
+  client.reset();
+  it->net.run(it->now);  // told, but not served yet
+  it->now = it->now + Duration::seconds(2);
+  it->timers.advance(it->now);
+  it->run();
+  EXPECT_EQ(it->proxy->counts().upstream_connections, 0u);
+}
+
 TEST(TcpProxy, PassesBytesBothWaysAndCountsThem) {
   Through it;
   Client& client = it->connect();
