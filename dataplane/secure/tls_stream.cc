@@ -221,10 +221,14 @@ bool TlsStream::lacks_hello() {
   if (raw[0] != static_cast<std::uint8_t>(ContentType::kHandshake)) return false;  // OpenSSL says what is wrong with it
   const std::size_t length = static_cast<std::size_t>(raw[3]) << 8 | raw[4];
   if (has_header && (length > tls::kMostPlaintextBytes || cipher_in_.size() >= raw.size() + length)) return false;
-  // In very small segments: their buffers must not use up what it may wait in.
-  const bool wasteful = cipher_in_.charge() >= most_cipher_charge() / 2 && cipher_in_.charge() > cipher_in_.size() * 3 / 2;
-  if (wasteful && !put_together(cipher_in_)) ++layer_.counters_.no_memory;
+  if (!compact_cipher()) ++layer_.counters_.no_memory;
   return true;
+}
+
+// The buffers of a record in very small segments must not use up what it may wait in. False: no memory.
+bool TlsStream::compact_cipher() {
+  const bool wasteful = cipher_in_.charge() >= most_cipher_charge() / 2 && cipher_in_.charge() > cipher_in_.size() * 3 / 2;
+  return !wasteful || put_together(cipher_in_);
 }
 
 std::unique_ptr<HandshakeStep> TlsStream::take_step() {
@@ -346,10 +350,7 @@ bool TlsStream::open_next(Instant now) {
 
 void TlsStream::wait_for_rest(Instant now) {
   if (transport_ended_) return on_truncated(now);
-  // A record in very small segments: its buffers must not use up what it may wait in.
-  if (cipher_in_.charge() < kMostCipherBytes) return;
-  if (!put_together(cipher_in_)) return on_no_memory(now);
-  if (cipher_in_.charge() < kMostCipherBytes) wake();  // there is room to read on
+  if (!compact_cipher()) return on_no_memory(now);  // service() reads on where there is room again
 }
 
 void TlsStream::on_record_finished(PendingRecord& record, Instant now) {

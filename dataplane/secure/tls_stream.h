@@ -97,6 +97,7 @@ class TlsStream final : public stream::ByteStream,
   [[nodiscard]] bool fetch(Instant now);
   void advance_handshake(Instant now);
   [[nodiscard]] bool lacks_hello();
+  [[nodiscard]] bool compact_cipher();
   void establish(std::unique_ptr<HandshakeStep> step);
   void keep_sessions(std::vector<std::shared_ptr<tls::ClientSession>> sessions);
 
