@@ -72,21 +72,11 @@ bool take_key_block(const SSL* ssl, bool server, const FinishedNonce& nonce, Est
 
 class OpensslHandshake final : public Handshake {
  public:
-  OpensslHandshake(std::shared_ptr<const Context> context, const HandshakeOptions& options)
-      : context_(std::move(context)), options_(options) {}
+  explicit OpensslHandshake(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
 
   Status run(std::span<const std::uint8_t> bytes, bool ended) override {
     MR_ASSERT(status_ == Status::kNeedMore);
     ERR_clear_error();
-    // Not before: OpenSSL's object takes time to make, and memory, which whoever has not said hello yet should not have of us.
-    if (context_ != nullptr) connection_ = Connection::make(std::exchange(context_, nullptr), std::exchange(options_, {}));
-    if (connection_ == nullptr) {
-      status_ = Status::kFailed;
-      failure_ = {.reason = Reason::kInternal,
-                  .alert = {},
-                  .text = "no session can be made: no memory, or a protocol that ALPN cannot carry"};
-      return status_;
-    }
     connection_->feed(bytes);
     const int result = SSL_do_handshake(connection_->ssl.get());
     const std::size_t before = output_.size();
@@ -171,9 +161,7 @@ class OpensslHandshake final : public Handshake {
     return true;
   }
 
-  std::shared_ptr<const Context> context_;  // until the connection is made; null then
-  HandshakeOptions options_;
-  std::unique_ptr<Connection> connection_;  // null: not made yet, no longer needed, or the library session's
+  std::unique_ptr<Connection> connection_;  // null: no longer needed, or the library session's
   Status status_ = Status::kNeedMore;
   FinishedNonce nonce_;
   std::vector<std::uint8_t> output_;
@@ -185,7 +173,8 @@ class OpensslHandshake final : public Handshake {
 }  // namespace
 
 std::unique_ptr<Handshake> Handshake::make(std::shared_ptr<const Context> context, const HandshakeOptions& options) {
-  return std::make_unique<OpensslHandshake>(std::move(context), options);
+  auto connection = Connection::make(std::move(context), options);
+  return connection == nullptr ? nullptr : std::make_unique<OpensslHandshake>(std::move(connection));
 }
 
 }  // namespace millrace::tls

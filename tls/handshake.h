@@ -119,8 +119,7 @@ class Handshake {
  public:
   enum class Status : std::uint8_t { kNeedMore, kDone, kFailed };
 
-  /// Costs little: OpenSSL's object is made by the first run(), which fails with kInternal when there is no memory, or a protocol
-  /// among the options that ALPN cannot carry (1 to 255 bytes).
+  /// Null: no memory, or a protocol among the options that ALPN cannot carry (1 to 255 bytes).
   [[nodiscard]] static std::unique_ptr<Handshake> make(std::shared_ptr<const Context> context,
                                                        const HandshakeOptions& options = {});
   virtual ~Handshake() = default;

@@ -36,20 +36,31 @@ struct HandshakeStep {
   std::unique_ptr<tls::Handshake> handshake;
   std::vector<std::uint8_t> output;  ///< for the transport
   tls::Established established;      ///< with kDone
+  tls::HandshakeFailure failure;     ///< with kFailed
 
   /// Goes on, or ends it. On the runner's thread.
   void run() {
     if (discarded) return clear();
     if (gone.load(std::memory_order_relaxed)) return;
+    // Not before: OpenSSL's object takes time to make, and memory, which whoever has not said hello yet should not have of us.
     if (handshake == nullptr) handshake = tls::Handshake::make(context, options);
+    if (handshake == nullptr) return fail();
     status = handshake->run(input, ended);
     output = handshake->take_output();
     if (status == tls::Handshake::Status::kDone) established = handshake->take_established();
+    if (status == tls::Handshake::Status::kFailed) failure = handshake->failure();
+  }
+  void fail() {
+    status = tls::Handshake::Status::kFailed;
+    failure = {.reason = tls::HandshakeFailure::Reason::kInternal,
+               .alert = {},
+               .text = "no session can be made: no memory, or a protocol that ALPN cannot carry"};
   }
   void clear() {
     handshake.reset();
     output = {};
     established = {};
+    failure = {};
   }
 };
 

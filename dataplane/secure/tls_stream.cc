@@ -249,7 +249,7 @@ void TlsStream::on_handshake_step(std::unique_ptr<HandshakeStep> step, Instant n
     case tls::Handshake::Status::kNeedMore: step_ = std::move(step); return;
     case tls::Handshake::Status::kDone: return establish(std::move(step));
     case tls::Handshake::Status::kFailed:
-      handshake_failure_ = std::make_unique<tls::HandshakeFailure>(step->handshake->failure());
+      handshake_failure_ = std::make_unique<tls::HandshakeFailure>(step->failure);
       ++layer_.counters_.handshakes_failed;
       if (handshake_failure_->alert) {
         const auto number = static_cast<std::size_t>(*handshake_failure_->alert);
