@@ -60,7 +60,38 @@ using ListenerCell = Cell<ListenerStats>;    ///< named by address, as in Envoy:
 using InspectorCell = Cell<InspectorStats>;  ///< one for all listeners: the counters of Envoy's listener filters name none
 using HttpCell = Cell<HttpStats>;            ///< named by stat_prefix
 using TcpCell = Cell<TcpStats>;              ///< named by stat_prefix
-using ClusterCell = Cell<ClusterStats>;
-using EndpointCell = Cell<EndpointStats>;  ///< named "cluster|address"
+
+/// What a cluster's workers share besides its counters.
+struct ClusterCell : Cell<ClusterStats> {
+  using Cell::Cell;
+  /// Counts changes of its endpoints' faults: a worker that sees another value than last time looks at them again.
+  std::atomic<std::uint32_t> health_version{0};
+};
+
+/// Why an endpoint is avoided though the control plane says that it is healthy. Bits: an endpoint may have several.
+enum class EndpointFault : std::uint32_t {
+  kFailedHealthCheck = 1,  ///< active health checks fail, or have not succeeded yet
+  kEjected = 2,            ///< by outlier detection
+};
+
+/// Named "cluster|address".
+struct EndpointCell : Cell<EndpointStats> {
+  using Cell::Cell;
+
+  [[nodiscard]] bool has(EndpointFault fault) const {
+    return (faults.load(std::memory_order_relaxed) & static_cast<std::uint32_t>(fault)) != 0;
+  }
+  [[nodiscard]] bool is_faultless() const { return faults.load(std::memory_order_relaxed) == 0; }
+  /// Any thread. Returns whether that changed anything; all workers of `cluster` hear of it.
+  bool set(EndpointFault fault, bool present, ClusterCell& cluster) {
+    const auto bit = static_cast<std::uint32_t>(fault);
+    const std::uint32_t before = present ? faults.fetch_or(bit) : faults.fetch_and(~bit);
+    const bool changed = ((before & bit) != 0) != present;
+    if (changed) cluster.health_version.fetch_add(1, std::memory_order_release);
+    return changed;
+  }
+
+  std::atomic<std::uint32_t> faults{0};
+};
 
 }  // namespace millrace::report
