@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "control-agent/loader.h"
+#include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
 namespace millrace::agent {
 
+using envoy::config::route::v3::FilterConfig;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
@@ -54,7 +56,13 @@ class FieldWalk {
 
   void message(const Message& message, const std::string& path) {
     if (diagnostics_.full() || depth_ >= kMaxDepth) return;
-    if (message.GetDescriptor() == HttpFilter::descriptor() && skip_filter(static_cast<const HttpFilter&>(message), path)) return;
+    if (message.GetDescriptor() == HttpFilter::descriptor()) {
+      const auto& filter = static_cast<const HttpFilter&>(message);
+      if (filter.is_optional() && skip_filter(filter.typed_config(), path)) return;
+    } else if (message.GetDescriptor() == FilterConfig::descriptor()) {
+      const auto& filter = static_cast<const FilterConfig&>(message);
+      if (filter.is_optional() && skip_filter(filter.config(), path)) return;
+    }
     ++depth_;
     std::vector<const FieldDescriptor*> fields;
     message.GetReflection()->ListFields(message, &fields);
@@ -63,12 +71,10 @@ class FieldWalk {
   }
 
  private:
-  bool skip_filter(const HttpFilter& filter, const std::string& path) {
-    if (filter.disabled()) return true;
-    const Descriptor* type = find_any_type(filter.typed_config().type_url());
-    if (!filter.is_optional() || (type != nullptr && has_message(type->full_name()))) return false;
-    diagnostics_.warning(
-        path, "the optional filter \"" + filter.name() + "\" is left out: " + unsupported(filter.typed_config().type_url()));
+  bool skip_filter(const google::protobuf::Any& config, const std::string& path) {
+    const Descriptor* type = find_any_type(config.type_url());
+    if (type != nullptr && has_message(type->full_name())) return false;
+    diagnostics_.warning(path, "the filter is left out, as it is optional: " + unsupported(config.type_url()));
     return true;
   }
 

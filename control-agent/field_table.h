@@ -30,7 +30,7 @@ struct FieldRow {
 
 /// Walks all that is set in `message`: an error for every refused field and for every Any of unsupported type, an entry in
 /// Diagnostics::harmless_fields() for every harmless one. A refused boolean that says false says nothing and passes.
-/// An HTTP filter with `disabled` is passed over; one with `is_optional` and an unsupported type is a warning.
+/// An HTTP filter, or a route's word on one, with `is_optional` and an unsupported type is a warning and passed over.
 void check_fields(const google::protobuf::Message& message, const std::string& path, Diagnostics& diagnostics);
 
 /// The table as Markdown, one section a message: the part of docs/configuration.md below its marker.

@@ -21,6 +21,7 @@
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/type/matcher/v3/regex.pb.h"
 #include "envoy/type/matcher/v3/string.pb.h"
+#include "envoy/type/v3/percent.pb.h"
 
 namespace millrace::agent {
 
@@ -48,6 +49,11 @@ enum class AddressUse : std::uint8_t { kListener, kEndpoint, kAdmin };
                                                              const std::string& path, TranslateContext& context);
 [[nodiscard]] config::HeaderMatcher translate_header_matcher(const envoy::config::route::v3::HeaderMatcher& matcher,
                                                              const std::string& path, TranslateContext& context);
+/// All of a list, whose path is `path`.
+[[nodiscard]] std::vector<config::HeaderMatcher> translate_header_matchers(
+    const google::protobuf::RepeatedPtrField<envoy::config::route::v3::HeaderMatcher>& matchers, const std::string& path,
+    TranslateContext& context);
+[[nodiscard]] config::Fraction translate_fraction(const envoy::type::v3::FractionalPercent& percent);
 [[nodiscard]] config::QueryParameterMatcher translate_query_matcher(
     const envoy::config::route::v3::QueryParameterMatcher& matcher, const std::string& path, TranslateContext& context);
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control-agent/field_table.h"
+#include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
 #include "dataplane/base/limits.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
@@ -152,10 +153,10 @@ void translate_upgrades(Work& w) {
   }
 }
 
-/// Is the filter to be left out? field_table.h has warned about optional ones.
+/// Is the filter to be left out? field_table.h has warned about it.
 bool is_left_out(const envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter& filter) {
   const auto& url = filter.typed_config().type_url();
-  return filter.disabled() || (filter.is_optional() && !has_message(url.substr(url.rfind('/') + 1)));
+  return filter.is_optional() && !has_message(url.substr(url.rfind('/') + 1));
 }
 
 void translate_filters(Work& w) {
@@ -164,16 +165,15 @@ void translate_filters(Work& w) {
     const auto& filter = w.in.http_filters(i);
     if (is_left_out(filter)) continue;
     const std::string field = index_path("http_filters", static_cast<std::size_t>(i));
-    const auto router = unpack<Router>(filter.typed_config());
+    const std::string config_field = join_path(field, "typed_config");
     if (routed) w.error(field, "stands behind the router, which must be the last filter");
-    if (!router) {
-      const auto& url = filter.typed_config().type_url();
-      w.error(join_path(field, "typed_config"),
-              url.empty() ? "must be set" : "the type \"" + url + "\" is not an HTTP filter that is supported");
-      continue;
+    if (const auto router = unpack<Router>(filter.typed_config())) {
+      if (filter.disabled()) w.error(join_path(field, "disabled"), "cannot be set for the router");
+      routed = true;
+      w.out.suppress_envoy_headers = router->suppress_envoy_headers();
+    } else if (auto config = translate_http_filter(filter.typed_config(), w.at(config_field), w.context)) {
+      w.out.filters.push_back({.name = filter.name(), .disabled = filter.disabled(), .config = std::move(*config)});
     }
-    routed = true;
-    w.out.suppress_envoy_headers = router->suppress_envoy_headers();
   }
   if (!routed) w.error("http_filters", "must end with the router (envoy.extensions.filters.http.router.v3.Router)");
 }

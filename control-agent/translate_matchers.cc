@@ -89,6 +89,24 @@ config::HeaderMatcher translate_header_matcher(const route::HeaderMatcher& match
   return out;
 }
 
+std::vector<config::HeaderMatcher> translate_header_matchers(
+    const google::protobuf::RepeatedPtrField<envoy::config::route::v3::HeaderMatcher>& matchers, const std::string& path,
+    TranslateContext& context) {
+  std::vector<config::HeaderMatcher> out;
+  for (int i = 0; i < matchers.size(); ++i) {
+    out.push_back(translate_header_matcher(matchers[i], index_path(path, static_cast<std::size_t>(i)), context));
+  }
+  return out;
+}
+
+config::Fraction translate_fraction(const envoy::type::v3::FractionalPercent& percent) {
+  switch (percent.denominator()) {
+    case envoy::type::v3::FractionalPercent::TEN_THOUSAND: return {percent.numerator(), 10'000};
+    case envoy::type::v3::FractionalPercent::MILLION: return {percent.numerator(), 1'000'000};
+    default: return {percent.numerator(), 100};
+  }
+}
+
 config::QueryParameterMatcher translate_query_matcher(const route::QueryParameterMatcher& matcher, const std::string& path,
                                                       TranslateContext& context) {
   config::QueryParameterMatcher out;

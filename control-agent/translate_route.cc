@@ -6,6 +6,7 @@
 #include "config/compile/format_compiler.h"
 #include "config/compile/regex_compiler.h"
 #include "config/compile/route_table.h"
+#include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_retry.h"
 #include "envoy/config/route/v3/route.pb.h"
@@ -64,21 +65,10 @@ config::PathMatcher translate_path(const route::RouteMatch& match, const std::st
   return out;
 }
 
-config::Fraction translate_fraction(const envoy::type::v3::FractionalPercent& percent) {
-  switch (percent.denominator()) {
-    case envoy::type::v3::FractionalPercent::TEN_THOUSAND: return {percent.numerator(), 10'000};
-    case envoy::type::v3::FractionalPercent::MILLION: return {percent.numerator(), 1'000'000};
-    default: return {percent.numerator(), 100};
-  }
-}
-
 config::RouteMatch translate_match(const route::RouteMatch& match, const std::string& path, TranslateContext& context) {
   config::RouteMatch out;
   out.path = translate_path(match, path, context);
-  for (int i = 0; i < match.headers_size(); ++i) {
-    out.headers.push_back(
-        translate_header_matcher(match.headers(i), index_path(join_path(path, "headers"), static_cast<std::size_t>(i)), context));
-  }
+  out.headers = translate_header_matchers(match.headers(), join_path(path, "headers"), context);
   for (int i = 0; i < match.query_parameters_size(); ++i) {
     out.query_parameters.push_back(translate_query_matcher(
         match.query_parameters(i), index_path(join_path(path, "query_parameters"), static_cast<std::size_t>(i)), context));
@@ -109,6 +99,8 @@ void translate_weights(const route::WeightedCluster& weighted, const std::string
     target.weight = cluster.weight().value();
     target.headers = translate_mutations(cluster, cluster_path, context.diagnostics);
     target.host_rewrite = cluster.host_rewrite_literal();
+    target.filters =
+        translate_route_filters(cluster.typed_per_filter_config(), join_path(cluster_path, "typed_per_filter_config"), context);
     out.total_weight += target.weight;
     out.clusters.push_back(std::move(target));
   }
@@ -142,7 +134,7 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
     translate_weights(action.weighted_clusters(), join_path(path, "weighted_clusters"), scope, out, context);
   } else if (action.cluster_specifier_case() == route::RouteAction::kCluster) {
     if (!action.cluster().empty()) check_cluster(action.cluster(), join_path(path, "cluster"), scope, context);
-    out.clusters.push_back({action.cluster(), 1, {}, {}});
+    out.clusters.push_back({action.cluster(), 1, {}, {}, {}});
     out.total_weight = 1;
   }
   switch (action.cluster_not_found_response_code()) {
@@ -227,6 +219,7 @@ config::Route translate_one_route(const route::Route& route, const std::string& 
   if (auto* forward = std::get_if<config::ForwardAction>(&out.action); forward && route.has_per_request_buffer_limit_bytes())
     forward->retry_buffer_limit_bytes = route.per_request_buffer_limit_bytes().value();
   out.headers = translate_mutations(route, path, context.diagnostics);
+  out.filters = translate_route_filters(route.typed_per_filter_config(), join_path(path, "typed_per_filter_config"), context);
   return out;
 }
 
@@ -248,6 +241,7 @@ config::VirtualHost translate_virtual_host(const route::VirtualHost& host, const
                     : host.require_tls() == route::VirtualHost::EXTERNAL_ONLY ? RequireTls::kExternalOnly
                                                                               : RequireTls::kNone;
   out.include_request_attempt_count = host.include_request_attempt_count();
+  out.filters = translate_route_filters(host.typed_per_filter_config(), join_path(path, "typed_per_filter_config"), context);
   return out;
 }
 
@@ -274,6 +268,7 @@ std::shared_ptr<const config::RouteTable> translate_routes(const route::RouteCon
   table->headers = translate_mutations(routes, path, context.diagnostics);
   table->ignore_port_in_host = routes.ignore_port_in_host_matching();
   table->most_specific_header_mutations_wins = routes.most_specific_header_mutations_wins();
+  table->filters = translate_route_filters(routes.typed_per_filter_config(), join_path(path, "typed_per_filter_config"), context);
   return table;
 }
 

@@ -12,6 +12,7 @@
 
 #include "config/model/filter_chain_table.h"
 #include "config/model/format.h"
+#include "config/model/http_filter.h"
 #include "config/model/route.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/limits.h"
@@ -34,6 +35,7 @@ struct HttpConnectionManager {
   std::string stat_prefix;
   std::shared_ptr<const RouteTable> routes;
   std::vector<AccessLog> access_logs;
+  std::vector<HttpFilter> filters;  ///< without the router
 
   // Who the client is.
   bool use_remote_address = false;

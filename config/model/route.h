@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/model/format.h"
+#include "config/model/http_filter.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
 #include "dataplane/base/time.h"
@@ -61,6 +62,7 @@ struct WeightedCluster {
   std::uint32_t weight = 0;
   HeaderMutations headers;
   std::string host_rewrite;  ///< empty: none
+  RouteFilters filters = {};
 };
 
 /// envoy.config.route.v3.RouteAction
@@ -104,6 +106,7 @@ struct Route {
   RouteMatch match;
   std::variant<ForwardAction, RedirectAction, DirectResponse> action;
   HeaderMutations headers;
+  RouteFilters filters;
 };
 
 struct VirtualHost {
@@ -113,6 +116,7 @@ struct VirtualHost {
   HeaderMutations headers;
   enum class RequireTls : std::uint8_t { kNone, kExternalOnly, kAll } require_tls = RequireTls::kNone;
   bool include_request_attempt_count = false;
+  RouteFilters filters;
 };
 
 /// envoy.config.route.v3.RouteConfiguration with its domain index (config/compile/route_table.h builds it).
@@ -122,6 +126,7 @@ struct RouteTable {
   HeaderMutations headers;
   bool ignore_port_in_host = false;
   bool most_specific_header_mutations_wins = false;
+  RouteFilters filters;
 
   /// Lets find() look up by a view without making a string.
   struct TextHash {

@@ -51,6 +51,14 @@ std::int64_t sum(const report::Cell<Stats>& cell, Member member) {
   return total;
 }
 
+// The same of a block within the worker's.
+template <typename Stats, typename Block, typename Value>
+std::int64_t sum_block(const report::Cell<Stats>& cell, Block block, Value value) {
+  std::int64_t total = 0;
+  for (const Stats& stats : cell.per_worker) total += static_cast<std::int64_t>(value(stats.*block));
+  return total;
+}
+
 template <typename Stats, typename Member>
 HistogramValue sum_histogram(const report::Cell<Stats>& cell, Member member) {
   HistogramValue value;
@@ -73,6 +81,32 @@ void collect(const report::ListenerCell& cell, CellCollector collector) {
 void collect(const report::HttpCell& cell, CellCollector collector) {
   using StatsType = report::HttpStats;
   MR_HTTP_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
+// Of the filters that the connection manager has.
+void collect_filters(const report::HttpCell& cell, const config::HttpConnectionManager& manager, std::vector<Stat>& out) {
+  const auto has = [&]<typename Config>() {
+    return std::ranges::any_of(manager.filters, [](const auto& filter) { return std::holds_alternative<Config>(filter.config); });
+  };
+  const auto collector_of = [&](const std::string& filter) {
+    return CellCollector(out, "http." + cell.name + "." + filter + ".", "envoy_http_" + filter + "_",
+                         {{"envoy_http_conn_manager_prefix", cell.name}});
+  };
+#define MR_COLLECT_FILTER_COUNTER(name) \
+  collector.counter(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
+#define MR_COLLECT_FILTER_GAUGE(name) \
+  collector.gauge(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
+  if (has.operator()<config::Cors>()) {
+    CellCollector collector = collector_of("cors");
+    const auto block = &report::HttpStats::cors;
+    MR_CORS_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
+  }
+  if (has.operator()<config::Fault>()) {
+    CellCollector collector = collector_of("fault");
+    const auto block = &report::HttpStats::fault;
+    MR_FAULT_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
+  }
+#undef MR_COLLECT_FILTER_COUNTER
+#undef MR_COLLECT_FILTER_GAUGE
 }
 void collect(const report::TcpCell& cell, CellCollector collector) {
   using StatsType = report::TcpStats;
@@ -133,6 +167,7 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
       if (chain.http() != nullptr && first_time(chain.http()->cell.get())) {
         const report::HttpCell& http = *chain.http()->cell;
         collect(http, {out, "http." + http.name + ".", "envoy_http_", {{"envoy_http_conn_manager_prefix", http.name}}});
+        collect_filters(http, *chain.http(), out);
       } else if (chain.tcp() != nullptr && first_time(chain.tcp()->cell.get())) {
         const report::TcpCell& tcp = *chain.tcp()->cell;
         collect(tcp, {out, "tcp." + tcp.name + ".", "envoy_tcp_", {{"envoy_tcp_prefix", tcp.name}}});

@@ -46,6 +46,7 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
 }
 
 ActiveStream::~ActiveStream() {
+  if (filters_ != nullptr) std::destroy_at(filters_);
   if (retries_ != nullptr) std::destroy_at(retries_);
   if (pool_ != nullptr) pool_->unpin();
   if (cluster_ != nullptr) cluster_->unpin();
@@ -143,6 +144,7 @@ void ActiveStream::finish(Instant now) {
   phase_ = Phase::kOver;
   upstream_.cancel(now);
   stop_retries();
+  if (filters_ != nullptr) filters_->end(now);
   timeouts_.disarm_all();
   request_body_.clear();
   response_body_.clear();

@@ -1,6 +1,6 @@
 // One request and its response: the connection manager's and the router's part of a stream. It decides what becomes of the
-// request (active_stream_request.cc), passes both bodies on as fast as the slower side takes them, and answers itself where
-// nobody else can (active_stream_response.cc).
+// request (active_stream_request.cc), lets it and its response pass the HTTP filters (active_stream_filters.cc), passes both
+// bodies on as fast as the slower side takes them, and answers itself where nobody else can (active_stream_response.cc).
 //
 //   kHead --on_request--> kWaiting --response head--> kResponding --its end--> kComplete --codec done--> kOver
 //      \------------------------- a local reply ------------------------------/
@@ -15,6 +15,7 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/http/codec.h"
+#include "dataplane/proxy/filters/filter_chain.h"
 #include "dataplane/proxy/policy/header_mutations.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/serviced.h"
@@ -41,7 +42,7 @@ class StreamRetries;
 struct Runtime;
 struct GraveTag;
 
-class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, public ListNode<GraveTag> {
+class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, public ListNode<GraveTag>, private FilterActions {
  public:
   ActiveStream(Runtime& runtime, DownstreamConnection& connection, ChainVersion& chain, http::StreamId id, Instant now);
   ~ActiveStream();
@@ -95,8 +96,9 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
 
   // The request: what becomes of it. Each step returns false when it has answered.
   [[nodiscard]] bool prepare(Instant now);
-  [[nodiscard]] bool find_route(Instant now);
+  void find_route();
   void act_on_route(Instant now);
+  void redirect_to_tls(Instant now);
   void forward(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool choose_server_name(Instant now);
@@ -106,7 +108,27 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void take(ConnectionPool& pool);
   void end_of_request(Instant now);
   void push_request(Instant now);
+  void send_request_body(Instant now);
+  void consume_request(std::size_t taken, std::size_t held);
   void drop_request_body();
+  /// All that there will be of it is in request_body_.
+  [[nodiscard]] bool request_is_whole() const {
+    return request_ended_ && (!request_is_filtered() || filters_->request_body().is_done());
+  }
+
+  // The filters, where there are any.
+  [[nodiscard]] bool make_filters();
+  void filter_request(Instant now);
+  void go_on_with(FilterChain::Verdict verdict, Instant now);
+  void take_awaited_body(Instant now);
+  [[nodiscard]] bool request_is_filtered() const { return filters_ != nullptr && filters_->request_body().is_active(); }
+  [[nodiscard]] bool response_is_filtered() const { return filters_ != nullptr && filters_->response_body().is_active(); }
+  [[nodiscard]] bool filter_request_body(Instant now);
+  [[nodiscard]] bool filter_response_body(Instant now);
+  void resume_request(Instant now) override;
+  void resume_bodies(Instant now) override;
+  void answer(const LocalReply& answer, Instant now) override { reply(answer, now); }
+  void choose_route_again() override { find_route(); }
 
   // Another try, if this one fails.
   [[nodiscard]] bool prepare_retries(const config::ForwardAction& action, Duration try_timeout, Instant now);
@@ -126,7 +148,12 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void send_head(http::ResponseHead& head, bool end_stream, Instant now);
   void push_head(Instant now);
   void push_response(Instant now);
+  [[nodiscard]] bool send_response_body();
   void complete_response(Instant now);
+  /// All that there will be of it is in response_body_.
+  [[nodiscard]] bool response_is_whole() const {
+    return response_ended_ && (!response_is_filtered() || filters_->response_body().is_done());
+  }
   void reset_downstream(Instant now);
   /// The response is complete: nothing that happens now can change the outcome. A switched protocol is settled by both ends only.
   [[nodiscard]] bool is_settled() const { return phase_ == Phase::kOver || (phase_ == Phase::kComplete && !switched_); }
@@ -148,18 +175,20 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   UpstreamRequest upstream_;
   ClusterRuntime* cluster_ = nullptr;  // pinned
   ConnectionPool* pool_ = nullptr;     // of cluster_; the chosen endpoint's
+  FilterChain* filters_ = nullptr;     // in arena_; null: the connection manager has none, or their turn has not come
   StreamRetries* retries_ = nullptr;   // in arena_; null: there is one try, without a timeout of its own
 
   Phase phase_ = Phase::kHead;
   http::RequestHead* request_ = nullptr;
-  stream::Chain request_body_;    // received, not yet taken by the upstream; at most the listener's buffer limit, and behind:
-  std::size_t resent_bytes_ = 0;  // of it, at its front: what an earlier try has taken and consumed() already
+  stream::Chain request_body_;        // through the filters, not yet taken by the upstream; see unconsumed_bytes_
+  std::size_t unconsumed_bytes_ = 0;  // received and not yet consumed(): the last of what waits; the client's window bounds them
   http::HeaderMap* request_trailers_ = nullptr;
   const http::ResponseHead* waiting_head_ = nullptr;  // ready, not yet with the codec
   stream::Chain response_body_;                       // received, not yet taken by the client; at most the cluster's buffer limit
   http::HeaderMap* response_trailers_ = nullptr;
   MutationLevels levels_;
   Duration response_timeout_;
+  bool awaits_body_ = false;    // a filter wants all of the request before it goes on
   bool request_ended_ = false;  // received completely
   bool request_sent_ = false;
   bool request_started_ = false;  // something of it was handed to an upstream connection, in whichever try

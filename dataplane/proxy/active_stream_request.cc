@@ -39,7 +39,10 @@ void ActiveStream::on_request(http::RequestHead& head, bool end_stream, Instant 
 
 void ActiveStream::service(Instant now) {
   if (phase_ != Phase::kWaiting) return;  // what came behind the head was broken: it is answered already
-  if (prepare(now) && find_route(now)) act_on_route(now);
+  if (!prepare(now)) return;
+  stats().rq_total.add();
+  find_route();
+  http().filters.empty() ? act_on_route(now) : filter_request(now);
 }
 
 // Checks, defaults and who the client is.
@@ -57,31 +60,32 @@ bool ActiveStream::prepare(Instant now) {
   return false;
 }
 
-bool ActiveStream::find_route(Instant now) {
-  stats().rq_total.add();
+// Which is not acted upon yet: filters want to know what it says of them.
+void ActiveStream::find_route() {
   const config::RouteTable* table = http().routes.get();
   const config::VirtualHost* host = table == nullptr ? nullptr : find_virtual_host(*table, request_->authority);
-  if (host != nullptr) {
-    info_.virtual_host = host;
-    if (needs_tls_redirect(*host, *request_)) {
-      LocalReply answer = reply_of(LocalReplyReason::kTlsRedirect);
-      answer.location = tls_redirect_location(*request_, arena_);
-      stats().rq_redirect.add();
-      reply(answer.location.data() == nullptr ? reply_of(LocalReplyReason::kOverloaded) : answer, now);
-      return false;
-    }
-    info_.route = proxy::find_route(*host, *request_, {runtime_.worker(), runtime_.context.rng});
-  }
-  if (info_.route == nullptr) {
-    stats().no_route.add();
-    reply(LocalReplyReason::kNoRoute, now);
-    return false;
-  }
+  info_.virtual_host = host;
+  info_.route = nullptr;
+  levels_ = {};
+  if (host == nullptr || needs_tls_redirect(*host, *request_)) return;
+  info_.route = proxy::find_route(*host, *request_, {runtime_.worker(), runtime_.context.rng});
+  if (info_.route == nullptr) return;
   levels_ = {.table = table, .virtual_host = host, .route = info_.route, .cluster = nullptr};
-  return true;
+  if (const auto* action = std::get_if<config::ForwardAction>(&info_.route->action)) {
+    levels_.cluster = choose_cluster(*action, runtime_.context.rng);
+  }
 }
 
 void ActiveStream::act_on_route(Instant now) {
+  if (info_.route == nullptr) {
+    if (info_.virtual_host != nullptr && needs_tls_redirect(*info_.virtual_host, *request_)) {
+      redirect_to_tls(now);
+    } else {
+      stats().no_route.add();
+      reply(LocalReplyReason::kNoRoute, now);
+    }
+    return;
+  }
   const auto& action = info_.route->action;
   if (const auto* forward_action = std::get_if<config::ForwardAction>(&action)) {
     forward(*forward_action, now);
@@ -92,6 +96,13 @@ void ActiveStream::act_on_route(Instant now) {
     stats().rq_redirect.add();
     reply(redirect_reply(*info_.route, *request_, runtime_.worker(), arena_), now);
   }
+}
+
+void ActiveStream::redirect_to_tls(Instant now) {
+  LocalReply answer = reply_of(LocalReplyReason::kTlsRedirect);
+  answer.location = tls_redirect_location(*request_, arena_);
+  stats().rq_redirect.add();
+  reply(answer.location.data() == nullptr ? reply_of(LocalReplyReason::kOverloaded) : answer, now);
 }
 
 void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
@@ -129,7 +140,6 @@ bool ActiveStream::admit_upgrade(const config::ForwardAction& action, Instant no
 }
 
 bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant now) {
-  levels_.cluster = choose_cluster(action, runtime_.context.rng);
   ClusterRuntime* cluster =
       levels_.cluster == nullptr ? nullptr : runtime_.clusters.find(*runtime_.snapshot, levels_.cluster->name);
   if (cluster == nullptr) {
@@ -197,7 +207,7 @@ bool ActiveStream::answer_expectation(Instant now) {
 
 void ActiveStream::on_upstream_ready(const SocketAddress& local, Instant now) {
   info_.upstream_local = local;
-  const bool head_only = request_ended_ && request_body_.empty() && request_trailers_ == nullptr;
+  const bool head_only = request_is_whole() && request_body_.empty() && request_trailers_ == nullptr;
   if (!upstream_.send_head(*request_, head_only, now)) {
     upstream_.cancel(now);
     on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
@@ -217,9 +227,12 @@ void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant
   info_.bytes_received += data.size();
   timeouts_.touch(now);
   const bool wanted = phase_ == Phase::kWaiting || phase_ == Phase::kResponding || (phase_ == Phase::kComplete && switched_);
-  if (!wanted || request_sent_) {
-    connection_.consumed(id_, data.size());  // nobody waits for it any more
+  unconsumed_bytes_ += data.size();
+  if (!wanted || request_sent_) {  // nobody waits for it any more
     data.clear();
+    drop_request_body();
+  } else if (request_is_filtered()) {
+    filters_->request_body().push(std::move(data));
   } else {
     const bool may_go_on = retries_ == nullptr || keep_for_retries(data);
     request_body_.append(std::move(data));
@@ -231,7 +244,7 @@ void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant
   if (end_stream) {
     end_of_request(now);
   } else {
-    push_request(now);
+    awaits_body_ ? take_awaited_body(now) : push_request(now);
   }
 }
 
@@ -246,6 +259,8 @@ void ActiveStream::end_of_request(Instant now) {
   info_.request_received = now;
   timeouts_.disarm(StreamTimeouts::Kind::kRequest);
   timeouts_.touch(now);
+  if (request_is_filtered()) filters_->request_body().end();
+  if (awaits_body_) return take_awaited_body(now);
   const bool waits_for_retry = retries_ != nullptr && retries_->is_waiting();
   if ((upstream_.is_active() || waits_for_retry) && !switched_)
     timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
@@ -253,40 +268,55 @@ void ActiveStream::end_of_request(Instant now) {
   push_request(now);
 }
 
-// Passes on what the upstream takes; what it does not take stays here, is not consumed() at the client's codec, and so holds the
-// client back.
+// Passes on what filters and the upstream take; what they do not take stays here, is not consumed() at the client's codec, and so
+// holds the client back.
 void ActiveStream::push_request(Instant now) {
-  if (upstream_.is_open() && !request_sent_) {
-    const std::size_t before = request_body_.size();
-    const bool ends = request_ended_ && request_trailers_ == nullptr;
-    bool sent = true;
-    if (before > 0 || ends) sent = upstream_.send_data(request_body_, ends, now);
-    const std::size_t taken = before - request_body_.size();
-    const std::size_t resent = std::min(taken, resent_bytes_);
-    resent_bytes_ -= resent;
-    connection_.consumed(id_, taken - resent);
-    if (sent && request_ended_ && request_body_.empty()) {
-      request_sent_ = true;
-      info_.upstream_request_sent = now;
-      if (request_trailers_ != nullptr) sent = upstream_.send_trailers(*request_trailers_, now);
-    }
-    if (!sent) {
-      upstream_.cancel(now);
-      on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
-      return;
-    }
-  }
-  const bool paused = request_body_.size() - resent_bytes_ >= runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
+  if (request_is_filtered() && !filter_request_body(now)) return;
+  if (upstream_.is_open() && !request_sent_) send_request_body(now);
+  if (is_settled()) return;
+  const bool paused = unconsumed_bytes_ >= runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
   if (paused == request_paused_) return;
   request_paused_ = paused;
   (paused ? stats().downstream_flow_control_paused_reading_total : stats().downstream_flow_control_resumed_reading_total).add();
 }
 
+void ActiveStream::send_request_body(Instant now) {
+  bool sent = true;
+  while (sent && !request_sent_) {
+    const std::size_t before = request_body_.size();
+    const bool ends = request_is_whole() && request_trailers_ == nullptr;
+    if (before > 0 || ends) sent = upstream_.send_data(request_body_, ends, now);
+    const std::size_t taken = before - request_body_.size();
+    if (!request_is_filtered()) consume_request(taken, before);
+    if (sent && request_is_whole() && request_body_.empty()) {
+      request_sent_ = true;
+      info_.upstream_request_sent = now;
+      if (request_trailers_ != nullptr) sent = upstream_.send_trailers(*request_trailers_, now);
+    } else if (taken == 0 || !request_is_filtered() || filters_->request_body().waiting() == 0) {
+      break;
+    } else if (!filter_request_body(now)) {
+      return;
+    }
+  }
+  if (sent) return;
+  upstream_.cancel(now);
+  on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
+}
+
+// `taken` of the `held` bytes at which the request's way through us begins were passed on. Those that were consumed() before (an
+// earlier try had them, or a filter that waits for all of them) are the first.
+void ActiveStream::consume_request(std::size_t taken, std::size_t held) {
+  MR_ASSERT(taken <= held && unconsumed_bytes_ <= held);
+  const std::size_t before = held - unconsumed_bytes_;
+  const std::size_t now_consumed = taken - std::min(taken, before);
+  unconsumed_bytes_ -= now_consumed;
+  connection_.consumed(id_, now_consumed);
+}
+
 // Nobody wants the rest of it.
 void ActiveStream::drop_request_body() {
-  connection_.consumed(id_, request_body_.size() - resent_bytes_);
+  connection_.consumed(id_, std::exchange(unconsumed_bytes_, 0));
   request_body_.clear();
-  resent_bytes_ = 0;
 }
 
 void ActiveStream::on_upstream_credit(Instant now) {

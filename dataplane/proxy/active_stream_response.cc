@@ -62,9 +62,10 @@ void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_strea
 void ActiveStream::send_head(http::ResponseHead& head, bool end_stream, Instant now) {
   const std::string_view date = runtime_.date.text(runtime_.wall_nanoseconds(now));
   info_.response = &head;
-  info_.response_code = head.status;
   phase_ = Phase::kResponding;
-  if (!prepare_response(http(), request_, head, date)) {
+  const bool filtered = filters_ == nullptr || filters_->pass_response(head, end_stream, now);
+  info_.response_code = head.status;
+  if (!filtered || !prepare_response(http(), request_, head, date)) {
     info_.flags.set(ResponseFlag::kOverloadManager);
     reset_downstream(now);
     return;
@@ -94,8 +95,13 @@ void ActiveStream::on_upstream_data(stream::Chain& data, bool end_stream, Instan
     return;
   }
   timeouts_.touch(now);
-  response_body_.append(std::move(data));
   response_ended_ = end_stream;
+  if (response_is_filtered()) {
+    filters_->response_body().push(std::move(data));
+    if (end_stream) filters_->response_body().end();
+  } else {
+    response_body_.append(std::move(data));
+  }
   push_response(now);
 }
 
@@ -103,23 +109,24 @@ void ActiveStream::on_upstream_trailers(http::HeaderMap& trailers, Instant now) 
   response_trailers_ = &trailers;
   info_.response_trailers = &trailers;
   response_ended_ = true;
+  if (response_is_filtered()) filters_->response_body().end();
+  if (response_is_filtered()) filters_->response_body().end();
   push_response(now);
 }
 
-// Passes on what the client takes; what it does not take stays here, is not consumed() at the upstream's codec, and so holds the
-// upstream back.
+// Passes on what filters and the client take; what it does not take stays here, is not consumed() at the upstream's codec, and so
+// holds the upstream back.
 void ActiveStream::push_response(Instant now) {
   if (phase_ != Phase::kResponding || waiting_head_ != nullptr) return;
-  const std::size_t before = response_body_.size();
-  const bool ends = response_ended_ && response_trailers_ == nullptr;
   bool sent = true;
-  if (before > 0 || ends) {
-    sent = connection_.send([&](http::ServerCodec& codec) { return codec.send_data(id_, response_body_, ends); });
+  for (bool more = true; more && sent;) {
+    sent = (!response_is_filtered() || filter_response_body(now));
+    const std::size_t before = response_body_.size();
+    if (sent) sent = send_response_body();
+    const bool taken = response_body_.size() < before;
+    more = taken && response_is_filtered() && filters_->response_body().waiting() > 0;
   }
-  const std::size_t taken = before - response_body_.size();
-  info_.bytes_sent += taken;
-  upstream_.consumed(taken);
-  const bool complete = sent && response_ended_ && response_body_.empty();
+  const bool complete = sent && response_is_whole() && response_body_.empty();
   if (complete && response_trailers_ != nullptr) {
     sent = connection_.send([&](http::ServerCodec& codec) { return codec.send_trailers(id_, *response_trailers_); });
   }
@@ -129,18 +136,30 @@ void ActiveStream::push_response(Instant now) {
   }
   if (complete) complete_response(now);
   if (cluster_ == nullptr) return;
-  const bool paused = response_body_.size() >= runtime_.buffer_limit(cluster_->config().buffer_limit_bytes);
+  const std::size_t held = response_body_.size() + (filters_ == nullptr ? 0 : filters_->response_body().waiting());
+  const bool paused = held >= runtime_.buffer_limit(cluster_->config().buffer_limit_bytes);
   if (paused == response_paused_) return;
   response_paused_ = paused;
   auto& cluster = cluster_->stats();
   (paused ? cluster.upstream_flow_control_paused_reading_total : cluster.upstream_flow_control_resumed_reading_total).add();
 }
 
+bool ActiveStream::send_response_body() {
+  const std::size_t before = response_body_.size();
+  const bool ends = response_is_whole() && response_trailers_ == nullptr;
+  if (before == 0 && !ends) return true;
+  const bool sent = connection_.send([&](http::ServerCodec& codec) { return codec.send_data(id_, response_body_, ends); });
+  const std::size_t taken = before - response_body_.size();
+  info_.bytes_sent += taken;
+  if (!response_is_filtered()) upstream_.consumed(taken);
+  return sent;
+}
+
 void ActiveStream::on_send_credit(Instant now) {
   if (phase_ != Phase::kResponding) return;
   timeouts_.touch(now);
   push_head(now);
-  if (!response_body_.empty()) push_response(now);
+  if (!response_body_.empty() || response_is_filtered()) push_response(now);
 }
 
 // All of the response is with the codec. The request may still be arriving (unless switched, the codec then closes), and an
@@ -170,20 +189,21 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
     return;
   }
   auto& head = *::new (memory) http::ResponseHead(arena_, kLocalReplyFields);
-  bool built = write_local_reply(answer, head);
+  const bool to_grpc = request_ != nullptr && is_grpc_request(*request_);
+  bool built = to_grpc ? write_grpc_reply(answer, head) : write_local_reply(answer, head);
   if (built && answer.flag == ResponseFlag::kUpstreamOverflow)
     built = head.headers.add_reference(http::HeaderId::kXEnvoyOverloaded, "true");
   if (built && levels_.route != nullptr) built = apply_response_mutations(levels_, head, info_, environment());
-  if (built && !answer.body.empty()) built = response_body_.append_copy(answer.body);
+  stream::Chain body(runtime_.context.chains);
+  const bool is_head = request_ != nullptr && request_->method == "HEAD";
+  if (built && !is_head && !to_grpc) built = body.append_copy(answer.body);
   if (!built) {
     reset_downstream(now);
     return;
   }
-  const bool is_head = request_ != nullptr && request_->method == "HEAD";
-  if (is_head) response_body_.clear();
-  response_ended_ = true;
-  send_head(head, response_body_.empty(), now);
-  push_response(now);
+  response_ended_ = body.empty();
+  send_head(head, response_ended_, now);
+  if (!response_ended_) on_upstream_data(body, true, now);
 }
 
 void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) {

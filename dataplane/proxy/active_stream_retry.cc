@@ -120,16 +120,10 @@ bool ActiveStream::choose_another_endpoint(Instant now) {
 
 // The whole body again. What a try before has taken of it was consumed() then.
 bool ActiveStream::restore_request_body() {
-  const std::size_t unconsumed = request_body_.size() - resent_bytes_;
   request_body_.clear();
-  resent_bytes_ = 0;
-  if (!retries_->replay(request_body_)) {
-    request_body_.clear();
-    connection_.consumed(id_, unconsumed);
-    return false;
-  }
-  resent_bytes_ = request_body_.size() - unconsumed;
-  return true;
+  if (retries_->replay(request_body_)) return true;
+  drop_request_body();
+  return false;
 }
 
 void ActiveStream::on_try_timeout(Instant now) {

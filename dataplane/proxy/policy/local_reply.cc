@@ -11,7 +11,8 @@ namespace millrace::proxy {
 namespace {
 
 constexpr std::array kReplies = {
-#define MR_LOCAL_REPLY(name, status, body, details, flag) LocalReply{status, body, details, {}, flag},
+#define MR_LOCAL_REPLY(name, code, text, detail, response_flag) \
+  LocalReply{.status = code, .body = text, .details = detail, .flag = response_flag},
 #include "dataplane/proxy/policy/local_reply.def"
 #undef MR_LOCAL_REPLY
 };
@@ -51,6 +52,32 @@ std::string_view protocol_error_body(std::uint16_t status) {
   }
 }
 
+bool add_fields(const LocalReply& reply, http::ResponseHead& head) {
+  for (const LocalReply::Field& field : reply.fields) {
+    if (!head.headers.add_copy(field.name, field.value)) return false;
+  }
+  return true;
+}
+
+// As gRPC writes messages in fields: what is not printable, and "%", percent-encoded. Null data(): no memory.
+std::string_view grpc_message(std::string_view text, Arena& arena) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  const std::span<char> out = arena.make_array<char>(3 * text.size());
+  if (out.empty()) return {};
+  std::size_t size = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte <= 0x7e && c != '%') {
+      out[size++] = c;
+    } else {
+      out[size++] = '%';
+      out[size++] = kHex[byte >> 4];
+      out[size++] = kHex[byte & 15];
+    }
+  }
+  return {out.data(), size};
+}
+
 }  // namespace
 
 LocalReply reply_of(LocalReplyReason reason) { return kReplies[static_cast<std::size_t>(reason)]; }
@@ -60,12 +87,11 @@ LocalReply reply_of(http::ProtocolError error) {
   return {.status = status,
           .body = protocol_error_body(status),
           .details = kProtocolDetails[static_cast<std::size_t>(error)],
-          .location = {},
           .flag = ResponseFlag::kDownstreamProtocolError};
 }
 
 LocalReply reply_of(const config::DirectResponse& action) {
-  return {.status = action.status, .body = action.body, .details = "direct_response", .location = {}, .flag = std::nullopt};
+  return {.status = action.status, .body = action.body, .details = "direct_response"};
 }
 
 LocalReply redirect_reply(const config::Route& route, const http::RequestHead& head, std::uint32_t worker, Arena& arena) {
@@ -73,7 +99,7 @@ LocalReply redirect_reply(const config::Route& route, const http::RequestHead& h
   MR_ASSERT(action != nullptr);
   const std::string_view location = redirect_location(route.match.path, *action, head, worker, arena);
   if (location.data() == nullptr) return reply_of(LocalReplyReason::kOverloaded);
-  return {.status = action->status, .body = {}, .details = "direct_response", .location = location, .flag = std::nullopt};
+  return {.status = action->status, .body = {}, .details = "direct_response", .location = location};
 }
 
 std::string_view upstream_reset_body(std::string_view reason, std::string_view transport_failure, bool retried, Arena& arena) {
@@ -87,11 +113,52 @@ std::string_view upstream_reset_body(std::string_view reason, std::string_view t
 
 bool write_local_reply(const LocalReply& reply, http::ResponseHead& head) {
   head.status = reply.status;
+  if (!add_fields(reply, head)) return false;
   if (!reply.location.empty() && !head.headers.set_copy(http::HeaderId::kLocation, reply.location)) return false;
   if (reply.body.empty()) return true;
   std::array<char, kMaxDecimalBytes> digits;
   return head.headers.set_copy(http::HeaderId::kContentLength, write_decimal(reply.body.size(), digits)) &&
          head.headers.set_copy(http::HeaderId::kContentType, "text/plain");
+}
+
+bool write_grpc_reply(const LocalReply& reply, http::ResponseHead& head) {
+  head.status = 200;
+  std::array<char, kMaxDecimalBytes> digits;
+  const std::uint32_t status = reply.grpc_status.value_or(grpc_status_of_http(reply.status));
+  if (!add_fields(reply, head) || !head.headers.set_copy(http::HeaderId::kContentType, "application/grpc") ||
+      !head.headers.set_copy("grpc-status", write_decimal(status, digits))) {
+    return false;
+  }
+  if (reply.body.empty()) return true;
+  const std::string_view message = grpc_message(reply.body, head.headers.arena());
+  return message.data() != nullptr && head.headers.add_reference(http::HeaderId::kOther, "grpc-message", message);
+}
+
+bool is_grpc_request(const http::RequestHead& head) {
+  constexpr std::string_view kGrpc = "application/grpc";
+  const std::string_view type = head.headers.value(http::HeaderId::kContentType);
+  return type.starts_with(kGrpc) && (type.size() == kGrpc.size() || type[kGrpc.size()] == '+' || type[kGrpc.size()] == ';');
+}
+
+std::uint16_t http_status_of_grpc(std::uint32_t grpc_status) {
+  static constexpr std::array<std::uint16_t, 17> kStatus = {200, 499, 500, 400, 504, 404, 409, 403, 429,
+                                                            400, 409, 400, 501, 500, 503, 500, 401};
+  return grpc_status < kStatus.size() ? kStatus[grpc_status] : std::uint16_t{500};
+}
+
+std::uint32_t grpc_status_of_http(std::uint16_t status) {
+  switch (status) {
+    case 200: return 0;
+    case 400: return 13;  // INTERNAL
+    case 401: return 16;  // UNAUTHENTICATED
+    case 403: return 7;   // PERMISSION_DENIED
+    case 404: return 12;  // UNIMPLEMENTED
+    case 429:
+    case 502:
+    case 503:
+    case 504: return 14;  // UNAVAILABLE
+    default: return 2;    // UNKNOWN
+  }
 }
 
 std::string_view short_name(ResponseFlag flag) { return kFlags[static_cast<std::size_t>(flag)].short_name; }

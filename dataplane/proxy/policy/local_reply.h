@@ -22,11 +22,19 @@ enum class LocalReplyReason : std::uint8_t {
 };
 
 struct LocalReply {
+  /// A field beside those that status and body bring along; its texts outlive the answer.
+  struct Field {
+    std::string_view name;  ///< lower case
+    std::string_view value;
+  };
+
   std::uint16_t status = 0;
-  std::string_view body;      ///< text/plain; empty: none
-  std::string_view details;   ///< %RESPONSE_CODE_DETAILS%
-  std::string_view location;  ///< empty: none
-  std::optional<ResponseFlag> flag;
+  std::string_view body = {};      ///< text/plain; empty: none
+  std::string_view details = {};   ///< %RESPONSE_CODE_DETAILS%
+  std::string_view location = {};  ///< empty: none
+  std::optional<ResponseFlag> flag = {};
+  std::optional<std::uint32_t> grpc_status = {};  ///< what gRPC clients are told; nothing: what the status comes to
+  std::span<const Field> fields = {};
 };
 
 [[nodiscard]] LocalReply reply_of(LocalReplyReason reason);
@@ -42,9 +50,18 @@ struct LocalReply {
 [[nodiscard]] std::string_view upstream_reset_body(std::string_view reason, std::string_view transport_failure, bool retried,
                                                    Arena& arena);
 
-/// Writes the head of a local answer: status, location, and, when there is a body, content-type and content-length.
+/// Writes the head of a local answer: status, fields, location, and, when there is a body, content-type and content-length.
 /// False: out of memory.
 [[nodiscard]] bool write_local_reply(const LocalReply& reply, http::ResponseHead& head);
+/// The same for a gRPC client, which takes every answer for a 200 and looks for grpc-status and grpc-message: the body goes into
+/// the latter, percent-encoded, and there is no other.
+[[nodiscard]] bool write_grpc_reply(const LocalReply& reply, http::ResponseHead& head);
+
+/// Does the client speak gRPC? (content-type: application/grpc, with or without "+format")
+[[nodiscard]] bool is_grpc_request(const http::RequestHead& head);
+/// HTTP's status for one of gRPC's, and the other way round. Source: gRPC's http-grpc-status-mapping, google.rpc.Code.
+[[nodiscard]] std::uint16_t http_status_of_grpc(std::uint32_t grpc_status);
+[[nodiscard]] std::uint32_t grpc_status_of_http(std::uint16_t status);
 
 /// "NR", "UF", ... of one flag, and its long name.
 [[nodiscard]] std::string_view short_name(ResponseFlag flag);

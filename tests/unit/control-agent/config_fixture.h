@@ -15,6 +15,7 @@ namespace millrace::agent::test {
 /// A bootstrap with one listener; the parts that a test is about are given as flow-style YAML.
 struct BootstrapText {
   std::string manager;  ///< further fields of the connection manager, each as ", name: value"
+  std::string filters;  ///< HTTP filters before the router, each as "{...}, "
   std::string match = "prefix: /";
   std::string action = "route: {cluster: origin}";
   std::string route;     ///< further fields of the route
@@ -34,11 +35,10 @@ struct BootstrapText {
     return "{node: {id: node-1, cluster: edge}" + top +
            ", static_resources: {listeners: [{name: http, address: {socket_address: {address: 198.18.0.2, port_value: 80}}" +
            listener + ", filter_chains: [{" + chain_fields() + "filters: [{name: hcm, typed_config: {\"@type\": " + api +
-           "network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: ingress" + manager +
-           ", http_filters: [{name: router, typed_config: {\"@type\": " + api +
-           "http.router.v3.Router}}], route_config: {name: routes" + table +
-           ", virtual_hosts: [{name: everything, domains: [\"*\"]" + host + ", routes: [{match: {" + match + "}, " + action +
-           route + "}]}]}}}]}" + chains + "]}], clusters: [{name: origin" + cluster +
+           "network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: ingress" + manager + ", http_filters: [" +
+           filters + "{name: router, typed_config: {\"@type\": " + api + "http.router.v3.Router}}], route_config: {name: routes" +
+           table + ", virtual_hosts: [{name: everything, domains: [\"*\"]" + host + ", routes: [{match: {" + match + "}, " +
+           action + route + "}]}]}}}]}" + chains + "]}], clusters: [{name: origin" + cluster +
            ", load_assignment: {cluster_name: origin, endpoints: " + endpoints + "}}]" + resources + "}}";
   }
 };

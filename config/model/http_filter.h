@@ -1,0 +1,48 @@
+// The HTTP filters of a connection manager, in the order in which requests pass them, and what routes say of them. Each filter is
+// one alternative of the two variants; the router, always the last, is not among them.
+// Source: envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter, typed_per_filter_config.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "config/model/filters/cors.h"
+#include "config/model/filters/fault.h"
+
+namespace millrace::config {
+
+using HttpFilterConfig = std::variant<Cors, Fault>;
+
+struct HttpFilter {
+  std::string name;       ///< by which routes refer to it
+  bool disabled = false;  ///< but for routes that say otherwise
+  HttpFilterConfig config;
+};
+
+/// std::monostate: it says only whether the filter is disabled.
+using RouteFilterConfig = std::variant<std::monostate, CorsPolicy, Fault>;
+
+/// An entry of typed_per_filter_config: of a route configuration, a virtual host, a route or a weighted cluster.
+struct RouteFilter {
+  std::string name;
+  bool disabled = false;
+  RouteFilterConfig config;
+};
+
+/// All entries of one level.
+struct RouteFilters {
+  std::vector<RouteFilter> entries;
+
+  /// Null: this level says nothing of the filter.
+  [[nodiscard]] const RouteFilter* find(std::string_view name) const {
+    for (const RouteFilter& entry : entries) {
+      if (entry.name == name) return &entry;
+    }
+    return nullptr;
+  }
+};
+
+}  // namespace millrace::config

@@ -1,0 +1,110 @@
+// A request and its response among the HTTP filters: who is asked next, what becomes of a request that a filter holds, and the
+// bodies that filters want to see.
+#include <algorithm>
+#include <new>
+
+#include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/cluster_runtime.h"
+#include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/listener_runtime.h"
+#include "dataplane/proxy/runtime.h"
+
+namespace millrace::proxy {
+
+bool ActiveStream::make_filters() {
+  void* memory = arena_.allocate(sizeof(FilterChain), alignof(FilterChain));
+  if (memory == nullptr) return false;
+  const FilterContext context{.actions = *this,
+                              .arena = arena_,
+                              .info = info_,
+                              .levels = levels_,
+                              .cell = *http().cell,
+                              .timers = runtime_.context.timers,
+                              .rng = runtime_.context.rng,
+                              .chains = runtime_.context.chains,
+                              .wall_offset_nanoseconds = runtime_.context.wall_offset_nanoseconds,
+                              .worker = runtime_.worker()};
+  filters_ = ::new (memory) FilterChain(http().filters, context);
+  return true;
+}
+
+void ActiveStream::filter_request(Instant now) {
+  if (filters_ == nullptr && !make_filters()) {
+    reply(LocalReplyReason::kOverloaded, now);
+    return;
+  }
+  const bool end_stream = request_ended_ && request_body_.empty() && request_trailers_ == nullptr;
+  go_on_with(filters_->pass_request(*request_, end_stream, now), now);
+}
+
+// What has come of the body until now waits in request_body_.
+void ActiveStream::go_on_with(FilterChain::Verdict verdict, Instant now) {
+  using Verdict = FilterChain::Verdict;
+  switch (verdict) {
+    case Verdict::kContinue:
+      if (request_is_filtered()) {
+        filters_->request_body().push(std::move(request_body_));
+        if (request_ended_) filters_->request_body().end();
+      }
+      act_on_route(now);
+      break;
+    case Verdict::kAwaitBody:
+      awaits_body_ = true;
+      take_awaited_body(now);
+      break;
+    case Verdict::kNoMemory: reply(LocalReplyReason::kOverloaded, now); break;
+    case Verdict::kWait:
+    case Verdict::kAnswered: break;
+  }
+}
+
+// The client's window may be smaller than what the filter waits for: what has come is consumed() at once, as if it were sent.
+void ActiveStream::take_awaited_body(Instant now) {
+  consume_request(request_body_.size(), request_body_.size());
+  if (request_body_.size() > filters_->body_limit()) {
+    awaits_body_ = false;
+    reply(LocalReplyReason::kPayloadTooLarge, now);
+  } else if (request_ended_) {
+    awaits_body_ = false;
+    go_on_with(filters_->pass_whole_request(*request_, request_body_, now), now);
+  }
+}
+
+// What the filters let through was consumed() when they took it. False: it is answered.
+bool ActiveStream::filter_request_body(Instant now) {
+  BodyPipe& pipe = filters_->request_body();
+  const std::size_t limit = runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
+  const std::size_t before = pipe.waiting();
+  stream::Chain passed(runtime_.context.chains);
+  const bool ran = pipe.run(passed, limit - std::min(limit, request_body_.size()), now);
+  consume_request(before - pipe.waiting(), before);
+  if (!ran) {
+    reply(LocalReplyReason::kOverloaded, now);
+    return false;
+  }
+  const bool may_go_on = retries_ == nullptr || keep_for_retries(passed);
+  request_body_.append(std::move(passed));
+  if (!may_go_on) reply(LocalReplyReason::kRetryBufferExceeded, now);
+  return may_go_on;
+}
+
+bool ActiveStream::filter_response_body(Instant now) {
+  BodyPipe& pipe = filters_->response_body();
+  const std::size_t limit =
+      runtime_.buffer_limit(cluster_ == nullptr ? chain_.listener().buffer_limit_bytes : cluster_->config().buffer_limit_bytes);
+  const std::size_t before = pipe.waiting();
+  const bool ran = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
+  upstream_.consumed(before - pipe.waiting());
+  return ran;
+}
+
+void ActiveStream::resume_request(Instant now) {
+  if (phase_ == Phase::kWaiting) filter_request(now);
+}
+
+void ActiveStream::resume_bodies(Instant now) {
+  if (phase_ == Phase::kWaiting || phase_ == Phase::kResponding) push_request(now);
+  push_response(now);
+}
+
+}  // namespace millrace::proxy
