@@ -9,6 +9,7 @@
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
 #include "dataplane/http/message.h"
+#include "dataplane/proxy/policy/metadata.h"
 
 namespace millrace::config {
 struct Route;
@@ -69,6 +70,8 @@ struct StreamInfo {
   std::uint64_t bytes_received = 0;  ///< request body
   std::uint64_t bytes_sent = 0;      ///< response body
   std::uint32_t attempts = 0;        ///< upstream requests
+
+  Metadata metadata;  ///< what filters have left
 
   // Where.
   const config::VirtualHost* virtual_host = nullptr;
