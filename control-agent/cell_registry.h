@@ -43,12 +43,19 @@ class CellTable {
 
 struct CellRegistry {
   explicit CellRegistry(std::size_t workers)
-      : listeners(workers), inspectors(workers), http(workers), tcp(workers), clusters(workers), endpoints(workers) {}
+      : listeners(workers),
+        inspectors(workers),
+        http(workers),
+        tcp(workers),
+        rbac(workers),
+        clusters(workers),
+        endpoints(workers) {}
 
   CellTable<report::ListenerCell> listeners;    ///< by stat_prefix, else by address: "0.0.0.0_80"
   CellTable<report::InspectorCell> inspectors;  ///< one, "inspectors"
   CellTable<report::HttpCell> http;             ///< by stat_prefix
   CellTable<report::TcpCell> tcp;               ///< by stat_prefix
+  CellTable<report::RbacCell> rbac;             ///< by prefix: "http.ingress.rbac."
   CellTable<report::ClusterCell> clusters;      ///< by name (not alt_stat_name: ids must not be shared)
   CellTable<report::EndpointCell> endpoints;    ///< by "cluster|address"
 };

@@ -45,8 +45,9 @@ struct TranslateContext {
   std::size_t workers = 1;
   std::string service_node;
   std::string service_cluster;
-  std::unordered_set<std::string> cluster_names;             ///< what routes may point to
-  std::vector<config::LogSink> log_sinks;                    ///< filled by access logs
+  std::string http_stat_prefix = {};  ///< of the connection manager whose filters and routes are being translated
+  std::unordered_set<std::string> cluster_names = {};        ///< what routes may point to
+  std::vector<config::LogSink> log_sinks = {};               ///< filled by access logs
   std::shared_ptr<SecretStore> secrets = {};                 ///< gets every TLS context; not null
   std::shared_ptr<const StaticSecrets> static_secrets = {};  ///< filled before listeners and clusters
   bool keep_records_in_openssl = false;                      ///< the dataplane's tls.record_engine: OPENSSL

@@ -57,6 +57,21 @@ std::optional<SocketAddress> translate_address(const core::Address& address, con
   return SocketAddress{*ip, static_cast<std::uint16_t>(socket.port_value())};
 }
 
+std::optional<IpPrefix> translate_prefix(const core::CidrRange& range, const std::string& path, Diagnostics& diagnostics) {
+  const auto ip = IpAddress::parse(range.address_prefix());
+  const unsigned length = range.prefix_len().value();
+  if (!ip) {
+    diagnostics.error(join_path(path, "address_prefix"), "\"" + range.address_prefix() + "\" is not an IP address");
+    return std::nullopt;
+  }
+  if (const unsigned most = ip->is_v4() ? 32 : 128; length > most) {
+    diagnostics.error(join_path(path, "prefix_len"),
+                      "must be at most " + std::to_string(most) + ", is " + std::to_string(length));
+    return std::nullopt;
+  }
+  return IpPrefix{*ip, static_cast<std::uint8_t>(length)};
+}
+
 std::optional<std::string> read_data_source(const core::DataSource& source, const std::string& path, Diagnostics& diagnostics) {
   switch (source.specifier_case()) {
     case core::DataSource::kInlineString: return source.inline_string();

@@ -37,6 +37,10 @@ enum class AddressUse : std::uint8_t { kListener, kEndpoint, kAdmin };
 [[nodiscard]] std::optional<SocketAddress> translate_address(const envoy::config::core::v3::Address& address,
                                                              const std::string& path, AddressUse use, Diagnostics& diagnostics);
 
+/// Nothing after an error.
+[[nodiscard]] std::optional<IpPrefix> translate_prefix(const envoy::config::core::v3::CidrRange& range, const std::string& path,
+                                                       Diagnostics& diagnostics);
+
 /// The bytes; nothing after an error or when no source is set.
 [[nodiscard]] std::optional<std::string> read_data_source(const envoy::config::core::v3::DataSource& source,
                                                           const std::string& path, Diagnostics& diagnostics);

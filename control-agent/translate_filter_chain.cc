@@ -8,6 +8,7 @@
 #include "config/compile/filter_chain_table.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_http.h"
+#include "control-agent/translate_rbac.h"
 #include "control-agent/translate_tls.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
@@ -21,6 +22,7 @@ using config::FilterChainConditions;
 using envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 using envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+using NetworkRbac = envoy::extensions::filters::network::rbac::v3::RBAC;
 using envoy::extensions::filters::network::sni_cluster::v3::SniCluster;
 using envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 
@@ -31,7 +33,8 @@ std::string not_supported(const std::string& type_url, std::string_view kind, st
   return "the type \"" + type_url + "\" is not a " + std::string(kind) + " that is supported: use " + std::string(use);
 }
 
-// The network filters: one that serves the connection, last; before a TcpProxy, a SniCluster may stand.
+// The network filters: one that serves the connection, last; those before it say whether it is served and, before a TcpProxy, to
+// which cluster (SniCluster).
 void translate_filters(const listener_api::FilterChain& chain, const std::string& path, config::FilterChain& out,
                        TranslateContext& context) {
   const std::string filters = join_path(path, "filters");
@@ -45,6 +48,8 @@ void translate_filters(const listener_api::FilterChain& chain, const std::string
                                 "stands behind the filter that serves the connection, which must be the last");
     } else if (any.Is<SniCluster>()) {
       sni_cluster = true;
+    } else if (const auto rbac = unpack<NetworkRbac>(any)) {
+      out.network_filters.emplace_back(translate_network_rbac(*rbac, config_path, context));
     } else if (const auto manager = unpack<HttpConnectionManager>(any)) {
       out.filter = translate_http_connection_manager(*manager, config_path, context);
       served = true;
@@ -89,17 +94,8 @@ std::vector<IpPrefix> translate_prefixes(const google::protobuf::RepeatedPtrFiel
                                          const std::string& path, Diagnostics& diagnostics) {
   std::vector<IpPrefix> out;
   for (int i = 0; i < ranges.size(); ++i) {
-    const std::string range_path = index_path(path, static_cast<std::size_t>(i));
-    const auto ip = IpAddress::parse(ranges[i].address_prefix());
-    const unsigned length = ranges[i].prefix_len().value();
-    if (!ip) {
-      diagnostics.error(join_path(range_path, "address_prefix"), "\"" + ranges[i].address_prefix() + "\" is not an IP address");
-    } else if (const unsigned most = ip->is_v4() ? 32 : 128; length > most) {
-      diagnostics.error(join_path(range_path, "prefix_len"),
-                        "must be at most " + std::to_string(most) + ", is " + std::to_string(length));
-    } else {
-      out.push_back({*ip, static_cast<std::uint8_t>(length)});
-    }
+    if (const auto prefix = translate_prefix(ranges[i], index_path(path, static_cast<std::size_t>(i)), diagnostics))
+      out.push_back(*prefix);
   }
   return out;
 }

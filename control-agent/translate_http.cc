@@ -182,7 +182,7 @@ void translate_filters(Work& w) {
 
 HttpConnectionManager translate_http_connection_manager(const Hcm& manager, const std::string& path, TranslateContext& context) {
   Work work{manager, path, context, {}};
-  work.out.stat_prefix = manager.stat_prefix();
+  work.out.stat_prefix = context.http_stat_prefix = manager.stat_prefix();
   if (manager.has_route_config()) {
     work.out.routes = translate_routes(manager.route_config(), work.at("route_config"), true, context);
   } else if (manager.route_specifier_case() == Hcm::ROUTE_SPECIFIER_NOT_SET) {

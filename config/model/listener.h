@@ -13,6 +13,7 @@
 #include "config/model/filter_chain_table.h"
 #include "config/model/format.h"
 #include "config/model/http_filter.h"
+#include "config/model/network_filter.h"
 #include "config/model/route.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/limits.h"
@@ -127,6 +128,7 @@ struct FilterChain {
   std::shared_ptr<tls::ContextSlot> tls;  ///< null: plain text
   /// Until the TLS handshake is done; zero: no limit. Envoy has none by default.
   Duration transport_socket_connect_timeout = Duration::seconds(15);
+  std::vector<NetworkFilter> network_filters;  ///< asked before `filter` serves a connection
   std::variant<HttpConnectionManager, TcpProxy> filter;
 
   /// Null: it is the other one.

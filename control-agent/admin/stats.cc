@@ -108,6 +108,25 @@ void collect_filters(const report::HttpCell& cell, const config::HttpConnectionM
 #undef MR_COLLECT_FILTER_COUNTER
 #undef MR_COLLECT_FILTER_GAUGE
 }
+// Of access control: an HTTP filter's (`manager` is its connection manager's stat_prefix) or a network filter's (it is empty).
+template <typename FirstTime>
+void collect_rbac(const config::Rbac& rbac, const std::string& manager, const FirstTime& first_time, std::vector<Stat>& out) {
+  using StatsType = report::RbacStats;
+  const auto collector_of = [&](const report::RbacCell& cell, const std::string& custom_prefix) {
+    if (!manager.empty())
+      return CellCollector(out, cell.name, "envoy_http_rbac_" + custom_prefix, {{"envoy_http_conn_manager_prefix", manager}});
+    const std::string stat_prefix = cell.name.substr(0, cell.name.find(".rbac."));
+    return CellCollector(out, cell.name, "envoy_rbac_" + custom_prefix, {{"envoy_rbac_prefix", stat_prefix}});
+  };
+  if (const report::RbacCell& cell = *rbac.cell; rbac.rules && first_time(&cell)) {
+    CellCollector collector = collector_of(cell, rbac.rules_stat_prefix);
+    MR_RBAC_STATS(MR_COLLECT_COUNTER, , )
+  }
+  if (const report::RbacCell& cell = *rbac.shadow_cell; rbac.shadow_rules && first_time(&cell.per_worker)) {
+    CellCollector collector = collector_of(cell, rbac.shadow_stat_prefix);
+    MR_RBAC_SHADOW_STATS(MR_COLLECT_COUNTER, , )
+  }
+}
 void collect(const report::TcpCell& cell, CellCollector collector) {
   using StatsType = report::TcpStats;
   MR_TCP_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
@@ -164,6 +183,14 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
       collect(*inspector, out);
     }
     for (const config::FilterChain& chain : listener->chains) {
+      for (const config::NetworkFilter& filter : chain.network_filters) {
+        if (const auto* rbac = std::get_if<config::Rbac>(&filter)) collect_rbac(*rbac, "", first_time, out);
+      }
+      if (chain.http() != nullptr) {
+        for (const config::HttpFilter& filter : chain.http()->filters) {
+          if (const auto* rbac = std::get_if<config::Rbac>(&filter.config)) collect_rbac(*rbac, chain.http()->stat_prefix, first_time, out);
+        }
+      }
       if (chain.http() != nullptr && first_time(chain.http()->cell.get())) {
         const report::HttpCell& http = *chain.http()->cell;
         collect(http, {out, "http." + http.name + ".", "envoy_http_", {{"envoy_http_conn_manager_prefix", http.name}}});

@@ -8,6 +8,7 @@
 #include "control-agent/translate.h"
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
+#include "envoy/extensions/filters/http/rbac/v3/rbac.pb.h"
 
 namespace millrace::agent {
 
@@ -17,5 +18,9 @@ namespace millrace::agent {
                                                   const std::string& path, TranslateContext& context);
 [[nodiscard]] config::Fault translate_filter(const envoy::extensions::filters::http::fault::v3::HTTPFault& fault,
                                              const std::string& path, TranslateContext& context);
+[[nodiscard]] config::Rbac translate_filter(const envoy::extensions::filters::http::rbac::v3::RBAC& filter,
+                                            const std::string& path, TranslateContext& context);
+[[nodiscard]] config::RbacPerRoute translate_filter(const envoy::extensions::filters::http::rbac::v3::RBACPerRoute& route,
+                                                    const std::string& path, TranslateContext& context);
 
 }  // namespace millrace::agent

@@ -5,6 +5,7 @@
 
 #include "dataplane/proxy/connection_inspection.h"
 #include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/network_filters.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_proxy.h"
 #include "dataplane/proxy/tls_acceptance.h"
@@ -131,8 +132,23 @@ void ListenerRuntime::start_transport_socket(ChainVersion& chain, ReadyTransport
   transport.stream.reset(now);
 }
 
+bool ListenerRuntime::admits(ChainVersion& chain, const ReadyTransport& transport) const {
+  const std::shared_ptr<const tls::SessionFacts> session = transport.stream.session_facts();
+  StreamInfo info;
+  info.downstream_local = transport.stream.local_address();
+  info.downstream_remote = info.downstream_direct_remote = transport.stream.peer_address();
+  info.downstream_tls = session.get();
+  info.server_name = transport.server_name;
+  return admit(chain.config().network_filters, info, runtime_.worker());
+}
+
 void ListenerRuntime::start_filter(ChainVersion& chain, ReadyTransport transport, Instant now) {
   stream::ByteStream& stream = transport.stream;
+  if (!chain.config().network_filters.empty() && !admits(chain, transport)) {
+    transport.count.begin(chain.listener_stats());
+    stream.close(now);
+    return;
+  }
   const bool admitted = chain.config().http() != nullptr
                             ? runtime_.downstream_pool.make(runtime_, *this, chain, std::move(transport), now) != nullptr
                             : runtime_.tcp_proxy_pool.make(runtime_, chain, std::move(transport), now) != nullptr;

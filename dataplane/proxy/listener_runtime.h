@@ -118,11 +118,13 @@ class ListenerRuntime final : public stream::Acceptor {
   /// The chain that serves the next request of a connection accepted by `accepted`.
   [[nodiscard]] ChainVersion& successor(ChainVersion& accepted);
 
-  /// The network filter of `chain`, over `transport`: where the chain has a transport socket, of the plain text.
+  /// The network filters of `chain`, over `transport`; a connection that one of them denies is closed. Where the chain has a
+  /// transport socket, of the plain text.
   void start_filter(ChainVersion& chain, ReadyTransport transport, Instant now);
 
  private:
   void start_transport_socket(ChainVersion& chain, ReadyTransport transport, Instant now);
+  [[nodiscard]] bool admits(ChainVersion& chain, const ReadyTransport& transport) const;
   void drain(Instant now);
   void on_drain_end(Instant now);
   void sweep();

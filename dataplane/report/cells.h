@@ -42,6 +42,10 @@ struct alignas(64) HttpStats {
   CorsStats cors;
   FaultStats fault;
 };
+struct alignas(64) RbacStats {
+  MR_RBAC_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  MR_RBAC_SHADOW_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
 struct alignas(64) ClusterStats {
   MR_CLUSTER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
   TlsStats tls;
@@ -68,6 +72,7 @@ using ListenerCell = Cell<ListenerStats>;    ///< named by address, as in Envoy:
 using InspectorCell = Cell<InspectorStats>;  ///< one for all listeners: the counters of Envoy's listener filters name none
 using HttpCell = Cell<HttpStats>;            ///< named by stat_prefix
 using TcpCell = Cell<TcpStats>;              ///< named by stat_prefix
+using RbacCell = Cell<RbacStats>;            ///< named by what stands before its counters: "http.ingress.rbac."
 
 /// What a cluster's workers share besides its counters.
 struct ClusterCell : Cell<ClusterStats> {

@@ -14,8 +14,9 @@ namespace millrace::agent::test {
 
 /// A bootstrap with one listener; the parts that a test is about are given as flow-style YAML.
 struct BootstrapText {
-  std::string manager;  ///< further fields of the connection manager, each as ", name: value"
-  std::string filters;  ///< HTTP filters before the router, each as "{...}, "
+  std::string manager;          ///< further fields of the connection manager, each as ", name: value"
+  std::string network_filters;  ///< before the connection manager, each as "{...}, "
+  std::string filters;          ///< HTTP filters before the router, each as "{...}, "
   std::string match = "prefix: /";
   std::string action = "route: {cluster: origin}";
   std::string route;     ///< further fields of the route
@@ -34,7 +35,8 @@ struct BootstrapText {
     const std::string api = "type.googleapis.com/envoy.extensions.filters.";
     return "{node: {id: node-1, cluster: edge}" + top +
            ", static_resources: {listeners: [{name: http, address: {socket_address: {address: 198.18.0.2, port_value: 80}}" +
-           listener + ", filter_chains: [{" + chain_fields() + "filters: [{name: hcm, typed_config: {\"@type\": " + api +
+           listener + ", filter_chains: [{" + chain_fields() + "filters: [" + network_filters +
+           "{name: hcm, typed_config: {\"@type\": " + api +
            "network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: ingress" + manager + ", http_filters: [" +
            filters + "{name: router, typed_config: {\"@type\": " + api + "http.router.v3.Router}}], route_config: {name: routes" +
            table + ", virtual_hosts: [{name: everything, domains: [\"*\"]" + host + ", routes: [{match: {" + match + "}, " +

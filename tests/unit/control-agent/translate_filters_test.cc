@@ -108,6 +108,121 @@ TEST(TranslateFilters_Cors, TakesEveryField) {
   EXPECT_EQ(policy.shadow.numerator, 20u);
 }
 
+constexpr std::string_view kRbacType = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
+
+config::AccessPolicy policy_of(const std::string& permission, const std::string& principal) {
+  const auto rbac = filter<config::Rbac>(
+      kRbacType, "rules: {policies: {p: {permissions: [" + permission + "], principals: [" + principal + "]}}}");
+  return rbac.rules && rbac.rules->policies.size() == 1 ? rbac.rules->policies[0] : config::AccessPolicy{};
+}
+/// What the only part of the list of permissions, or principals, turned into.
+template <typename Condition>
+Condition only(const config::AccessCondition& list) {
+  const auto& of = std::get<config::AccessCondition::OneOf>(list.is).of;
+  EXPECT_EQ(of.size(), 1u);
+  return std::get<Condition>(of.at(0).is);
+}
+
+TEST(TranslateFilters_Rbac, TakesActionsPrefixesAndPoliciesByName) {
+  const auto rbac = filter<config::Rbac>(
+      kRbacType,
+      "rules: {action: DENY, policies: {b: {permissions: [{any: true}], principals: [{any: true}]}, a: {permissions: [{any: "
+      "true}], "
+      "principals: [{any: true}]}}}, rules_stat_prefix: r_, shadow_rules: {action: LOG}, shadow_rules_stat_prefix: s_");
+  using Action = config::AccessRules::Action;
+  EXPECT_EQ(rbac.rules->action, Action::kDeny);
+  EXPECT_EQ(rbac.shadow_rules->action, Action::kLog);
+  ASSERT_EQ(rbac.rules->policies.size(), 2u);
+  EXPECT_EQ(rbac.rules->policies[0].name, "a");
+  EXPECT_EQ(rbac.cell->name, "http.ingress.rbac.r_");
+  EXPECT_EQ(rbac.shadow_cell->name, "http.ingress.rbac.s_");
+}
+
+TEST(TranslateFilters_Rbac, TakesEveryPermission) {
+  using Condition = config::AccessCondition;
+  const auto permission = [](const std::string& text) { return policy_of(text, "{any: true}").permission; };
+  EXPECT_EQ(only<Condition::All>(permission("{and_rules: {rules: [{any: true}, {any: true}]}}")).of.size(), 2u);
+  EXPECT_EQ(only<Condition::OneOf>(permission("{or_rules: {rules: [{any: true}]}}")).of.size(), 1u);
+  EXPECT_EQ(only<Condition::Not>(permission("{not_rule: {any: true}}")).of.size(), 1u);
+  EXPECT_EQ(only<config::HeaderMatcher>(permission("{header: {name: X-A}}")).name, "x-a");
+  EXPECT_EQ(only<Condition::UrlPath>(permission("{url_path: {path: {prefix: /a}}}")).path.text, "/a");
+  const auto ip = only<Condition::Address>(permission("{destination_ip: {address_prefix: 10.0.0.0, prefix_len: 8}}"));
+  EXPECT_EQ(ip.which, Condition::Address::Which::kLocal);
+  EXPECT_EQ(ip.prefix.to_string(), "10.0.0.0/8");
+  EXPECT_EQ(only<Condition::LocalPort>(permission("{destination_port: 80}")).end, 81u);
+  EXPECT_EQ(only<Condition::LocalPort>(permission("{destination_port_range: {start: 80, end: 90}}")).end, 90u);
+  const auto metadata = only<config::MetadataMatcher>(
+      permission("{metadata: {filter: f, path: [{key: a}, {key: b}], invert: true, value: {list_match: {one_of: {or_match: "
+                 "{value_matchers: [{string_match: {exact: x}}, {double_match: {range: {start: 1, end: 2}}}]}}}}}}"));
+  EXPECT_THAT(metadata.path, ElementsAre("a", "b"));
+  EXPECT_TRUE(metadata.invert);
+  EXPECT_EQ(metadata.value.others.at(0).others.size(), 2u);
+  EXPECT_EQ(only<Condition::ServerName>(permission("{requested_server_name: {exact: a.b}}")).name.text, "a.b");
+}
+
+TEST(TranslateFilters_Rbac, TakesEveryPrincipal) {
+  using Condition = config::AccessCondition;
+  using Which = Condition::Address::Which;
+  const auto principal = [](const std::string& text) { return policy_of("{any: true}", text).principal; };
+  EXPECT_EQ(only<Condition::All>(principal("{and_ids: {ids: [{any: true}]}}")).of.size(), 1u);
+  EXPECT_EQ(only<Condition::OneOf>(principal("{or_ids: {ids: [{any: true}]}}")).of.size(), 1u);
+  EXPECT_EQ(only<Condition::Not>(principal("{not_id: {any: true}}")).of.size(), 1u);
+  EXPECT_FALSE(only<Condition::Authenticated>(principal("{authenticated: {}}")).name.has_value());
+  EXPECT_EQ(only<Condition::Authenticated>(principal("{authenticated: {principal_name: {exact: \"spiffe://a\"}}}")).name->text,
+            "spiffe://a");
+  const std::string range = "{address_prefix: 10.0.0.0, prefix_len: 8}";
+  EXPECT_EQ(only<Condition::Address>(principal("{source_ip: " + range + "}")).which, Which::kDirectRemote);
+  EXPECT_EQ(only<Condition::Address>(principal("{direct_remote_ip: " + range + "}")).which, Which::kDirectRemote);
+  EXPECT_EQ(only<Condition::Address>(principal("{remote_ip: " + range + "}")).which, Which::kRemote);
+  EXPECT_EQ(only<config::HeaderMatcher>(principal("{header: {name: x-a}}")).name, "x-a");
+  EXPECT_EQ(only<Condition::UrlPath>(principal("{url_path: {path: {exact: /a}}}")).path.text, "/a");
+  EXPECT_EQ(
+      only<config::MetadataMatcher>(principal("{metadata: {filter: f, path: [{key: a}], value: {present_match: true}}}")).filter,
+      "f");
+}
+
+TEST(TranslateFilters_Rbac, RefusesWhatItCannotJudge) {
+  const auto refusals = [](const std::string& fields) {
+    return errors_of(with_filter(any(kRbacType, "rules: {policies: {p: {" + fields + "}}}")));
+  };
+  const std::string anybody = "principals: [{any: true}]";
+  EXPECT_THAT(refusals("permissions: [{destination_ip: {address_prefix: nonsense}}], " + anybody),
+              Contains(HasSubstr("destination_ip.address_prefix: \"nonsense\" is not an IP address")));
+  EXPECT_THAT(refusals("permissions: [{destination_port_range: {start: 9, end: 9}}], " + anybody),
+              Contains(HasSubstr("destination_port_range: must be ports")));
+  EXPECT_THAT(refusals("permissions: [{any: true}], principals: [{filter_state: {key: a, string_match: {exact: b}}}]"),
+              Contains(HasSubstr("filter_state: is not supported yet")));
+  EXPECT_THAT(refusals("permissions: [{any: true}], condition: {}, " + anybody),
+              Contains(HasSubstr("condition: is not supported")));
+  EXPECT_THAT(errors_of(with_filter(any(kRbacType, "track_per_rule_stats: true"))), Contains(HasSubstr("track_per_rule_stats")));
+}
+
+TEST(TranslateFilters_Rbac, RoutesReplaceIt) {
+  const auto route = route_filter<config::RbacPerRoute>(
+      kRbacType, any("type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac: {rules: {action: DENY}}"));
+  ASSERT_TRUE(route.rbac && route.rbac->rules);
+  EXPECT_EQ(route.rbac->rules->action, config::AccessRules::Action::kDeny);
+  EXPECT_FALSE(route_filter<config::RbacPerRoute>(
+                   kRbacType, any("type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute", ""))
+                   .rbac);
+}
+
+TEST(TranslateFilters_Rbac, StandsBeforeTheFilterThatServes) {
+  BootstrapText text;
+  text.network_filters = "{name: rbac, typed_config: " +
+                         any("type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
+                             "stat_prefix: tcp., rules: {action: DENY}, shadow_rules: {}, shadow_rules_stat_prefix: dry_, "
+                             "enforcement_type: CONTINUOUS") +
+                         "}, ";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& filters = snapshot->listeners[0]->chains[0].network_filters;
+  ASSERT_EQ(filters.size(), 1u);
+  const auto& rbac = std::get<config::Rbac>(filters[0]);
+  EXPECT_EQ(rbac.cell->name, "tcp.rbac.");
+  EXPECT_EQ(rbac.shadow_cell->name, "tcp.rbac.dry_");
+}
+
 TEST(TranslateFilters, RoutesDisableByAWrapper) {
   const auto snapshot = snapshot_of(
       with_route_config(kFaultType, "{\"@type\": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true}"));

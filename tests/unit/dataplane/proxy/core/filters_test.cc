@@ -260,6 +260,97 @@ TEST(HttpFilters_Cors, OnlyCountsInTheShadow) {
   EXPECT_EQ(proxy.http().cors.origin_valid.value(), 1u);
 }
 
+constexpr std::string_view kRbac = "envoy.filters.http.rbac";
+
+/// Denies, or allows nothing but, PUT.
+config::Rbac rbac_of(config::AccessRules::Action action) {
+  config::HeaderMatcher put;
+  put.name = ":method";
+  put.kind = config::HeaderMatcher::Kind::kString;
+  put.string.text = "PUT";
+  config::Rbac rbac;
+  rbac.rules = config::AccessRules{action, {{"puts", {put}, {config::AccessCondition::Any{}}}}};
+  rbac.cell = std::make_shared<report::RbacCell>(0, "http.ingress.rbac.", 1);
+  rbac.shadow_cell = rbac.cell;
+  return rbac;
+}
+
+std::string put() { return "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"; }
+
+TEST(HttpFilters_Rbac, DeniesWith403) {
+  const config::Rbac rbac = rbac_of(config::AccessRules::Action::kDeny);
+  ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) { add_filter(listener, kRbac, rbac); });
+  proxy.origin().answer(ok("fine"));
+  EXPECT_THAT(proxy.exchange(get()), EndsWith("fine"));
+  EXPECT_THAT(proxy.exchange(put()), AllOf(StartsWith("HTTP/1.1 403 Forbidden\r\n"), EndsWith("RBAC: access denied")));
+  EXPECT_EQ(proxy.log(), "200 - via_upstream 0/4|403 - rbac_access_denied_matched_policy[puts] 0/19|");
+  EXPECT_EQ(rbac.cell->per_worker[0].allowed.value(), 1u);
+  EXPECT_EQ(rbac.cell->per_worker[0].denied.value(), 1u);
+}
+
+TEST(HttpFilters_Rbac, ShadowRulesOnlyCount) {
+  config::Rbac rbac = rbac_of(config::AccessRules::Action::kAllow);
+  rbac.shadow_rules = std::exchange(rbac.rules, std::nullopt);
+  ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) { add_filter(listener, kRbac, rbac); });
+  proxy.origin().answer(ok("fine"));
+  EXPECT_THAT(proxy.exchange(get()), EndsWith("fine"));
+  EXPECT_THAT(proxy.exchange(put()), EndsWith("fine"));
+  EXPECT_EQ(rbac.cell->per_worker[0].shadow_denied.value(), 1u);
+  EXPECT_EQ(rbac.cell->per_worker[0].shadow_allowed.value(), 1u);
+}
+
+TEST(HttpFilters_Rbac, TellsTheNextFilterWhatItSaid) {
+  config::Rbac first = rbac_of(config::AccessRules::Action::kDeny);
+  first.shadow_rules = std::exchange(first.rules, std::nullopt);
+  first.shadow_stat_prefix = "dry_run_";
+  config::Rbac second = rbac_of(config::AccessRules::Action::kDeny);
+  config::MetadataMatcher denied{"envoy.filters.http.rbac", {"dry_run_shadow_engine_result"}, {}, false};
+  denied.value.kind = config::ValueMatcher::Kind::kString;
+  denied.value.string.text = "denied";
+  second.rules->policies[0].permission = {denied};
+  ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) {
+    add_filter(listener, kRbac, first);
+    add_filter(listener, kRbac, second);
+  });
+  proxy.origin().answer(ok("fine"));
+  EXPECT_THAT(proxy.exchange(get()), EndsWith("fine"));
+  EXPECT_THAT(proxy.exchange(put()), StartsWith("HTTP/1.1 403 "));
+}
+
+TEST(HttpFilters_Rbac, ARouteMayHaveRulesOfItsOwnOrNone) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster&, config::Route& route) {
+    add_filter(listener, kRbac, rbac_of(config::AccessRules::Action::kAllow));
+    add_route_config(route, kRbac, config::RbacPerRoute{rbac_of(config::AccessRules::Action::kDeny)});
+  });
+  proxy.origin().answer(ok("fine"));
+  EXPECT_THAT(proxy.exchange(get()), EndsWith("fine"));
+  EXPECT_THAT(proxy.exchange(put()), StartsWith("HTTP/1.1 403 "));
+  ProxyHarness open([](config::Listener& listener, config::Cluster&, config::Route& route) {
+    add_filter(listener, kRbac, rbac_of(config::AccessRules::Action::kAllow));
+    add_route_config(route, kRbac, config::RbacPerRoute{});
+  });
+  open.origin().answer(ok("fine"));
+  EXPECT_THAT(open.exchange(get()), EndsWith("fine"));
+}
+
+TEST(NetworkFilters_Rbac, ClosesConnectionsThatItDenies) {
+  config::Rbac rbac;
+  rbac.rules = config::AccessRules{config::AccessRules::Action::kDeny,
+                                   {{"all", {config::AccessCondition::Any{}}, {config::AccessCondition::Any{}}}}};
+  rbac.cell = rbac.shadow_cell = std::make_shared<report::RbacCell>(0, "tcp.rbac.", 1);
+  ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) {
+    listener.chains[0].network_filters.emplace_back(rbac);
+  });
+  Client& client = proxy.connect();
+  client.send(get());
+  proxy.run();
+  EXPECT_TRUE(client.ended());
+  EXPECT_EQ(client.received(), "");
+  EXPECT_EQ(rbac.cell->per_worker[0].denied.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_total.value(), 1u);
+  EXPECT_EQ(proxy.listener_stats().downstream_cx_active.value(), 0);
+}
+
 TEST(HttpFilters, AnswersOfTheGatewayPassThemToo) {
   ProxyHarness proxy([](config::Listener& listener, config::Cluster& cluster, config::Route& route) {
     with_cors()(listener, cluster, route);
