@@ -5,6 +5,7 @@
 
 #include "config/compile/format_compiler.h"
 #include "config/compile/regex_compiler.h"
+#include "config/compile/route_index.h"
 #include "config/compile/route_table.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_retry.h"
@@ -243,6 +244,7 @@ config::VirtualHost translate_virtual_host(const route::VirtualHost& host, const
     out.routes.push_back(
         translate_one_route(host.routes(i), index_path(join_path(path, "routes"), static_cast<std::size_t>(i)), scope, context));
   }
+  out.index = config::index_routes(out.routes);
   out.headers = translate_mutations(host, path, context.diagnostics);
   out.require_tls = host.require_tls() == route::VirtualHost::ALL             ? RequireTls::kAll
                     : host.require_tls() == route::VirtualHost::EXTERNAL_ONLY ? RequireTls::kExternalOnly

@@ -14,6 +14,7 @@
 #include "config/model/format.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
+#include "config/model/route_index.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -110,6 +111,7 @@ struct VirtualHost {
   std::string name;
   std::vector<std::string> domains;  ///< lower case; "*", "*.suffix", "prefix.*" or exact
   std::vector<Route> routes;         ///< the first that matches
+  RouteIndex index;                  ///< of `routes` (config/compile/route_index.h); empty: all are looked at
   HeaderMutations headers;
   enum class RequireTls : std::uint8_t { kNone, kExternalOnly, kAll } require_tls = RequireTls::kNone;
   bool include_request_attempt_count = false;

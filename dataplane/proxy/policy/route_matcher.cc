@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "dataplane/proxy/policy/field_tools.h"
+#include "dataplane/proxy/policy/route_candidates.h"
 
 namespace millrace::proxy {
 namespace {
@@ -50,6 +51,18 @@ bool in_range(const config::HeaderMatcher& matcher, std::string_view text) {
          value < matcher.range_end;
 }
 
+// `path`: of the head, as paths are matched.
+bool matches(const config::RouteMatch& match, const http::RequestHead& head, std::string_view path, const RouteContext& context) {
+  const auto field_matches = [&](const config::HeaderMatcher& m) { return proxy::matches(m, head, context.worker); };
+  const auto parameter_matches = [&](const config::QueryParameterMatcher& m) {
+    return proxy::matches(m, head.path, context.worker);
+  };
+  return proxy::matches(match.path, path, context.worker) && std::ranges::all_of(match.headers, field_matches) &&
+         std::ranges::all_of(match.query_parameters, parameter_matches) &&
+         (!match.runtime_fraction ||
+          context.rng.chance(match.runtime_fraction->numerator, std::max(match.runtime_fraction->denominator, 1u)));
+}
+
 }  // namespace
 
 const config::VirtualHost* find_virtual_host(const config::RouteTable& table, std::string_view authority) {
@@ -69,16 +82,16 @@ const config::VirtualHost* find_virtual_host(const config::RouteTable& table, st
 }
 
 const config::Route* find_route(const config::VirtualHost& host, const http::RequestHead& head, const RouteContext& context) {
-  for (const config::Route& route : host.routes) {
-    const config::RouteMatch& match = route.match;
-    const auto field_matches = [&](const config::HeaderMatcher& m) { return matches(m, head, context.worker); };
-    const auto parameter_matches = [&](const config::QueryParameterMatcher& m) { return matches(m, head.path, context.worker); };
-    if (matches(match.path, head.path, context.worker) && std::ranges::all_of(match.headers, field_matches) &&
-        std::ranges::all_of(match.query_parameters, parameter_matches) &&
-        (!match.runtime_fraction ||
-         context.rng.chance(match.runtime_fraction->numerator, std::max(match.runtime_fraction->denominator, 1u)))) {
-      return &route;
-    }
+  const std::string_view path = without_query(head.path);
+  const auto fits = [&](const config::Route& route) { return matches(route.match, head, path, context); };
+  if (host.index.empty()) {
+    const auto found = std::ranges::find_if(host.routes, fits);
+    return found == host.routes.end() ? nullptr : &*found;
+  }
+  RouteCandidates candidates(host.index, path);
+  for (auto run = candidates.next(); !run.empty(); run = candidates.next()) {
+    const auto found = std::ranges::find_if(run, [&](std::uint32_t index) { return fits(host.routes[index]); });
+    if (found != run.end()) return &host.routes[*found];
   }
   return nullptr;
 }
