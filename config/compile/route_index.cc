@@ -101,6 +101,7 @@ RouteIndex index_routes(const std::vector<Route>& routes) {
     const PathMatcher& path = routes[i].match.path;
     const auto route = static_cast<std::uint32_t>(i);
     const bool closed = path.kind == PathMatcher::Kind::kExact;
+    if (path.kind == PathMatcher::Kind::kConnect) continue;  // no path leads there
     if (path.kind == PathMatcher::Kind::kRegex) {
       as_written.push_back({literal_prefix(path.regex), route, closed});
     } else if (path.case_sensitive) {

@@ -173,7 +173,9 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
   bool built = write_local_reply(answer, head);
   if (built && answer.flag == ResponseFlag::kUpstreamOverflow)
     built = head.headers.add_reference(http::HeaderId::kXEnvoyOverloaded, "true");
-  if (built && levels_.route != nullptr) built = apply_response_mutations(levels_, head, info_, environment());
+  if (built && levels_.route != nullptr) {
+    built = set_response_attempt_count(levels_, head, info_) && apply_response_mutations(levels_, head, info_, environment());
+  }
   if (built && !answer.body.empty()) built = response_body_.append_copy(answer.body);
   if (!built) {
     reset_downstream(now);
