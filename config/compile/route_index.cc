@@ -51,6 +51,10 @@ class TreeBuilder {
       tree_.routes.push_back(entries_[range.begin].route);
       ++(entries_[range.begin].closed ? node.closed_count : node.open_count);
     }
+    if (node.open_count + node.closed_count == 1) {
+      node.first_route = tree_.routes.back();
+      tree_.routes.pop_back();
+    }
     node.open_above = range.open_above;
     if (node.open_count > 0) range.open_above = range.node;
     node.first_child = static_cast<std::uint32_t>(tree_.nodes.size());

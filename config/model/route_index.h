@@ -19,7 +19,7 @@ struct PathTree {
     std::uint32_t label_bytes = 0;
     std::uint32_t first_child = 0;  ///< into nodes and branches; children are in the order of their bytes
     std::uint32_t child_count = 0;
-    std::uint32_t first_route = 0;     ///< into routes: first the open ones, then the closed ones
+    std::uint32_t first_route = 0;     ///< into routes, first the open ones; where there is one in all: itself
     std::uint32_t open_count = 0;      ///< routes that this text or a longer one may meet
     std::uint32_t closed_count = 0;    ///< routes that no longer text meets
     std::uint32_t open_above = kNone;  ///< the nearest node above with open routes

@@ -51,15 +51,18 @@ std::string path_of(std::int64_t route) {
   return "/v" + std::to_string(route % 3) + "/service-" + std::to_string(route / 8) + "/method" + std::to_string(route % 8);
 }
 
-config::VirtualHost host_of(std::int64_t routes) {
-  config::VirtualHost host;
+config::RouteTable table_of_one_host(std::int64_t routes) {
+  config::RouteTable table;
+  config::VirtualHost& host = table.virtual_hosts.emplace_back();
+  host.domains = {"example.com"};
   for (std::int64_t r = 0; r < routes; ++r) {
     config::Route& route = host.routes.emplace_back();
     route.match.path.kind = r % 2 == 0 ? config::PathMatcher::Kind::kExact : config::PathMatcher::Kind::kPathSeparatedPrefix;
     route.match.path.text = path_of(r);
     route.action = config::DirectResponse{};
   }
-  return host;
+  (void)config::index_domains(table);
+  return table;
 }
 
 std::size_t bytes_of(const config::PathTree& tree) {
@@ -69,7 +72,8 @@ std::size_t bytes_of(const config::PathTree& tree) {
 
 // Requests for `asked` of the routes, in turn: as many as the caches may hold, or all.
 void route_in_one_host(benchmark::State& state) {
-  config::VirtualHost host = host_of(state.range(0));
+  config::RouteTable table = table_of_one_host(state.range(0));
+  config::VirtualHost& host = table.virtual_hosts.front();
   const auto begin = std::chrono::steady_clock::now();
   host.index = config::index_routes(host.routes);
   state.counters["build_ms"] = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
@@ -86,7 +90,7 @@ void route_in_one_host(benchmark::State& state) {
   const AllocationColumn column(state);
   for (auto _ : state) {
     head.path = paths[next++ % paths.size()];
-    benchmark::DoNotOptimize(proxy::find_route(host, head, {0, rng}));
+    benchmark::DoNotOptimize(proxy::find_route(*proxy::find_virtual_host(table, head.authority), head, {0, rng}));
   }
 }
 BENCHMARK(route_in_one_host)->ArgsProduct({{10, 1'000, 100'000}, {64, 16'384}});

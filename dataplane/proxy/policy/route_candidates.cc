@@ -11,12 +11,17 @@ using config::PathTree;
 
 constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
+// Of an only route, the node has the index itself: a line of memory less.
+const std::uint32_t* routes_of(const PathTree& tree, const PathTree::Node& node) {
+  return node.open_count + node.closed_count == 1 ? &node.first_route : tree.routes.data() + node.first_route;
+}
+
 std::span<const std::uint32_t> open_routes(const PathTree& tree, const PathTree::Node& node) {
-  return {tree.routes.data() + node.first_route, node.open_count};
+  return {routes_of(tree, node), node.open_count};
 }
 
 std::span<const std::uint32_t> closed_routes(const PathTree& tree, const PathTree::Node& node) {
-  return {tree.routes.data() + node.first_route + node.open_count, node.closed_count};
+  return {routes_of(tree, node) + node.open_count, node.closed_count};
 }
 
 }  // namespace

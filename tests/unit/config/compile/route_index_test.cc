@@ -34,7 +34,10 @@ TEST(RouteIndexing, EveryRouteStandsInOneTreeOnce) {
   std::vector<int> seen(routes.size());
   for (const PathTree* tree : {&index.as_written, &index.lower_case}) {
     EXPECT_EQ(tree->nodes.size(), tree->branches.size());
-    for (const std::uint32_t route : tree->routes) ++seen[route];
+    for (const PathTree::Node& node : tree->nodes) {
+      const std::uint32_t count = node.open_count + node.closed_count;
+      for (std::uint32_t i = 0; i < count; ++i) ++seen[count == 1 ? node.first_route : tree->routes[node.first_route + i]];
+    }
   }
   for (const int times : seen) EXPECT_EQ(times, 1);
   EXPECT_EQ(index.lower_case.labels.find('R'), std::string::npos) << "kept in lower case";
