@@ -217,6 +217,12 @@ bool matches(const config::HeaderMatcher& matcher, std::string_view value, std::
 }
 
 bool matches(const config::QueryParameterMatcher& matcher, std::string_view path, std::uint32_t worker) {
+  const auto value = first_query_parameter(path, matcher.name);
+  if (matcher.present_only) return value.has_value() == matcher.present;
+  return value && matches(matcher.string, *value, worker);
+}
+
+std::optional<std::string_view> first_query_parameter(std::string_view path, std::string_view name) {
   path = path.substr(0, path.find('#'));
   std::size_t next = path.find('?');
   while (next != std::string_view::npos) {
@@ -224,12 +230,10 @@ bool matches(const config::QueryParameterMatcher& matcher, std::string_view path
     next = path.find('&');
     const std::string_view parameter = path.substr(0, next);
     const std::size_t equal = parameter.find('=');
-    if (parameter.substr(0, equal) != matcher.name) continue;
-    // The first of that name decides.
-    const std::string_view value = equal == std::string_view::npos ? std::string_view("") : parameter.substr(equal + 1);
-    return matcher.present_only ? matcher.present : matches(matcher.string, value, worker);
+    if (parameter.substr(0, equal) != name) continue;
+    return equal == std::string_view::npos ? std::string_view("") : parameter.substr(equal + 1);
   }
-  return matcher.present_only && !matcher.present;
+  return std::nullopt;
 }
 
 bool matches(const config::PathMatcher& matcher, std::string_view path, std::uint32_t worker) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "config/model/route.h"
@@ -47,6 +48,9 @@ struct RouteContext {
 
 /// `path` without query and fragment.
 [[nodiscard]] std::string_view without_query(std::string_view path);
+
+/// The value of the first query parameter of that name, as it is written; nothing: there is none.
+[[nodiscard]] std::optional<std::string_view> first_query_parameter(std::string_view path, std::string_view name);
 
 /// By its content-type.
 [[nodiscard]] bool is_grpc(const http::RequestHead& head);
