@@ -114,9 +114,8 @@ config::QueryParameterMatcher translate_query_matcher(const route::QueryParamete
   if (matcher.has_string_match()) {
     out.present_only = false;
     out.string = translate_string_matcher(matcher.string_match(), join_path(path, "string_match"), context);
-  } else if (matcher.query_parameter_match_specifier_case() == route::QueryParameterMatcher::kPresentMatch &&
-             !matcher.present_match()) {
-    context.diagnostics.error(join_path(path, "present_match"), "must be true: a match on a missing parameter is not supported");
+  } else if (matcher.query_parameter_match_specifier_case() == route::QueryParameterMatcher::kPresentMatch) {
+    out.present = matcher.present_match();
   }
   return out;
 }

@@ -16,6 +16,11 @@ HANDSHAKE_LIMIT = "tls-handshake-limit"
 HANDSHAKES = ["ecdsa_mutual", "resumed_mutual"]
 MOST_ABOVE_BARE = 0.10  # of the server's time: the goal
 
+ROUTES = "routes"
+ROUTE_COUNTS = [10, 1_000, 100_000]
+PATHS_ASKED = {"": 64, "_any": 16_384}  # as few as the caches hold, and more than they do
+MOST_ABOVE_FEWEST = 2.0  # of the time with the fewest routes: the goal, while the caches hold what is asked for
+
 
 def benchmarks(program: pathlib.Path, *arguments: str, quiet: bool = False) -> list[dict]:
     with tempfile.TemporaryDirectory() as directory:
@@ -37,6 +42,27 @@ def run(program: pathlib.Path, results: records.Results) -> None:
         results.add(f"micro-{benchmark['name']}", "micro", "millrace", figures)
         if allocations:
             results.fail(benchmark["name"], f"{allocations:g} allocations per operation")
+
+
+def routes(program: pathlib.Path, results: records.Results) -> None:
+    """Time to find the virtual host and the route of a request among 10, 1,000 and 100,000 of one virtual host: medians of turns about."""
+    measured = benchmarks(program, "--benchmark_filter=route_in_one_host", "--benchmark_repetitions=7",
+                          "--benchmark_enable_random_interleaving=true", "--benchmark_min_time=0.2", quiet=True)
+    times = {}
+    for count in ROUTE_COUNTS:
+        figures = {}
+        for suffix, paths in PATHS_ASKED.items():
+            runs = [run for run in measured if run["run_type"] == "iteration" and run["run_name"] == f"route_in_one_host/{count}/{paths}"]
+            figures[f"nanoseconds{suffix}"] = round(statistics.median(run["cpu_time"] for run in runs), 1)
+            figures["build_ms"] = round(statistics.median(run["build_ms"] for run in runs), 2)
+            figures["index_bytes"] = round(runs[0]["index_bytes"])
+        times[count] = figures["nanoseconds"]
+        results.add(f"{ROUTES}-{count}", "micro", "millrace", figures)
+        print(f"{ROUTES:<20} {count:,}: {figures['nanoseconds']:,.0f} ns for 64 paths in turn, {figures['nanoseconds_any']:,.0f} ns for 16,384; "
+              f"index {figures['index_bytes'] / 1e6:,.2f} MB in {figures['build_ms']:,.1f} ms", flush=True)
+    above = times[ROUTE_COUNTS[-1]] / times[ROUTE_COUNTS[0]]
+    if above > MOST_ABOVE_FEWEST:
+        results.fail(ROUTES, f"{above:.1f} times the time of {ROUTE_COUNTS[0]} routes are more than {MOST_ABOVE_FEWEST:g}")
 
 
 def handshake_limit(program: pathlib.Path, results: records.Results) -> None:

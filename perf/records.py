@@ -21,7 +21,8 @@ UNITS = {"requests_per_second": "1/s", "requests_per_core_second": "1/s", "reque
          "p90_us": "us", "p99_us": "us", "p999_us": "us", "errors": "count", "core_busy_share": "1", "core_softirq_share": "1",
          "core_foreign_share": "1", "load_softirq_share": "1", "resident_bytes": "bytes", "resident_bytes_at_start": "bytes",
          "resident_bytes_per_connection": "bytes", "connections": "count", "requests_under_way": "count",
-         "heap_bytes_per_connection": "bytes", "server_us": "us", "bare_server_us": "us", "nanoseconds": "ns", "allocations": "count"}
+         "heap_bytes_per_connection": "bytes", "server_us": "us", "bare_server_us": "us", "nanoseconds": "ns", "nanoseconds_any": "ns", "build_ms": "ms",
+         "index_bytes": "bytes", "allocations": "count"}
 
 # A table's columns: heading, metric, format.
 COLUMNS = [("requests/s", "requests_per_second", "{:,.0f}"), ("per core-s", "requests_per_core_second", "{:,.0f}"),

@@ -71,7 +71,8 @@ Operator read_operator(std::string_view text) {
 }
 
 bool takes_field_name(FormatCommand command) {
-  return command == FormatCommand::kReq || command == FormatCommand::kResp || command == FormatCommand::kTrailer;
+  return command == FormatCommand::kReq || command == FormatCommand::kReqWithoutQuery || command == FormatCommand::kResp ||
+         command == FormatCommand::kTrailer;
 }
 
 Result<FormatElement, std::string> field_element(const Operator& op, FormatElement element) {
@@ -102,7 +103,9 @@ Result<FormatElement, std::string> compile_operator(const Operator& op) {
     element.max_length = length;
   }
   if (takes_field_name(element.command)) return field_element(op, std::move(element));
-  if (element.command == FormatCommand::kStartTime) {
+  if (element.command == FormatCommand::kQueryParam && op.argument.empty())
+    return Error<std::string>("%QUERY_PARAM% needs the name of a parameter, as in %QUERY_PARAM(NAME)%");
+  if (element.command == FormatCommand::kStartTime || element.command == FormatCommand::kQueryParam) {
     element.text = op.argument;
   } else if (op.has_argument) {
     return Error<std::string>("the operator %" + std::string(op.name) + "% takes no argument");

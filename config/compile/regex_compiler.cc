@@ -26,6 +26,15 @@ Result<Regex, std::string> compile_regex(std::string_view pattern, std::size_t w
   return regex;
 }
 
+std::string literal_prefix(const Regex& regex) {
+  constexpr int kMostBytes = 256;
+  std::string least;
+  std::string greatest;
+  if (regex.programs.empty() || !regex.programs.front()->PossibleMatchRange(&least, &greatest, kMostBytes)) return {};
+  least.erase(std::ranges::mismatch(least, greatest).in1, least.end());
+  return least;
+}
+
 Result<RegexRewrite, std::string> compile_rewrite(std::string_view pattern, std::string_view substitution, std::size_t workers) {
   auto regex = compile_regex(pattern, workers);
   if (!regex) return Error<std::string>(std::move(regex.error()));

@@ -18,6 +18,9 @@ inline constexpr std::size_t kRegexMaxMemoryBytes = 2 * 1024 * 1024;
 /// Compiles `pattern` once per worker (at least once). The error is a text that says why the pattern is refused.
 [[nodiscard]] Result<Regex, std::string> compile_regex(std::string_view pattern, std::size_t workers);
 
+/// What every text that `regex` matches as a whole begins with; empty: nothing is known.
+[[nodiscard]] std::string literal_prefix(const Regex& regex);
+
 /// As compile_regex, and checks that the substitution names only groups ("\1") that the pattern has.
 [[nodiscard]] Result<RegexRewrite, std::string> compile_rewrite(std::string_view pattern, std::string_view substitution,
                                                                 std::size_t workers);

@@ -19,7 +19,8 @@ enum class FormatCommand : std::uint8_t {
 
 struct FormatElement {
   FormatCommand command = FormatCommand::kLiteral;
-  std::string text;  ///< the literal; the field name (lower case) of kReq, kResp, kTrailer; the strftime format of kStartTime
+  std::string text;  ///< the literal; the field name (lower case) of kReq, kResp, kTrailer; kQueryParam's parameter; kStartTime's
+                     ///< strftime format
   std::string alternative;  ///< the second name of "%REQ(FIRST?SECOND)%"
   std::optional<std::uint32_t> max_length;
 };

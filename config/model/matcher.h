@@ -45,6 +45,7 @@ struct HeaderMatcher {
 struct QueryParameterMatcher {
   std::string name;
   bool present_only = true;
+  bool present = true;   ///< for present_only: must the parameter be there
   StringMatcher string;  ///< when not present_only
 };
 

@@ -15,6 +15,7 @@
 #include "config/model/http_filter.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
+#include "config/model/route_index.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -36,8 +37,9 @@ struct HeaderMutations {
   std::vector<std::string> response_remove;
 };
 
+/// What a request's path has to be. Requests without one (CONNECT) meet kConnect only.
 struct PathMatcher {
-  enum class Kind : std::uint8_t { kPrefix, kExact, kPathSeparatedPrefix, kRegex };
+  enum class Kind : std::uint8_t { kPrefix, kExact, kPathSeparatedPrefix, kRegex, kConnect };
   Kind kind = Kind::kPrefix;
   std::string text;
   bool case_sensitive = true;
@@ -49,6 +51,9 @@ struct RouteMatch {
   std::vector<HeaderMatcher> headers;
   std::vector<QueryParameterMatcher> query_parameters;
   std::optional<Fraction> runtime_fraction;
+  bool grpc = false;                          ///< gRPC requests only
+  std::optional<bool> certificate_presented;  ///< must the client have shown a certificate, or must it not
+  std::optional<bool> certificate_validated;
 };
 
 /// A regex and its substitution (RE2 rewrite syntax): envoy.type.matcher.v3.RegexMatchAndSubstitute.
@@ -59,25 +64,45 @@ struct RegexRewrite {
 
 struct WeightedCluster {
   std::string name;
+  std::string name_header = {};  ///< lower case: the request's field that names the cluster instead; empty: `name` does
   std::uint32_t weight = 0;
   HeaderMutations headers;
   std::string host_rewrite;  ///< empty: none
   RouteFilters filters = {};
 };
 
+/// envoy.config.route.v3.RouteAction.MaxStreamDuration
+struct StreamDuration {
+  std::optional<Duration> limit;            ///< replaces the connection manager's max_stream_duration; zero: none
+  std::optional<Duration> grpc_header_max;  ///< set: a request's grpc-timeout counts instead, up to this; zero: whatever it says
+  Duration grpc_header_offset;              ///< by which grpc-timeout is shortened
+};
+
+/// max_grpc_timeout and grpc_timeout_offset: a gRPC request's own grpc-timeout takes the place of the route's timeout.
+struct GrpcTimeout {
+  Duration max;     ///< zero: none
+  Duration offset;  ///< by which grpc-timeout is shortened where it is longer
+};
+
 /// envoy.config.route.v3.RouteAction
 struct ForwardAction {
   std::vector<WeightedCluster> clusters;  ///< one, or several by weight
   std::uint64_t total_weight = 0;
+  std::string random_value_header;  ///< lower case: the request's field whose number chooses among clusters; empty: chance does
   std::uint16_t cluster_not_found_status = 503;
   std::optional<std::string> prefix_rewrite;
   std::optional<RegexRewrite> regex_rewrite;
-  std::string host_rewrite_literal;  ///< empty: none
-  std::string host_rewrite_header;   ///< lower case; empty: none
+  std::string host_rewrite_literal;               ///< empty: none
+  std::string host_rewrite_header;                ///< lower case; empty: none
+  std::optional<RegexRewrite> host_rewrite_path;  ///< host_rewrite_path_regex: of the path
+  bool auto_host_rewrite = false;                 ///< the endpoint's hostname, where it has one
   bool append_x_forwarded_host = false;
   Duration timeout = Duration::seconds(15);  ///< zero: none
   std::optional<Duration> idle_timeout;      ///< replaces the connection manager's stream_idle_timeout; zero: none
+  std::optional<StreamDuration> stream_duration;
+  std::optional<GrpcTimeout> grpc_timeout;   ///< without effect beside stream_duration
   std::optional<bool> websocket;             ///< replaces the connection manager's upgrade_configs for "websocket"
+  std::optional<bool> connect;               ///< and for "CONNECT"
   std::shared_ptr<const RetryPolicy> retry;  ///< its own, or else its virtual host's; null: none
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
@@ -113,9 +138,12 @@ struct VirtualHost {
   std::string name;
   std::vector<std::string> domains;  ///< lower case; "*", "*.suffix", "prefix.*" or exact
   std::vector<Route> routes;         ///< the first that matches
+  RouteIndex index;                  ///< of `routes` (config/compile/route_index.h); empty: all are looked at
   HeaderMutations headers;
   enum class RequireTls : std::uint8_t { kNone, kExternalOnly, kAll } require_tls = RequireTls::kNone;
   bool include_request_attempt_count = false;
+  bool include_attempt_count_in_response = false;
+  bool include_is_timeout_retry_header = false;
   RouteFilters filters;
 };
 
@@ -125,7 +153,9 @@ struct RouteTable {
   std::vector<VirtualHost> virtual_hosts;
   HeaderMutations headers;
   bool ignore_port_in_host = false;
+  bool ignore_path_parameters = false;  ///< what follows ";" in a path has no part in the choice of a route
   bool most_specific_header_mutations_wins = false;
+  std::vector<std::string> internal_only_headers;  ///< lower case; of external requests, they are removed
   RouteFilters filters;
 
   /// Lets find() look up by a view without making a string.

@@ -100,6 +100,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void act_on_route(Instant now);
   void redirect_to_tls(Instant now);
   void forward(const config::ForwardAction& action, Instant now);
+  [[nodiscard]] bool limit_duration(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool choose_server_name(Instant now);
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
@@ -188,8 +189,10 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   http::HeaderMap* response_trailers_ = nullptr;
   MutationLevels levels_;
   Duration response_timeout_;
-  bool awaits_body_ = false;    // a filter wants all of the request before it goes on
-  bool request_ended_ = false;  // received completely
+  bool awaits_body_ = false;           // a filter wants all of the request before it goes on
+  bool follows_grpc_timeout_ = false;  // response_timeout_ comes from the request's grpc-timeout, which tells it upstream
+  bool try_timed_out_ = false;         // the last try ended by its timeout
+  bool request_ended_ = false;         // received completely
   bool request_sent_ = false;
   bool request_started_ = false;  // something of it was handed to an upstream connection, in whichever try
   bool response_ended_ = false;   // received completely

@@ -68,11 +68,12 @@ void ActiveStream::find_route() {
   info_.route = nullptr;
   levels_ = {};
   if (host == nullptr || needs_tls_redirect(*host, *request_)) return;
-  info_.route = proxy::find_route(*host, *request_, {runtime_.worker(), runtime_.context.rng});
+  info_.route = proxy::find_route(*host, *request_,
+                                  {runtime_.worker(), runtime_.context.rng, info_.downstream_tls, table->ignore_path_parameters});
   if (info_.route == nullptr) return;
   levels_ = {.table = table, .virtual_host = host, .route = info_.route, .cluster = nullptr};
   if (const auto* action = std::get_if<config::ForwardAction>(&info_.route->action)) {
-    levels_.cluster = choose_cluster(*action, runtime_.context.rng);
+    levels_.cluster = choose_cluster(*action, *request_, runtime_.context.rng);
   }
 }
 
@@ -107,13 +108,14 @@ void ActiveStream::redirect_to_tls(Instant now) {
 
 void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   if (!admit_upgrade(action, now) || !choose_endpoint(action, now)) return;
+  follows_grpc_timeout_ = follows_grpc_timeout(action, *request_);
   response_timeout_ = take_response_timeout(action, *request_);
   const auto retries_matter = [&] { return action.retry != nullptr || request_->headers.contains_any(kRetryFields); };
   const Duration try_timeout = retries_matter() ? take_try_timeout(action.retry.get(), response_timeout_, *request_) : Duration();
-  const ForwardContext context{
-      http(), levels_, {.response = response_timeout_, .per_try = try_timeout}, runtime_.worker(), environment()};
+  const ForwardTimeouts timeouts{.response = response_timeout_, .per_try = try_timeout, .for_grpc = follows_grpc_timeout_};
+  const ForwardContext context{http(), levels_, timeouts, runtime_.worker(), environment(), pool_->hostname()};
   info_.attempts = 1;
-  if (!prepare_forward(context, *request_, info_)) {
+  if (!limit_duration(action, now) || !prepare_forward(context, *request_, info_)) {
     reply(LocalReplyReason::kOverloaded, now);
     return;
   }
@@ -124,6 +126,19 @@ void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   if (!choose_server_name(now)) return;
   if (request_ended_) timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
   upstream_.start(*pool_, now);
+}
+
+// As the route says, instead of the connection manager. False: out of memory.
+bool ActiveStream::limit_duration(const config::ForwardAction& action, Instant now) {
+  if (!action.stream_duration) return true;
+  const Duration duration = stream_duration(action, *request_).value_or(http().max_stream_duration);
+  if (duration == Duration() || duration.is_infinite()) {
+    timeouts_.disarm(StreamTimeouts::Kind::kDuration);
+  } else {
+    constexpr auto kAtOnce = Duration::nanoseconds(1);
+    timeouts_.arm(StreamTimeouts::Kind::kDuration, std::max(duration - (now - info_.start), kAtOnce), now);
+  }
+  return announce_stream_duration(action, duration, *request_);
 }
 
 bool ActiveStream::admit_upgrade(const config::ForwardAction& action, Instant now) {
@@ -140,8 +155,9 @@ bool ActiveStream::admit_upgrade(const config::ForwardAction& action, Instant no
 }
 
 bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant now) {
-  ClusterRuntime* cluster =
-      levels_.cluster == nullptr ? nullptr : runtime_.clusters.find(*runtime_.snapshot, levels_.cluster->name);
+  ClusterRuntime* cluster = levels_.cluster == nullptr
+                                ? nullptr
+                                : runtime_.clusters.find(*runtime_.snapshot, cluster_name(*levels_.cluster, *request_));
   if (cluster == nullptr) {
     stats().no_cluster.add();
     LocalReply answer = reply_of(LocalReplyReason::kNoCluster);

@@ -193,7 +193,9 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
   bool built = to_grpc ? write_grpc_reply(answer, head) : write_local_reply(answer, head);
   if (built && answer.flag == ResponseFlag::kUpstreamOverflow)
     built = head.headers.add_reference(http::HeaderId::kXEnvoyOverloaded, "true");
-  if (built && levels_.route != nullptr) built = apply_response_mutations(levels_, head, info_, environment());
+  if (built && levels_.route != nullptr) {
+    built = set_response_attempt_count(levels_, head, info_) && apply_response_mutations(levels_, head, info_, environment());
+  }
   stream::Chain body(runtime_.context.chains);
   const bool is_head = request_ != nullptr && request_->method == "HEAD";
   if (built && !is_head && !to_grpc) built = body.append_copy(answer.body);

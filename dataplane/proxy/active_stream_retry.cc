@@ -1,6 +1,7 @@
 // Another try of a request whose last one has failed: whether there is one, the wait before it, and how it begins.
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/cluster_runtime.h"
@@ -91,10 +92,13 @@ void ActiveStream::try_again(Instant now) {
   ++info_.attempts;
   if (!choose_another_endpoint(now)) return;
   const Duration elapsed = request_ended_ ? now - info_.request_received : Duration();
-  const bool ready =
-      set_attempt_count(*levels_.virtual_host, *request_, info_.attempts) &&
-      set_expected_timeout(http(), {.response = response_timeout_, .per_try = retries_->try_timeout()}, elapsed, *request_) &&
-      restore_request_body();
+  const ForwardTimeouts timeouts{
+      .response = response_timeout_, .per_try = retries_->try_timeout(), .for_grpc = follows_grpc_timeout_};
+  const auto& action = std::get<config::ForwardAction>(levels_.route->action);
+  const bool ready = follow_endpoint_host(action, pool_->hostname(), *request_) &&
+                     set_attempt_count(*levels_.virtual_host, *request_, info_.attempts) &&
+                     set_is_timeout_retry(*levels_.virtual_host, *request_, std::exchange(try_timed_out_, false)) &&
+                     set_expected_timeout(http(), timeouts, elapsed, *request_) && restore_request_body();
   if (!ready) {
     reply(LocalReplyReason::kOverloaded, now);
     return;
@@ -104,7 +108,7 @@ void ActiveStream::try_again(Instant now) {
 
 // As the configuration is now: it may have changed while the request waited.
 bool ActiveStream::choose_another_endpoint(Instant now) {
-  ClusterRuntime* cluster = runtime_.clusters.find(*runtime_.snapshot, levels_.cluster->name);
+  ClusterRuntime* cluster = runtime_.clusters.find(*runtime_.snapshot, info_.cluster);
   ConnectionPool* pool = cluster == nullptr ? nullptr : retries_->choose(*cluster);
   if (pool == nullptr) {
     if (cluster != nullptr) cluster->stats().upstream_cx_none_healthy.add();
@@ -143,6 +147,7 @@ void ActiveStream::end_try(LocalReplyReason reason, Instant now) {
   pool_->endpoint_stats().rq_timeout.add();
   upstream_.cancel(now);
   if (retry_failure(UpstreamFailure::kLocalReset, now)) {
+    try_timed_out_ = true;
     pool_->endpoint_stats().rq_error.add();
   } else {
     reply(reason, now);

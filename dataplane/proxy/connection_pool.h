@@ -50,6 +50,8 @@ class ConnectionPool {
   /// The endpoint is (again) as `endpoint` says, which has the same address and protection.
   void revive(const config::Endpoint& endpoint);
   [[nodiscard]] bool is_retired() const { return retired_; }
+  /// The endpoint's name; empty: it has none.
+  [[nodiscard]] std::string_view hostname() const { return endpoint_.hostname; }
   [[nodiscard]] bool is_canary() const { return endpoint_.canary; }
   /// No connection and no request: may be destroyed.
   [[nodiscard]] bool is_unused() const;

@@ -1,6 +1,9 @@
 // Finding the virtual host and the route of a request among many.
+#include <chrono>
 #include <string>
+#include <vector>
 
+#include "config/compile/route_index.h"
 #include "config/compile/route_table.h"
 #include "dataplane/proxy/policy/route_matcher.h"
 #include "perf/micro/allocations.h"
@@ -42,6 +45,55 @@ void route(benchmark::State& state) {
   }
 }
 BENCHMARK(route)->Arg(1)->Arg(10'000);
+
+// One virtual host whose routes are half exact paths and half prefixes, as an API gateway's: of services with versions.
+std::string path_of(std::int64_t route) {
+  return "/v" + std::to_string(route % 3) + "/service-" + std::to_string(route / 8) + "/method" + std::to_string(route % 8);
+}
+
+config::RouteTable table_of_one_host(std::int64_t routes) {
+  config::RouteTable table;
+  config::VirtualHost& host = table.virtual_hosts.emplace_back();
+  host.domains = {"example.com"};
+  for (std::int64_t r = 0; r < routes; ++r) {
+    config::Route& route = host.routes.emplace_back();
+    route.match.path.kind = r % 2 == 0 ? config::PathMatcher::Kind::kExact : config::PathMatcher::Kind::kPathSeparatedPrefix;
+    route.match.path.text = path_of(r);
+    route.action = config::DirectResponse{};
+  }
+  (void)config::index_domains(table);
+  return table;
+}
+
+std::size_t bytes_of(const config::PathTree& tree) {
+  return tree.nodes.capacity() * sizeof(config::PathTree::Node) + tree.branches.capacity() + tree.labels.capacity() +
+         tree.routes.capacity() * sizeof(std::uint32_t);
+}
+
+// Requests for `asked` of the routes, in turn: as many as the caches may hold, or all.
+void route_in_one_host(benchmark::State& state) {
+  config::RouteTable table = table_of_one_host(state.range(0));
+  config::VirtualHost& host = table.virtual_hosts.front();
+  const auto begin = std::chrono::steady_clock::now();
+  host.index = config::index_routes(host.routes);
+  state.counters["build_ms"] = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  state.counters["index_bytes"] = static_cast<double>(bytes_of(host.index.as_written) + bytes_of(host.index.lower_case));
+  Rng rng(1);
+  std::vector<std::string> paths(static_cast<std::size_t>(state.range(1)));
+  for (std::string& path : paths) path = path_of(rng.below(static_cast<std::uint32_t>(state.range(0)))) + "?q=1";
+  ChunkPool chunks(4, 4, 1);
+  Arena arena(chunks);
+  http::RequestHead head(arena, 100);
+  head.method = "GET";
+  head.authority = "example.com";
+  std::size_t next = 0;
+  const AllocationColumn column(state);
+  for (auto _ : state) {
+    head.path = paths[next++ % paths.size()];
+    benchmark::DoNotOptimize(proxy::find_route(*proxy::find_virtual_host(table, head.authority), head, {0, rng}));
+  }
+}
+BENCHMARK(route_in_one_host)->ArgsProduct({{10, 1'000, 100'000}, {64, 16'384}});
 
 }  // namespace
 }  // namespace millrace::perf

@@ -64,7 +64,7 @@ class FaultFilter final : public HttpFilter, private BodyFilter {
   bool applies(const http::RequestHead& head) const {
     if (!config_.upstream_cluster.empty()) {
       const config::WeightedCluster* cluster = context_.levels.cluster;
-      if (cluster == nullptr || cluster->name != config_.upstream_cluster) return false;
+      if (cluster == nullptr || cluster_name(*cluster, head) != config_.upstream_cluster) return false;
     }
     if (!config_.downstream_nodes.empty() &&
         std::ranges::find(config_.downstream_nodes, head.headers.value(kDownstreamNode)) == config_.downstream_nodes.end()) {

@@ -1,12 +1,15 @@
 #include "dataplane/proxy/policy/format.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "config/model/route.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/hex.h"
 #include "dataplane/proxy/policy/local_reply.h"
+#include "dataplane/proxy/policy/path.h"
+#include "dataplane/proxy/policy/route_matcher.h"
 #include "dataplane/proxy/policy/text_writer.h"
 #include "tls/handshake.h"
 
@@ -32,8 +35,12 @@ class Element {
     out_.put_number(static_cast<std::uint64_t>((to - from).to_milliseconds()));
   }
   void address(const SocketAddress& value) { value.port == 0 && value.ip.is_unspecified() ? missing() : out_.put_address(value); }
+  void ip(const SocketAddress& value) { value.port == 0 && value.ip.is_unspecified() ? missing() : out_.put_address(value.ip); }
+  void port(const SocketAddress& value) { value.port == 0 ? missing() : out_.put_number(value.port); }
   void request_field(const config::FormatElement& element);
-  bool put_request_field(std::string_view name);
+  void request_field_without_query(const config::FormatElement& element);
+  void query_parameter(std::string_view name);
+  std::string_view request_field(std::string_view name) const;
   void field(const http::HeaderMap* headers, const config::FormatElement& element);
   void flags(bool long_names);
   void protocol();
@@ -46,26 +53,42 @@ class Element {
   const FormatEnvironment& environment_;
 };
 
-bool Element::put_request_field(std::string_view name) {
+// Null data(): not there.
+std::string_view Element::request_field(std::string_view name) const {
   const http::RequestHead& head = *info_.request;
-  if (name.starts_with(':') || name == "host") {
-    const std::string_view value = name == ":method"                        ? head.method
-                                   : name == ":path"                        ? head.path
-                                   : name == ":scheme"                      ? head.scheme
-                                   : name == ":authority" || name == "host" ? head.authority
-                                                                            : std::string_view();
-    out_.put(value);
-    return !value.empty();
-  }
+  if (name.starts_with(':') || name == "host") return first_request_value(head, name);
   const http::HeaderField* found = head.headers.find(name);
-  if (found != nullptr) out_.put(found->value);
-  return found != nullptr;
+  if (found == nullptr) return {};
+  return found->value.data() == nullptr ? "" : found->value;
 }
 
 void Element::request_field(const config::FormatElement& element) {
   if (info_.request == nullptr) return missing();
-  if (put_request_field(element.text)) return;
-  if (element.alternative.empty() || !put_request_field(element.alternative)) missing();
+  std::string_view value = request_field(element.text);
+  if (value.data() == nullptr && !element.alternative.empty()) value = request_field(element.alternative);
+  value.data() == nullptr ? missing() : out_.put(value);
+}
+
+void Element::request_field_without_query(const config::FormatElement& element) {
+  if (info_.request == nullptr) return missing();
+  std::string_view value = request_field(element.text);
+  if (value.data() == nullptr && !element.alternative.empty()) value = request_field(element.alternative);
+  value.data() == nullptr ? missing() : out_.put(value.substr(0, value.find('?')));
+}
+
+// The first of that name. As Envoy does, only escapes of characters that a URL may hold are undone.
+void Element::query_parameter(std::string_view name) {
+  const auto found = info_.request == nullptr ? std::nullopt : first_query_parameter(info_.request->path, name);
+  if (!found) return missing();
+  constexpr std::string_view kAllowed = "-._~!$&'()*+,;=:/?#[]@";
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    const int byte = escaped_byte(*found, i);
+    const char c = byte < 0 ? (*found)[i] : static_cast<char>(byte);
+    const bool is_alphanumeric = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    const bool undone = byte >= 0 && (is_alphanumeric || kAllowed.find(c) != std::string_view::npos);
+    out_.put(undone ? std::string_view(&c, 1) : found->substr(i, 1));
+    if (undone) i += 2;
+  }
 }
 
 void Element::field(const http::HeaderMap* headers, const config::FormatElement& element) {
@@ -140,6 +163,8 @@ void Element::put(const config::FormatElement& element) {
       return out_.put({time, format_time(info_.start_wall_nanoseconds, element.text, time)});
     }
     case FormatCommand::kReq: return request_field(element);
+    case FormatCommand::kReqWithoutQuery: return request_field_without_query(element);
+    case FormatCommand::kQueryParam: return query_parameter(element.text);
     case FormatCommand::kResp: {
       if (element.text == ":status") return info_.response_code == 0 ? missing() : out_.put_number(info_.response_code);
       return field(info_.response == nullptr ? nullptr : &info_.response->headers, element);
@@ -157,6 +182,11 @@ void Element::put(const config::FormatElement& element) {
     case FormatCommand::kResponseDuration: return milliseconds(info_.start, info_.upstream_response_started);
     case FormatCommand::kResponseTxDuration: return milliseconds(info_.upstream_response_started, info_.response_sent);
     case FormatCommand::kUpstreamHost: return address(info_.upstream_remote);
+    case FormatCommand::kUpstreamRemoteAddress: return address(info_.upstream_remote);
+    case FormatCommand::kUpstreamRemoteAddressWithoutPort: return ip(info_.upstream_remote);
+    case FormatCommand::kUpstreamRemotePort: return port(info_.upstream_remote);
+    case FormatCommand::kUpstreamLocalAddressWithoutPort: return ip(info_.upstream_local);
+    case FormatCommand::kUpstreamLocalPort: return port(info_.upstream_local);
     case FormatCommand::kUpstreamCluster: return text(info_.cluster);
     case FormatCommand::kUpstreamLocalAddress: return address(info_.upstream_local);
     case FormatCommand::kUpstreamTransportFailureReason: return text(info_.upstream_transport_failure);
@@ -164,6 +194,9 @@ void Element::put(const config::FormatElement& element) {
     case FormatCommand::kDownstreamRemoteAddress: return out_.put_address(info_.downstream_remote);
     case FormatCommand::kDownstreamRemoteAddressWithoutPort: return out_.put_address(info_.downstream_remote.ip);
     case FormatCommand::kDownstreamDirectRemoteAddress: return out_.put_address(info_.downstream_direct_remote);
+    case FormatCommand::kDownstreamDirectRemoteAddressWithoutPort: return out_.put_address(info_.downstream_direct_remote.ip);
+    case FormatCommand::kDownstreamRemotePort: return out_.put_number(info_.downstream_remote.port);
+    case FormatCommand::kDownstreamDirectRemotePort: return out_.put_number(info_.downstream_direct_remote.port);
     case FormatCommand::kDownstreamLocalAddress: return out_.put_address(info_.downstream_local);
     case FormatCommand::kDownstreamLocalAddressWithoutPort: return out_.put_address(info_.downstream_local.ip);
     case FormatCommand::kDownstreamLocalPort: return out_.put_number(info_.downstream_local.port);

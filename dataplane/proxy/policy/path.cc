@@ -18,14 +18,6 @@ constexpr int hex_value(char c) {
   return -1;
 }
 
-// The byte that "%xy" at `at` stands for; -1: not an escape.
-constexpr int escaped_byte(std::string_view text, std::size_t at) {
-  if (text[at] != '%' || at + 2 >= text.size()) return -1;
-  const int high = hex_value(text[at + 1]);
-  const int low = hex_value(text[at + 2]);
-  return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
 constexpr bool is_unreserved(int byte) {  // RFC 3986 2.3
   return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '-' ||
          byte == '.' || byte == '_' || byte == '~';
@@ -112,6 +104,13 @@ std::string_view redirect_host(const http::RequestHead& head, std::string_view n
 }
 
 }  // namespace
+
+int escaped_byte(std::string_view text, std::size_t at) {
+  if (text[at] != '%' || at + 2 >= text.size()) return -1;
+  const int high = hex_value(text[at + 1]);
+  const int low = hex_value(text[at + 2]);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
 
 PathResult normalize_dot_segments(std::string_view& whole, Arena& arena) {
   const SplitPath split(whole);

@@ -3,6 +3,7 @@
 // arena is exhausted.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -40,6 +41,9 @@ enum class PathAction : std::uint8_t { kContinue, kReject, kRedirect, kOutOfMemo
                                                  const http::RequestHead& head, std::uint32_t worker, Arena& arena);
 /// "https://" + authority + path: what virtual hosts with require_tls answer to plaintext.
 [[nodiscard]] std::string_view tls_redirect_location(const http::RequestHead& head, Arena& arena);
+
+/// The byte that the "%xy" at `at` stands for; -1: there is no escape.
+[[nodiscard]] int escaped_byte(std::string_view text, std::size_t at);
 
 /// Replaces every match of `rewrite.regex` in `text` (RE2::GlobalReplace's rules, without its heap string).
 [[nodiscard]] std::string_view replace_all(const config::RegexRewrite& rewrite, std::string_view text, std::uint32_t worker,

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "config/model/listener.h"
@@ -38,15 +39,24 @@ struct RequestOutcome {
 [[nodiscard]] bool upgrade_allowed(const config::HttpConnectionManager& manager, const config::ForwardAction& action,
                                    const http::RequestHead& head);
 
-/// The time the whole response may take: the route's, or x-envoy-upstream-rq-timeout-ms of an internal client, which is removed.
-/// Zero: none. Call before prepare_forward.
+/// The time the whole response may take: the route's, a gRPC request's own where the route says so, or
+/// x-envoy-upstream-rq-timeout-ms of an internal client, which is removed. Zero: none. Call before prepare_forward.
 [[nodiscard]] Duration take_response_timeout(const config::ForwardAction& action, http::RequestHead& head);
+
+/// How long the stream may last from its start, by the route; nothing: as the connection manager says. Zero: without end; less
+/// than zero: it should have ended.
+[[nodiscard]] std::optional<Duration> stream_duration(const config::ForwardAction& action, const http::RequestHead& head);
+/// Tells the upstream of a gRPC request the same by grpc-timeout, where the route has a duration. False: out of memory.
+[[nodiscard]] bool announce_stream_duration(const config::ForwardAction& action, Duration duration, http::RequestHead& head);
 
 /// The time that a request may take. Zero: no limit.
 struct ForwardTimeouts {
   Duration response;      ///< all tries together: take_response_timeout()
   Duration per_try = {};  ///< each of them: take_try_timeout() in retry.h
+  bool for_grpc = false;  ///< grpc-timeout tells it, too: follows_grpc_timeout()
 };
+/// The response timeout of this request is a matter of its grpc-timeout.
+[[nodiscard]] bool follows_grpc_timeout(const config::ForwardAction& action, const http::RequestHead& head);
 
 struct ForwardContext {
   const config::HttpConnectionManager& manager;
@@ -54,16 +64,24 @@ struct ForwardContext {
   ForwardTimeouts timeouts;
   std::uint32_t worker = 0;
   FormatEnvironment environment = {};
+  std::string_view endpoint_host = {};  ///< of the chosen endpoint, for auto_host_rewrite; empty: it has none
 };
 /// The router's part: x-envoy-expected-rq-timeout-ms, header mutations, host and path rewrites, x-envoy-original-path,
-/// x-forwarded-host, x-envoy-attempt-count. Idempotence is not given: call it once, and the two below for a retry.
+/// x-forwarded-host, x-envoy-attempt-count. Idempotence is not given: call it once, and those below for a retry.
 /// False: out of memory; answer kOverloaded.
 [[nodiscard]] bool prepare_forward(const ForwardContext& context, http::RequestHead& head, const StreamInfo& info);
 
+/// Where the route rewrites the host to the endpoint's, that of another one. False: out of memory.
+[[nodiscard]] bool follow_endpoint_host(const config::ForwardAction& action, std::string_view endpoint_host,
+                                        http::RequestHead& head);
+
+/// Of a retry: x-envoy-is-timeout-retry, where the virtual host asks for it. False: out of memory.
+[[nodiscard]] bool set_is_timeout_retry(const config::VirtualHost& host, http::RequestHead& head, bool timed_out);
 /// Replaces x-envoy-attempt-count when the virtual host asks for it.
 [[nodiscard]] bool set_attempt_count(const config::VirtualHost& host, http::RequestHead& head, std::uint32_t attempt);
-/// Replaces x-envoy-expected-rq-timeout-ms: how long the upstream may take, with `elapsed` of the whole time gone; at least 1.
-/// Where nothing is limited, or the manager suppresses such fields, no effect.
+/// Replaces x-envoy-expected-rq-timeout-ms, and grpc-timeout where it counts: how long the upstream may take, with `elapsed` of
+/// the whole time gone; at least 1. Where nothing is limited, no effect; where the manager suppresses x-envoy fields, none on
+/// that one.
 [[nodiscard]] bool set_expected_timeout(const config::HttpConnectionManager& manager, const ForwardTimeouts& timeouts,
                                         Duration elapsed, http::RequestHead& head);
 

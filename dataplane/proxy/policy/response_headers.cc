@@ -17,7 +17,13 @@ bool prepare_upstream_response(const config::HttpConnectionManager& manager, con
     std::array<char, kMaxDecimalBytes> digits;
     if (!head.headers.set_copy(HeaderId::kXEnvoyUpstreamServiceTime, write_decimal(milliseconds, digits))) return false;
   }
-  return apply_response_mutations(levels, head, info, environment);
+  return set_response_attempt_count(levels, head, info) && apply_response_mutations(levels, head, info, environment);
+}
+
+bool set_response_attempt_count(const MutationLevels& levels, http::ResponseHead& head, const StreamInfo& info) {
+  if (info.attempts == 0 || !levels.virtual_host->include_attempt_count_in_response) return true;
+  std::array<char, kMaxDecimalBytes> digits;
+  return head.headers.set_copy(HeaderId::kXEnvoyAttemptCount, write_decimal(info.attempts, digits));
 }
 
 bool prepare_response(const config::HttpConnectionManager& manager, const http::RequestHead* request, http::ResponseHead& head,

@@ -22,4 +22,7 @@ namespace millrace::proxy {
 [[nodiscard]] bool prepare_response(const config::HttpConnectionManager& manager, const http::RequestHead* request,
                                     http::ResponseHead& head, std::string_view date);
 
+/// x-envoy-attempt-count, where the virtual host wants it and there was a try. False: out of memory.
+[[nodiscard]] bool set_response_attempt_count(const MutationLevels& levels, http::ResponseHead& head, const StreamInfo& info);
+
 }  // namespace millrace::proxy

@@ -7,6 +7,8 @@
 #include <charconv>
 
 #include "dataplane/proxy/policy/field_tools.h"
+#include "dataplane/proxy/policy/route_candidates.h"
+#include "tls/handshake.h"
 
 namespace millrace::proxy {
 namespace {
@@ -50,6 +52,88 @@ bool in_range(const config::HeaderMatcher& matcher, std::string_view text) {
          value < matcher.range_end;
 }
 
+bool is_pseudo(std::string_view name) { return name.starts_with(':') || name == "host"; }
+
+// Null data(): not there.
+std::string_view pseudo_value(const http::RequestHead& head, std::string_view name) {
+  const auto value = name == ":path"                          ? head.path
+                     : name == ":method"                      ? head.method
+                     : name == ":scheme"                      ? head.scheme
+                     : name == ":authority" || name == "host" ? head.authority
+                                                              : std::string_view();
+  return value.empty() ? std::string_view() : value;
+}
+
+// Behind a prefix that `path` begins with.
+bool ends_segment(std::string_view path, std::string_view prefix) {
+  return path.size() == prefix.size() || path[prefix.size()] == '/';
+}
+
+// The number by which the request itself asks for one of the weighted clusters.
+std::optional<std::uint64_t> chosen_value(const config::ForwardAction& action, const http::RequestHead& head) {
+  if (action.random_value_header.empty()) return std::nullopt;
+  const std::string_view text = request_value(head, action.random_value_header);
+  std::uint64_t value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// `path`: without its query.
+bool matches_path(const config::PathMatcher& matcher, std::string_view path, std::uint32_t worker) {
+  using Kind = config::PathMatcher::Kind;
+  const bool ignore_case = !matcher.case_sensitive;
+  switch (matcher.kind) {
+    case Kind::kPrefix: return starts_with(path, matcher.text, ignore_case);
+    case Kind::kExact: return equals(path, matcher.text, ignore_case);
+    case Kind::kPathSeparatedPrefix: return starts_with(path, matcher.text, ignore_case) && ends_segment(path, matcher.text);
+    case Kind::kRegex: return matches_fully(matcher.regex, path, worker);
+    case Kind::kConnect: return false;  // a matter of the method
+  }
+  return false;
+}
+
+// What is left to ask of a route that is a candidate of its index: the texts were compared there.
+bool candidate_matches_path(const config::PathMatcher& matcher, std::string_view path, std::uint32_t worker) {
+  using Kind = config::PathMatcher::Kind;
+  switch (matcher.kind) {
+    case Kind::kPrefix:
+    case Kind::kExact: return true;
+    case Kind::kPathSeparatedPrefix: return ends_segment(path, matcher.text);
+    case Kind::kRegex: return matches_fully(matcher.regex, path, worker);
+    case Kind::kConnect: return false;
+  }
+  return false;
+}
+
+// All conditions but the path's.
+bool matches_otherwise(const config::RouteMatch& match, const http::RequestHead& head, const RouteContext& context) {
+  const auto field_matches = [&](const config::HeaderMatcher& m) { return matches(m, head, context.worker); };
+  const auto parameter_matches = [&](const config::QueryParameterMatcher& m) { return matches(m, head.path, context.worker); };
+  const bool presented = context.tls != nullptr && context.tls->peer != nullptr;
+  const bool validated = presented && context.tls->peer_verified;
+  return std::ranges::all_of(match.headers, field_matches) && std::ranges::all_of(match.query_parameters, parameter_matches) &&
+         (!match.grpc || is_grpc(head)) && match.certificate_presented.value_or(presented) == presented &&
+         match.certificate_validated.value_or(validated) == validated &&
+         (!match.runtime_fraction ||
+          context.rng.chance(match.runtime_fraction->numerator, std::max(match.runtime_fraction->denominator, 1u)));
+}
+
+// RFC 9110 9.3.6: the target of CONNECT is no path.
+const config::Route* find_connect_route(const config::VirtualHost& host, const http::RequestHead& head,
+                                        const RouteContext& context) {
+  const auto found = std::ranges::find_if(host.routes, [&](const config::Route& route) {
+    return route.match.path.kind == config::PathMatcher::Kind::kConnect && matches_otherwise(route.match, head, context);
+  });
+  return found == host.routes.end() ? nullptr : &*found;
+}
+
+// As Envoy does, all behind the first ";" is left out, further segments included.
+std::string_view path_to_match(std::string_view path, const RouteContext& context) {
+  path = without_query(path);
+  return context.ignore_path_parameters ? path.substr(0, path.find(';')) : path;
+}
+
 }  // namespace
 
 const config::VirtualHost* find_virtual_host(const config::RouteTable& table, std::string_view authority) {
@@ -69,29 +153,40 @@ const config::VirtualHost* find_virtual_host(const config::RouteTable& table, st
 }
 
 const config::Route* find_route(const config::VirtualHost& host, const http::RequestHead& head, const RouteContext& context) {
-  for (const config::Route& route : host.routes) {
-    const config::RouteMatch& match = route.match;
-    const auto field_matches = [&](const config::HeaderMatcher& m) { return matches(m, head, context.worker); };
-    const auto parameter_matches = [&](const config::QueryParameterMatcher& m) { return matches(m, head.path, context.worker); };
-    if (matches(match.path, head.path, context.worker) && std::ranges::all_of(match.headers, field_matches) &&
-        std::ranges::all_of(match.query_parameters, parameter_matches) &&
-        (!match.runtime_fraction ||
-         context.rng.chance(match.runtime_fraction->numerator, std::max(match.runtime_fraction->denominator, 1u)))) {
-      return &route;
-    }
+  if (head.path.empty()) return find_connect_route(host, head, context);
+  const std::string_view path = path_to_match(head.path, context);
+  if (host.index.empty()) {
+    const auto found = std::ranges::find_if(host.routes, [&](const config::Route& route) {
+      return matches_path(route.match.path, path, context.worker) && matches_otherwise(route.match, head, context);
+    });
+    return found == host.routes.end() ? nullptr : &*found;
+  }
+  const auto fits = [&](std::uint32_t index) {
+    const config::RouteMatch& match = host.routes[index].match;
+    return candidate_matches_path(match.path, path, context.worker) && matches_otherwise(match, head, context);
+  };
+  RouteCandidates candidates(host.index, path);
+  for (auto run = candidates.next(); !run.empty(); run = candidates.next()) {
+    const auto found = std::ranges::find_if(run, fits);
+    if (found != run.end()) return &host.routes[*found];
   }
   return nullptr;
 }
 
-const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, Rng& rng) {
+const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, const http::RequestHead& head, Rng& rng) {
   if (action.clusters.size() == 1) return &action.clusters.front();
   if (action.total_weight == 0) return nullptr;
-  std::uint64_t at = rng.next() % action.total_weight;  // weights sum to less than 2^33: the bias is below 2^-31
+  // Weights sum to less than 2^33: the bias is below 2^-31.
+  std::uint64_t at = chosen_value(action, head).value_or(rng.next()) % action.total_weight;
   for (const config::WeightedCluster& cluster : action.clusters) {
     if (at < cluster.weight) return &cluster;
     at -= cluster.weight;
   }
   return nullptr;
+}
+
+std::string_view cluster_name(const config::WeightedCluster& cluster, const http::RequestHead& head) {
+  return cluster.name_header.empty() ? std::string_view(cluster.name) : first_request_value(head, cluster.name_header);
 }
 
 bool matches(const config::StringMatcher& matcher, std::string_view text, std::uint32_t worker) {
@@ -122,6 +217,12 @@ bool matches(const config::HeaderMatcher& matcher, std::string_view value, std::
 }
 
 bool matches(const config::QueryParameterMatcher& matcher, std::string_view path, std::uint32_t worker) {
+  const auto value = first_query_parameter(path, matcher.name);
+  if (matcher.present_only) return value.has_value() == matcher.present;
+  return value && matches(matcher.string, *value, worker);
+}
+
+std::optional<std::string_view> first_query_parameter(std::string_view path, std::string_view name) {
   path = path.substr(0, path.find('#'));
   std::size_t next = path.find('?');
   while (next != std::string_view::npos) {
@@ -129,42 +230,34 @@ bool matches(const config::QueryParameterMatcher& matcher, std::string_view path
     next = path.find('&');
     const std::string_view parameter = path.substr(0, next);
     const std::size_t equal = parameter.find('=');
-    if (parameter.substr(0, equal) != matcher.name) continue;
-    // The first of that name decides.
-    const std::string_view value = equal == std::string_view::npos ? std::string_view("") : parameter.substr(equal + 1);
-    return matcher.present_only || matches(matcher.string, value, worker);
+    if (parameter.substr(0, equal) != name) continue;
+    return equal == std::string_view::npos ? std::string_view("") : parameter.substr(equal + 1);
   }
-  return false;
+  return std::nullopt;
 }
 
 bool matches(const config::PathMatcher& matcher, std::string_view path, std::uint32_t worker) {
-  using Kind = config::PathMatcher::Kind;
-  path = without_query(path);
-  const bool ignore_case = !matcher.case_sensitive;
-  switch (matcher.kind) {
-    case Kind::kPrefix: return starts_with(path, matcher.text, ignore_case);
-    case Kind::kExact: return equals(path, matcher.text, ignore_case);
-    case Kind::kPathSeparatedPrefix:
-      return starts_with(path, matcher.text, ignore_case) &&
-             (path.size() == matcher.text.size() || path[matcher.text.size()] == '/');
-    case Kind::kRegex: return matches_fully(matcher.regex, path, worker);
-  }
-  return false;
+  return matches_path(matcher, without_query(path), worker);
 }
 
-std::string_view without_query(std::string_view path) { return path.substr(0, path.find_first_of("?#")); }
+// Not find_first_of(), which is a call for each byte.
+std::string_view without_query(std::string_view path) {
+  const auto end = std::ranges::find_if(path, [](char c) { return c == '?' || c == '#'; });
+  return path.substr(0, static_cast<std::size_t>(end - path.begin()));
+}
+
+bool is_grpc(const http::RequestHead& head) {
+  constexpr std::string_view kGrpc = "application/grpc";
+  const std::string_view type = head.headers.value("content-type");
+  return type.starts_with(kGrpc) && (type.size() == kGrpc.size() || type[kGrpc.size()] == '+');
+}
 
 std::string_view request_value(const http::RequestHead& head, std::string_view name) {
-  const auto pseudo = [](std::string_view value) { return value.empty() ? std::string_view() : value; };
-  if (name.starts_with(':')) {
-    if (name == ":authority") return pseudo(head.authority);
-    if (name == ":path") return pseudo(head.path);
-    if (name == ":method") return pseudo(head.method);
-    if (name == ":scheme") return pseudo(head.scheme);
-    return {};
-  }
-  if (name == "host") return pseudo(head.authority);
-  return head.headers.joined_value(name);
+  return is_pseudo(name) ? pseudo_value(head, name) : head.headers.joined_value(name);
+}
+
+std::string_view first_request_value(const http::RequestHead& head, std::string_view name) {
+  return is_pseudo(name) ? pseudo_value(head, name) : head.headers.value(name);
 }
 
 }  // namespace millrace::proxy

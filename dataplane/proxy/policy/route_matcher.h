@@ -4,17 +4,24 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "config/model/route.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/http/message.h"
 
+namespace millrace::tls {
+struct SessionFacts;
+}
+
 namespace millrace::proxy {
 
 struct RouteContext {
-  std::uint32_t worker = 0;  ///< which program of each config::Regex is ours
-  Rng& rng;                  ///< decides runtime_fraction
+  std::uint32_t worker = 0;                ///< which program of each config::Regex is ours
+  Rng& rng;                                ///< decides runtime_fraction
+  const tls::SessionFacts* tls = nullptr;  ///< the client's session; null: plain text
+  bool ignore_path_parameters = false;     ///< the table's
 };
 
 /// The virtual host of an authority ("host" or "host:port", any case): exact domain, then the longest suffix wildcard
@@ -26,7 +33,10 @@ struct RouteContext {
                                               const RouteContext& context);
 
 /// One of the action's clusters, by weight; null when there is none or all weights are 0.
-[[nodiscard]] const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, Rng& rng);
+[[nodiscard]] const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, const http::RequestHead& head,
+                                                            Rng& rng);
+/// The name of the cluster, which may be for the request to say; empty: it does not.
+[[nodiscard]] std::string_view cluster_name(const config::WeightedCluster& cluster, const http::RequestHead& head);
 
 /// Single conditions, for filters that match too.
 [[nodiscard]] bool matches(const config::StringMatcher& matcher, std::string_view text, std::uint32_t worker);
@@ -39,8 +49,16 @@ struct RouteContext {
 /// `path` without query and fragment.
 [[nodiscard]] std::string_view without_query(std::string_view path);
 
+/// The value of the first query parameter of that name, as it is written; nothing: there is none.
+[[nodiscard]] std::optional<std::string_view> first_query_parameter(std::string_view path, std::string_view name);
+
+/// By its content-type.
+[[nodiscard]] bool is_grpc(const http::RequestHead& head);
+
 /// The value of a request field by lower-case name, pseudo fields (":method", ":path", ":authority", "host", ":scheme")
 /// included; several fields joined by ",". Null data(): not there.
 [[nodiscard]] std::string_view request_value(const http::RequestHead& head, std::string_view name);
+/// The same, of several fields the first.
+[[nodiscard]] std::string_view first_request_value(const http::RequestHead& head, std::string_view name);
 
 }  // namespace millrace::proxy

@@ -94,6 +94,99 @@ TEST(TranslateRoute, TakesQueryParametersAndFractions) {
   EXPECT_EQ(match.runtime_fraction->denominator, 10'000U);
 }
 
+TEST(TranslateRoute, TakesWhatElseAMatchMayAskFor) {
+  const auto match =
+      route(
+          "connect_matcher: {}, grpc: {}, tls_context: {presented: true, validated: false}, query_parameters: [{name: q, "
+          "present_match: false}]")
+          .match;
+  EXPECT_EQ(match.path.kind, PathMatcher::Kind::kConnect);
+  EXPECT_TRUE(match.grpc);
+  EXPECT_EQ(match.certificate_presented, true);
+  EXPECT_EQ(match.certificate_validated, false);
+  EXPECT_FALSE(match.query_parameters.at(0).present);
+  const auto plain = route("prefix: /").match;
+  EXPECT_FALSE(plain.grpc);
+  EXPECT_FALSE(plain.certificate_presented || plain.certificate_validated);
+  EXPECT_EQ(route("safe_regex: {regex: /a}, case_sensitive: false").match.path.kind, PathMatcher::Kind::kRegex)
+      << "ignored, as in Envoy";
+  EXPECT_THAT(refusals("prefix: /, dynamic_metadata: [{filter: f, path: [{key: k}], value: {present_match: true}}]"),
+              ElementsAre(HasSubstr("dynamic_metadata: is not supported yet")));
+}
+
+// A path_match_policy, or a path_rewrite_policy.
+std::string uri_template(const std::string& kind, const std::string& text) {
+  const std::string type =
+      kind == "match" ? "UriTemplateMatchConfig, path_template: " : "UriTemplateRewriteConfig, path_template_rewrite: ";
+  return "path_" + kind + "_policy: {name: t, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.path." + kind +
+         ".uri_template.v3." + type + "\"" + text + "\"}}";
+}
+
+TEST(TranslateRoute, TakesPathTemplates) {
+  const auto matched = route(uri_template("match", "/api/{version}/{rest=**}"),
+                             "route: {cluster: origin, " + uri_template("rewrite", "/{rest}/of/{version}") + "}");
+  EXPECT_EQ(matched.match.path.kind, PathMatcher::Kind::kRegex);
+  EXPECT_EQ(matched.match.path.regex.programs.size(), 2U);
+  const auto& action = std::get<ForwardAction>(matched.action);
+  ASSERT_TRUE(action.regex_rewrite);
+  EXPECT_EQ(action.regex_rewrite->substitution, "/\\2/of/\\1");
+  EXPECT_THAT(refusals(uri_template("match", "api")),
+              ElementsAre(HasSubstr("path_template: \"api\" is no path template: must begin with \"/\"")));
+  EXPECT_THAT(refusals(uri_template("match", "/{a}"), "route: {cluster: origin, " + uri_template("rewrite", "/{b}") + "}"),
+              ElementsAre(HasSubstr("\"b\" is no variable of the route's path template")));
+  EXPECT_THAT(
+      refusals("prefix: /", "route: {cluster: origin, " + uri_template("rewrite", "/b") + "}"),
+      ElementsAre(HasSubstr("path_rewrite_policy: must be a UriTemplateRewriteConfig, in a route whose path_match_policy")));
+}
+
+TEST(TranslateRoute, TakesClustersThatRequestsChoose) {
+  const auto named = forward("cluster_header: X-Cluster");
+  EXPECT_EQ(named.clusters.at(0).name_header, "x-cluster");
+  EXPECT_EQ(named.total_weight, 1U);
+  const auto weighted = forward("weighted_clusters: {header_name: X-Random, clusters: [{cluster_header: X-Cluster, weight: 1}]}");
+  EXPECT_EQ(weighted.random_value_header, "x-random");
+  EXPECT_EQ(weighted.clusters.at(0).name_header, "x-cluster");
+  EXPECT_THAT(refusals("prefix: /", "route: {weighted_clusters: {clusters: [{name: origin, cluster_header: a, weight: 1}]}}"),
+              ElementsAre(HasSubstr("clusters[0].name: cannot be set together with cluster_header")));
+}
+
+TEST(TranslateRoute, TakesHostsOfEndpointsAndPaths) {
+  EXPECT_TRUE(forward("cluster: origin, auto_host_rewrite: true").auto_host_rewrite);
+  EXPECT_FALSE(forward("cluster: origin, auto_host_rewrite: false").auto_host_rewrite);
+  const auto by_path =
+      forward("cluster: origin, host_rewrite_path_regex: {pattern: {regex: \"^/(.+)/.+$\"}, substitution: '\\1'}");
+  ASSERT_TRUE(by_path.host_rewrite_path);
+  EXPECT_EQ(by_path.host_rewrite_path->substitution, "\\1");
+}
+
+TEST(TranslateRoute, TakesDurationsOfStreamsAndGrpcRequests) {
+  const auto stream = forward(
+      "cluster: origin, max_stream_duration: {max_stream_duration: 3s, grpc_timeout_header_max: 0s, grpc_timeout_header_offset: "
+      "0.5s}");
+  ASSERT_TRUE(stream.stream_duration);
+  EXPECT_EQ(stream.stream_duration->limit, Duration::seconds(3));
+  EXPECT_EQ(stream.stream_duration->grpc_header_max, Duration());
+  EXPECT_EQ(stream.stream_duration->grpc_header_offset, Duration::milliseconds(500));
+  const auto without = forward("cluster: origin, max_stream_duration: {}");
+  ASSERT_TRUE(without.stream_duration);
+  EXPECT_FALSE(without.stream_duration->limit || without.stream_duration->grpc_header_max);
+  const auto grpc = forward("cluster: origin, max_grpc_timeout: 9s, grpc_timeout_offset: 1s");
+  ASSERT_TRUE(grpc.grpc_timeout);
+  EXPECT_EQ(grpc.grpc_timeout->max, Duration::seconds(9));
+  EXPECT_EQ(grpc.grpc_timeout->offset, Duration::seconds(1));
+  EXPECT_FALSE(forward("cluster: origin, grpc_timeout_offset: 1s").grpc_timeout);
+}
+
+TEST(TranslateRoute, TakesConnectUpgrades) {
+  const auto action = forward("cluster: origin, upgrade_configs: [{upgrade_type: CONNECT}, {upgrade_type: WebSocket}]");
+  EXPECT_EQ(action.connect, true);
+  EXPECT_EQ(action.websocket, true);
+  EXPECT_THAT(refusals("prefix: /", "route: {cluster: origin, upgrade_configs: [{upgrade_type: h2c}]}"),
+              ElementsAre(HasSubstr("\"h2c\" is not supported yet: only websocket and CONNECT are")));
+  EXPECT_THAT(refusals("prefix: /", "route: {cluster: origin, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}"),
+              ElementsAre(HasSubstr("connect_config: is not supported yet")));
+}
+
 TEST(TranslateRoute, ForwardsWithEnvoysDefaults) {
   const auto action = forward("cluster: origin");
   EXPECT_EQ(action.clusters.at(0).name, "origin");
@@ -214,15 +307,22 @@ TEST(TranslateRoute, ProtectsPseudoFieldsAndHost) {
 
 TEST(TranslateRoute, TakesVirtualHostAndTableOptions) {
   BootstrapText text;
-  text.host = ", require_tls: EXTERNAL_ONLY, include_request_attempt_count: true";
+  text.host =
+      ", require_tls: EXTERNAL_ONLY, include_request_attempt_count: true, include_attempt_count_in_response: true, "
+      "include_is_timeout_retry_header: true";
   text.table =
-      ", ignore_port_in_host_matching: true, most_specific_header_mutations_wins: true, response_headers_to_remove: [server]";
+      ", internal_only_headers: [X-Tenant], ignore_path_parameters_in_path_matching: true, ignore_port_in_host_matching: true, "
+      "most_specific_header_mutations_wins: true, response_headers_to_remove: [server]";
   const auto snapshot = snapshot_of(text);
   ASSERT_NE(snapshot, nullptr);
   const auto& table = *manager_of(snapshot).routes;
   EXPECT_EQ(table.name, "routes");
   EXPECT_EQ(table.virtual_hosts.at(0).require_tls, config::VirtualHost::RequireTls::kExternalOnly);
   EXPECT_TRUE(table.virtual_hosts.at(0).include_request_attempt_count);
+  EXPECT_TRUE(table.virtual_hosts.at(0).include_attempt_count_in_response);
+  EXPECT_TRUE(table.virtual_hosts.at(0).include_is_timeout_retry_header);
+  EXPECT_THAT(table.internal_only_headers, ElementsAre("x-tenant"));
+  EXPECT_TRUE(table.ignore_path_parameters);
   EXPECT_TRUE(table.ignore_port_in_host);
   EXPECT_TRUE(table.most_specific_header_mutations_wins);
   EXPECT_THAT(table.headers.response_remove, ElementsAre("server"));
@@ -244,7 +344,7 @@ TEST(TranslateRoute, RefusesWhatContradictsItself) {
               ElementsAre(HasSubstr("clusters[0].name: must be set"), HasSubstr("clusters[1].weight: must be set")));
   EXPECT_THAT(refusals("prefix: /",
                        "route: {cluster: origin, prefix_rewrite: /a, regex_rewrite: {pattern: {regex: a}, substitution: b}}"),
-              ElementsAre(HasSubstr("regex_rewrite: cannot be set together with prefix_rewrite")));
+              ElementsAre(HasSubstr("route: prefix_rewrite, regex_rewrite and path_rewrite_policy exclude each other")));
   EXPECT_THAT(refusals("prefix: /", "route: {cluster: origin, regex_rewrite: {pattern: {regex: a}, substitution: '\\1'}}"),
               ElementsAre(HasSubstr("regex_rewrite: the substitution \"\\1\" does not fit the pattern")));
   EXPECT_THAT(refusals("prefix: /, headers: [{name: a, string_match: {safe_regex: {regex: a}, ignore_case: true}}]"),

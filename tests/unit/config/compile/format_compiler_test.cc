@@ -49,6 +49,15 @@ TEST(FormatCompiler, ReadsFieldNamesAlternativesAndLengths) {
   EXPECT_EQ(format.elements[2].command, FormatCommand::kTrailer);
 }
 
+TEST(FormatCompiler, ReadsFieldsWithoutQueryAndParametersAsWritten) {
+  const auto format = compiled("%REQ_WITHOUT_QUERY(X-A?:PATH):5%%QUERY_PARAM(Name):3%");
+  ASSERT_EQ(format.elements.size(), 2U);
+  EXPECT_EQ(format.elements[0].alternative, ":path");
+  EXPECT_EQ(format.elements[1].text, "Name") << "parameters heed the case of letters";
+  EXPECT_EQ(format.elements[1].max_length, 3U);
+  EXPECT_FALSE(compile_format("%QUERY_PARAM%"));
+}
+
 TEST(FormatCompiler, LetsTheTimeFormatHoldPercentSignsAndColons) {
   const auto format = compiled("%START_TIME(%Y/%m/%dT%H:%M:%S%z (%s))%");
   ASSERT_EQ(format.elements.size(), 1U);

@@ -42,10 +42,29 @@ struct Stream {
 TEST(Format, WhatHasNotHappenedIsADash) {
   const Stream stream;
   using enum FormatCommand;
-  for (const FormatCommand command :
-       {kResp, kTrailer, kResponseCodeDetails, kResponseFlags, kResponseFlagsLong, kDuration, kRequestDuration, kResponseDuration,
-        kResponseTxDuration, kUpstreamHost, kUpstreamCluster, kUpstreamLocalAddress, kUpstreamTransportFailureReason, kRouteName,
-        kVirtualHostName, kRequestedServerName, kFilterChainName}) {
+  for (const FormatCommand command : {kResp,
+                                      kTrailer,
+                                      kResponseCodeDetails,
+                                      kResponseFlags,
+                                      kResponseFlagsLong,
+                                      kDuration,
+                                      kRequestDuration,
+                                      kResponseDuration,
+                                      kResponseTxDuration,
+                                      kUpstreamHost,
+                                      kUpstreamCluster,
+                                      kUpstreamLocalAddress,
+                                      kUpstreamTransportFailureReason,
+                                      kRouteName,
+                                      kVirtualHostName,
+                                      kRequestedServerName,
+                                      kFilterChainName,
+                                      kQueryParam,
+                                      kUpstreamRemoteAddress,
+                                      kUpstreamRemoteAddressWithoutPort,
+                                      kUpstreamRemotePort,
+                                      kUpstreamLocalAddressWithoutPort,
+                                      kUpstreamLocalPort}) {
     EXPECT_EQ(stream(command, "x"), "-") << static_cast<int>(command);
   }
   EXPECT_EQ(stream(kResponseCode), "0");
@@ -124,9 +143,38 @@ TEST(Format, EverythingOfAFinishedRequest) {
   EXPECT_EQ(stream(kDownstreamLocalAddress), "198.18.0.2:80");
   EXPECT_EQ(stream(kDownstreamLocalAddressWithoutPort), "198.18.0.2");
   EXPECT_EQ(stream(kDownstreamLocalPort), "80");
+  EXPECT_EQ(stream(kDownstreamRemotePort), "0");
+  EXPECT_EQ(stream(kDownstreamDirectRemoteAddressWithoutPort), "2001:db8::1");
+  EXPECT_EQ(stream(kDownstreamDirectRemotePort), "4711");
+  EXPECT_EQ(stream(kUpstreamRemoteAddress), "10.0.0.7:9080");
+  EXPECT_EQ(stream(kUpstreamRemoteAddressWithoutPort), "10.0.0.7");
+  EXPECT_EQ(stream(kUpstreamRemotePort), "9080");
+  EXPECT_EQ(stream(kUpstreamLocalAddressWithoutPort), "198.18.0.2");
+  EXPECT_EQ(stream(kUpstreamLocalPort), "40000");
   info.request = nullptr;
   EXPECT_EQ(stream(kProtocol), "-");
   EXPECT_EQ(stream(kReq, ":method"), "-");
+  EXPECT_EQ(stream(kReqWithoutQuery, ":path"), "-");
+  EXPECT_EQ(stream(kQueryParam, "q"), "-");
+}
+
+TEST(Format, FieldsWithoutTheirQuery) {
+  const Stream stream;
+  using enum FormatCommand;
+  EXPECT_EQ(stream(kReqWithoutQuery, ":path"), "/p");
+  EXPECT_EQ(stream(kReqWithoutQuery, "x-none", ":path"), "/p");
+  EXPECT_EQ(stream(kReqWithoutQuery, "x-a"), "alpha");
+  EXPECT_EQ(stream(kReqWithoutQuery, "x-none"), "-");
+}
+
+TEST(Format, QueryParametersWithTheirEscapesUndone) {
+  Stream stream;
+  using enum FormatCommand;
+  stream.request.head.path = "/p?a=x%2Fy%20z%0a%4&b&a=2#c=3";
+  EXPECT_EQ(stream(kQueryParam, "a"), "x/y%20z%0a%4") << "neither spaces nor controls come out of it";
+  EXPECT_EQ(stream(kQueryParam, "a", {}, 2), "x/");
+  EXPECT_EQ(stream(kQueryParam, "b"), "");
+  EXPECT_EQ(stream(kQueryParam, "c"), "-");
 }
 
 std::string time_text(std::int64_t nanoseconds, std::string_view pattern) {

@@ -239,6 +239,18 @@ TEST(PrepareRequest, AnExternalClientCannotSpeakForEnvoy) {
   for (const auto& [name, value] : fields) EXPECT_EQ(internal.field(name), value) << name;
 }
 
+TEST(PrepareRequest, OnlyInsidersMaySendTheTablesInternalFields) {
+  auto table = std::make_shared<config::RouteTable>();
+  table->internal_only_headers = {"x-tenant"};
+  for (const bool internal : {false, true}) {
+    Arrival arrival("/", {{"X-Tenant", "7"}});
+    arrival.manager.use_remote_address = true;
+    arrival.manager.routes = table;
+    EXPECT_TRUE(arrival.from(internal ? "10.0.0.1" : "203.0.113.1").prepare().continues());
+    EXPECT_EQ(arrival.has("x-tenant"), internal);
+  }
+}
+
 TEST(PrepareRequest, GeneratesRequestIds) {
   struct Case {
     bool edge, preserve, generate;
@@ -341,6 +353,8 @@ TEST(UpgradeAllowed, WebsocketByManagerOrRoute) {
   EXPECT_FALSE(upgrade_allowed(manager, action, request.head));
   manager.connect = true;
   EXPECT_TRUE(upgrade_allowed(manager, action, request.head));
+  action.connect = false;
+  EXPECT_FALSE(upgrade_allowed(manager, action, request.head));
 }
 
 TEST(ResponseTimeout, IsTheRoutesOrTheFields) {
@@ -354,6 +368,67 @@ TEST(ResponseTimeout, IsTheRoutesOrTheFields) {
   EXPECT_EQ(take_response_timeout(action, broken.head), Duration::seconds(15));
 }
 
+constexpr Duration kSecond = Duration::seconds(1);
+
+TEST(ResponseTimeout, IsAGrpcRequestsOwnWhereTheRouteSaysSo) {
+  config::ForwardAction action;
+  action.grpc_timeout = config::GrpcTimeout{.max = kSecond * 10, .offset = kSecond};
+  const auto timeout_for = [&](std::string_view stated, std::string_view type = "application/grpc") {
+    Request request("/", {{"content-type", type}, {"grpc-timeout", stated}});
+    return take_response_timeout(action, request.head);
+  };
+  EXPECT_EQ(timeout_for("5S"), kSecond * 4);
+  EXPECT_EQ(timeout_for("1S"), kSecond) << "the offset would leave nothing";
+  EXPECT_EQ(timeout_for("60S"), kSecond * 10);
+  EXPECT_EQ(timeout_for("99999999H"), kSecond * 10);
+  EXPECT_EQ(timeout_for("none"), kSecond * 10) << "without one, it may take any time";
+  EXPECT_EQ(timeout_for("5S", "text/plain"), kSecond * 15);
+  action.grpc_timeout->max = Duration();
+  EXPECT_EQ(timeout_for("60S"), kSecond * 59);
+  EXPECT_EQ(timeout_for("none"), Duration());
+  action.stream_duration.emplace();
+  EXPECT_EQ(timeout_for("5S"), Duration()) << "max_stream_duration replaces all of them";
+  Request client("/", {{"x-envoy-upstream-rq-timeout-ms", "250"}});
+  EXPECT_EQ(take_response_timeout(action, client.head), Duration::milliseconds(250));
+}
+
+TEST(StreamDuration, IsTheRoutesOrTheGrpcTimeoutUpToAMaximum) {
+  config::ForwardAction action;
+  const auto duration_for = [&](std::string_view stated) {
+    return stream_duration(action, Request("/", {{"grpc-timeout", stated}}).head);
+  };
+  EXPECT_EQ(duration_for("5S"), std::nullopt);
+  action.stream_duration.emplace();
+  EXPECT_EQ(duration_for("5S"), std::nullopt) << "as the connection manager says";
+  action.stream_duration->limit = kSecond * 3;
+  EXPECT_EQ(duration_for("5S"), kSecond * 3);
+  action.stream_duration->grpc_header_max = kSecond * 10;
+  EXPECT_EQ(duration_for("5S"), kSecond * 5);
+  EXPECT_EQ(duration_for("60S"), kSecond * 10);
+  EXPECT_EQ(duration_for("none"), kSecond * 3);
+  action.stream_duration->grpc_header_offset = kSecond;
+  EXPECT_EQ(duration_for("5S"), kSecond * 4);
+  EXPECT_LT(duration_for("1S"), Duration()) << "it is over";
+  action.stream_duration->grpc_header_max = Duration();
+  EXPECT_EQ(duration_for("60S"), kSecond * 59);
+  EXPECT_EQ(duration_for("99999999H"), Duration::infinite());
+}
+
+TEST(StreamDuration, IsAnnouncedToTheUpstreamOfGrpcRequests) {
+  config::ForwardAction action;
+  Request grpc("/", {{"content-type", "application/grpc+proto"}, {"grpc-timeout", "9S"}});
+  ASSERT_TRUE(announce_stream_duration(action, kSecond, grpc.head));
+  EXPECT_EQ(grpc.head.headers.value("grpc-timeout"), "9S");
+  action.stream_duration.emplace();
+  ASSERT_TRUE(announce_stream_duration(action, Duration(), grpc.head));
+  EXPECT_EQ(grpc.head.headers.value("grpc-timeout"), "9S");
+  ASSERT_TRUE(announce_stream_duration(action, kSecond, grpc.head));
+  EXPECT_EQ(grpc.head.headers.value("grpc-timeout"), "1000m");
+  Request other;
+  ASSERT_TRUE(announce_stream_duration(action, kSecond, other.head));
+  EXPECT_EQ(other.head.headers.size(), 0u);
+}
+
 // A request on its way to a cluster.
 struct Forwarding : Request {
   using Request::Request;
@@ -363,7 +438,8 @@ struct Forwarding : Request {
     info.request = &head;
     return prepare_forward({.manager = manager,
                             .levels = {.table = &table, .virtual_host = &host, .route = &route, .cluster = &cluster},
-                            .timeouts = {.response = timeout}},
+                            .timeouts = {.response = timeout, .per_try = {}, .for_grpc = for_grpc},
+                            .endpoint_host = endpoint_host},
                            head, info);
   }
   std::string_view field(std::string_view name) const { return head.headers.value(name); }
@@ -375,6 +451,8 @@ struct Forwarding : Request {
   config::ForwardAction action;
   config::WeightedCluster cluster;
   Duration timeout = Duration::seconds(15);
+  bool for_grpc = false;
+  std::string_view endpoint_host;
   StreamInfo info;
 };
 
@@ -434,6 +512,45 @@ TEST(PrepareForward, RewritesTheHost) {
   by_cluster.cluster.host_rewrite = "cluster.example";
   ASSERT_TRUE(by_cluster.prepare());
   EXPECT_EQ(by_cluster.head.authority, "cluster.example");
+}
+
+TEST(PrepareForward, RewritesTheHostToThePathsOrTheEndpoints) {
+  Forwarding by_path("/tenant/x?q");
+  by_path.action.host_rewrite_path = config::RegexRewrite{regex("^/(.+)/.+$"), "\\1.example"};
+  ASSERT_TRUE(by_path.prepare());
+  EXPECT_EQ(by_path.head.authority, "tenant.example");
+
+  Forwarding by_endpoint("/a", {{"x-forwarded-host", "first, example.com"}});
+  by_endpoint.action.auto_host_rewrite = by_endpoint.action.append_x_forwarded_host = true;
+  ASSERT_TRUE(by_endpoint.prepare());
+  EXPECT_EQ(by_endpoint.head.authority, "example.com") << "the endpoint has no name";
+  by_endpoint.endpoint_host = "endpoint-1";
+  ASSERT_TRUE(by_endpoint.prepare());
+  EXPECT_EQ(by_endpoint.head.authority, "endpoint-1");
+  EXPECT_EQ(by_endpoint.field("x-forwarded-host"), "first, example.com") << "it ends with that already";
+  ASSERT_TRUE(follow_endpoint_host(by_endpoint.action, "endpoint-2", by_endpoint.head));
+  EXPECT_EQ(by_endpoint.head.authority, "endpoint-2");
+  ASSERT_TRUE(follow_endpoint_host(by_endpoint.action, "", by_endpoint.head));
+  EXPECT_EQ(by_endpoint.head.authority, "endpoint-2");
+}
+
+TEST(PrepareForward, TellsGrpcUpstreamsTheTimeoutInTheirTerms) {
+  Forwarding request("/a", {{"grpc-timeout", "9S"}});
+  request.for_grpc = request.manager.suppress_envoy_headers = true;
+  ASSERT_TRUE(request.prepare());
+  EXPECT_EQ(request.field("grpc-timeout"), "15000m");
+  EXPECT_EQ(request.field("x-envoy-expected-rq-timeout-ms"), "");
+}
+
+TEST(PrepareForward, TellsWhetherATryTimedOutWhenTheVirtualHostAsks) {
+  Forwarding request("/a");
+  ASSERT_TRUE(set_is_timeout_retry(request.host, request.head, true));
+  EXPECT_EQ(request.head.headers.size(), 0u);
+  request.host.include_is_timeout_retry_header = true;
+  ASSERT_TRUE(set_is_timeout_retry(request.host, request.head, true));
+  EXPECT_EQ(request.field("x-envoy-is-timeout-retry"), "true");
+  ASSERT_TRUE(set_is_timeout_retry(request.host, request.head, false));
+  EXPECT_EQ(request.field("x-envoy-is-timeout-retry"), "false");
 }
 
 TEST(PrepareForward, CountsAttemptsWhenTheVirtualHostAsks) {

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "tests/unit/dataplane/proxy/policy/policy_support.h"
+#include "tls/handshake.h"
 
 namespace millrace::proxy {
 namespace {
@@ -235,6 +236,9 @@ TEST(QueryParameterMatcher, TheFirstOfThatNameDecides) {
   EXPECT_FALSE(matches(matcher, "/?aa=1&b=a", 0));
   EXPECT_FALSE(matches(matcher, "/a", 0));
   EXPECT_FALSE(matches(matcher, "/#?a", 0));
+  matcher.present = false;
+  EXPECT_FALSE(matches(matcher, "/?b=1&a", 0));
+  EXPECT_TRUE(matches(matcher, "/?aa=1", 0));
   matcher.present_only = false;
   matcher.string = text_matcher(TextKind::kExact, "1");
   EXPECT_TRUE(matches(matcher, "/?b=0&a=1&a=2", 0));
@@ -276,6 +280,64 @@ TEST(RouteLookup, ARuntimeFractionLetsItsShareThrough) {
   EXPECT_EQ(find_route(host, request.head, {.worker = 0, .rng = rng})->name, "rest");
 }
 
+TEST(RouteLookup, GrpcRequestsAreToldByTheirContentType) {
+  config::VirtualHost host;
+  host.routes = {route("grpc", "/"), route("rest", "/")};
+  host.routes[0].match.grpc = true;
+  Rng rng(1);
+  const auto found = [&](std::string_view type) {
+    return find_route(host, Request("/", {{"content-type", type}}).head, {.worker = 0, .rng = rng})->name;
+  };
+  EXPECT_EQ(found("application/grpc"), "grpc");
+  EXPECT_EQ(found("application/grpc+proto"), "grpc");
+  EXPECT_EQ(found("application/grpc-web"), "rest");
+  EXPECT_EQ(found("text/plain"), "rest");
+}
+
+TEST(RouteLookup, ClientCertificatesMayBeAskedForOrExcluded) {
+  config::VirtualHost host;
+  host.routes = {route("validated", "/"), route("shown", "/"), route("none", "/"), route("rest", "/")};
+  host.routes[0].match.certificate_validated = true;
+  host.routes[1].match.certificate_presented = true;
+  host.routes[2].match.certificate_presented = host.routes[2].match.certificate_validated = false;
+  Rng rng(1);
+  const auto found = [&](const tls::SessionFacts* session) {
+    return find_route(host, Request("/").head, {.worker = 0, .rng = rng, .tls = session})->name;
+  };
+  tls::SessionFacts session;
+  EXPECT_EQ(found(nullptr), "none");
+  EXPECT_EQ(found(&session), "none");
+  session.peer = std::make_shared<const tls::PeerCertificate>();
+  EXPECT_EQ(found(&session), "shown");
+  session.peer_verified = true;
+  EXPECT_EQ(found(&session), "validated");
+}
+
+TEST(RouteLookup, ConnectMeetsItsOwnRoutesOnly) {
+  config::VirtualHost host;
+  host.routes = {route("prefix", ""), route("connect", "")};
+  host.routes[1].match.path.kind = PathKind::kConnect;
+  Rng rng(1);
+  Request connect("");
+  connect.head.method = "CONNECT";
+  EXPECT_EQ(find_route(host, connect.head, {.worker = 0, .rng = rng})->name, "connect");
+  EXPECT_EQ(find_route(host, Request("/").head, {.worker = 0, .rng = rng})->name, "prefix");
+  std::swap(host.routes[0], host.routes[1]);
+  EXPECT_EQ(find_route(host, Request("/").head, {.worker = 0, .rng = rng})->name, "prefix");
+  host.routes.erase(host.routes.begin());
+  EXPECT_EQ(find_route(host, connect.head, {.worker = 0, .rng = rng}), nullptr);
+}
+
+TEST(RouteLookup, PathParametersMayBeLeftOut) {
+  config::VirtualHost host;
+  host.routes = {route("exact", "/a/b")};
+  host.routes[0].match.path.kind = PathKind::kExact;
+  Rng rng(1);
+  const Request request("/a/b;v=1/c?q");
+  EXPECT_EQ(find_route(host, request.head, {.worker = 0, .rng = rng}), nullptr);
+  EXPECT_NE(find_route(host, request.head, {.worker = 0, .rng = rng, .tls = nullptr, .ignore_path_parameters = true}), nullptr);
+}
+
 config::ForwardAction weighted(std::initializer_list<std::uint32_t> weights) {
   config::ForwardAction action;
   for (const std::uint32_t weight : weights) {
@@ -291,18 +353,42 @@ TEST(ClusterChoice, FollowsTheWeights) {
   const auto action = weighted({1, 0, 3});
   Rng rng(3);
   std::map<std::string, int> counts;
-  for (int i = 0; i < 10'000; ++i) ++counts[choose_cluster(action, rng)->name];
+  for (int i = 0; i < 10'000; ++i) ++counts[choose_cluster(action, Request().head, rng)->name];
   EXPECT_NEAR(counts["1"], 2'500, 200);
   EXPECT_EQ(counts["2"], 0);
   EXPECT_NEAR(counts["3"], 7'500, 200);
 }
 
+TEST(ClusterChoice, ARequestMayBringItsOwnNumber) {
+  auto action = weighted({10, 90});
+  action.random_value_header = "x-random";
+  Rng rng(3);
+  const auto chosen = [&](std::string_view number) {
+    return choose_cluster(action, Request("/", {{"x-random", number}}).head, rng)->name;
+  };
+  EXPECT_EQ(chosen("9"), "1");
+  EXPECT_EQ(chosen("10"), "2");
+  EXPECT_EQ(chosen("18446744073709551609"), "1");
+  int first = 0;
+  for (int i = 0; i < 1'000; ++i) first += chosen("9x") == "1" ? 1 : 0;
+  EXPECT_NEAR(first, 100, 40) << "chance decides";
+}
+
+TEST(ClusterChoice, TheRequestMayNameTheCluster) {
+  config::WeightedCluster cluster;
+  cluster.name_header = "x-cluster";
+  EXPECT_EQ(cluster_name(cluster, Request("/", {{"x-cluster", "a"}, {"x-cluster", "b"}}).head), "a");
+  EXPECT_EQ(cluster_name(cluster, Request("/").head), "");
+  cluster.name_header = ":authority";
+  EXPECT_EQ(cluster_name(cluster, Request("/").head), "example.com");
+}
+
 TEST(ClusterChoice, AnOnlyClusterNeedsNoWeight) {
   Rng rng(3);
   const auto only = weighted({0});
-  EXPECT_EQ(choose_cluster(only, rng), &only.clusters.front());
-  EXPECT_EQ(choose_cluster(weighted({0, 0}), rng), nullptr);
-  EXPECT_EQ(choose_cluster(weighted({}), rng), nullptr);
+  EXPECT_EQ(choose_cluster(only, Request().head, rng), &only.clusters.front());
+  EXPECT_EQ(choose_cluster(weighted({0, 0}), Request().head, rng), nullptr);
+  EXPECT_EQ(choose_cluster(weighted({}), Request().head, rng), nullptr);
 }
 
 }  // namespace

@@ -1,0 +1,148 @@
+// What a route says of a request, seen by the origin: which cluster, which host, for how long.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/dataplane/proxy/core/proxy_harness.h"
+
+namespace millrace::proxy::test {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr SocketAddress kSecond{IpAddress::v4(198, 18, 1, 2), 8080};
+
+config::ForwardAction& action_of(config::Route& route) { return std::get<config::ForwardAction>(route.action); }
+
+/// Every head that the origin was sent, answered by 200.
+struct Heads {
+  explicit Heads(Origin& origin, std::string_view answer = ok("x")) {
+    origin.on_bytes([this, answer = std::string(answer)](OriginConnection& connection) {
+      if (connection.received().find("\r\n\r\n") == std::string::npos) return;
+      seen += connection.take_received();
+      connection.send(answer);
+    });
+  }
+  std::string seen;
+};
+
+TEST(Proxy_Routing, TheRequestNamesTheCluster) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) {
+    action_of(route).clusters[0].name.clear();
+    action_of(route).clusters[0].name_header = "x-cluster";
+  });
+  proxy.origin().answer(ok("x"));
+  EXPECT_THAT(proxy.exchange(get("/", "x-cluster: origin\r\n")), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(proxy.log(), StartsWith("200 - via_upstream"));
+  EXPECT_THAT(proxy.exchange(get("/", "x-cluster: nowhere\r\n")), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(proxy.log(), StartsWith("503 NC cluster_not_found"));
+  EXPECT_THAT(proxy.exchange(get()), StartsWith("HTTP/1.1 503 "));
+  EXPECT_EQ(proxy.http().no_cluster.value(), 2u);
+}
+
+TEST(Proxy_Routing, ARetryKeepsTheClusterThatTheRequestNamed) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) {
+    action_of(route).clusters[0].name.clear();
+    action_of(route).clusters[0].name_header = "x-cluster";
+    auto policy = std::make_shared<config::RetryPolicy>();
+    policy->conditions.add(config::RetryCondition::k5xx);
+    action_of(route).retry = policy;
+    route.headers.request_remove = {"x-cluster"};
+  });
+  proxy.origin().on_bytes([left = 1](OriginConnection& connection) mutable {
+    if (connection.received().find("\r\n\r\n") == std::string::npos) return;
+    connection.clear_received();
+    connection.send(left-- > 0 ? "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n" : ok("good"));
+  });
+  Client& client = proxy.connect();
+  client.send(get("/", "x-cluster: origin\r\n"));
+  proxy.advance(Duration::seconds(1));
+  EXPECT_THAT(client.received(), EndsWith("good"));
+}
+
+TEST(Proxy_Routing, TheHostFollowsTheEndpointOfEachTry) {
+  ProxyHarness proxy([](auto&, config::Cluster& cluster, config::Route& route) {
+    cluster.endpoints[0].hostname = "one.example";
+    config::Endpoint second = cluster.endpoints[0];
+    second.address = kSecond;
+    second.hostname = "two.example";
+    second.cell = std::make_shared<report::EndpointCell>(1, "origin|198.18.1.2:8080", 1);
+    cluster.endpoints.push_back(second);
+    cluster.healthy_weight = 2;
+    auto policy = std::make_shared<config::RetryPolicy>();
+    policy->conditions.add(config::RetryCondition::k5xx);
+    policy->avoid_previous_hosts = true;
+    policy->host_selection_retries = 10;
+    action_of(route).retry = policy;
+    action_of(route).auto_host_rewrite = action_of(route).append_x_forwarded_host = true;
+  });
+  Origin second(proxy.chains, proxy.now);
+  proxy.net.listen(kSecond, second);
+  constexpr std::string_view kFails = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+  Heads at_first(proxy.origin(), kFails);
+  Heads at_second(second, kFails);
+  Client& client = proxy.connect();
+  client.send(get());
+  proxy.advance(Duration::seconds(1));
+  EXPECT_THAT(at_first.seen, AllOf(HasSubstr("host: one.example\r\n"), HasSubstr("x-forwarded-host: example.com\r\n")));
+  EXPECT_THAT(at_second.seen, AllOf(HasSubstr("host: two.example\r\n"), HasSubstr("x-forwarded-host: example.com\r\n")));
+  client.reset();
+  proxy.proxy->force_close_all(proxy.now);
+  proxy.run();
+  proxy.net.close_listener(kSecond);
+}
+
+TEST(Proxy_Routing, TheRoutesStreamDurationReplacesTheManagers) {
+  ProxyHarness proxy([](auto& listener, auto&, config::Route& route) {
+    listener.chains[0].http()->max_stream_duration = Duration::seconds(1);
+    action_of(route).stream_duration = config::StreamDuration{
+        .limit = Duration::seconds(3), .grpc_header_max = Duration::seconds(2), .grpc_header_offset = Duration()};
+  });
+  Client& plain = proxy.connect();
+  plain.send(get());
+  Client& grpc = proxy.connect();
+  grpc.send(get("/", "content-type: application/grpc\r\ngrpc-timeout: 9S\r\n"));
+  proxy.advance(Duration::milliseconds(1'990));
+  EXPECT_EQ(grpc.received(), "");
+  proxy.advance(Duration::milliseconds(20));
+  EXPECT_THAT(grpc.received(), StartsWith("HTTP/1.1 504 "));
+  EXPECT_THAT(proxy.log(), StartsWith("504 DT max_duration_timeout"));
+  EXPECT_EQ(plain.received(), "");
+  proxy.advance(Duration::milliseconds(1'000));
+  EXPECT_THAT(plain.received(), StartsWith("HTTP/1.1 504 "));
+}
+
+TEST(Proxy_Routing, AGrpcTimeoutThatIsOverEndsTheRequestAtOnce) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) {
+    action_of(route).stream_duration =
+        config::StreamDuration{.limit = {}, .grpc_header_max = Duration(), .grpc_header_offset = Duration::seconds(1)};
+  });
+  Client& client = proxy.connect();
+  client.send(get("/", "content-type: application/grpc\r\ngrpc-timeout: 1S\r\n"));
+  proxy.advance(Duration::milliseconds(10));
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 504 "));
+}
+
+TEST(Proxy_Routing, ARouteMayLetConnectThrough) {
+  const auto connect = "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n";
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) {
+    route.match.path.kind = config::PathMatcher::Kind::kConnect;
+    action_of(route).connect = true;
+  });
+  Heads heads(proxy.origin(), "HTTP/1.1 200 OK\r\n\r\n");
+  Client& client = proxy.connect();
+  client.send(connect);
+  proxy.run();
+  EXPECT_THAT(heads.seen, StartsWith("CONNECT a:443 HTTP/1.1\r\n"));
+  EXPECT_THAT(client.take_received(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  proxy.origin().connection().send("opaque");
+  proxy.run();
+  EXPECT_EQ(client.received(), "opaque");
+  EXPECT_THAT(proxy.exchange(get()), StartsWith("HTTP/1.1 404 ")) << "a path meets no such route";
+  client.reset();
+  proxy.run();
+}
+
+}  // namespace
+}  // namespace millrace::proxy::test
