@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "config/model/circuit_breakers.h"
 #include "config/model/format.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
@@ -73,10 +74,11 @@ struct ForwardAction {
   std::string host_rewrite_literal;  ///< empty: none
   std::string host_rewrite_header;   ///< lower case; empty: none
   bool append_x_forwarded_host = false;
-  Duration timeout = Duration::seconds(15);  ///< zero: none
-  std::optional<Duration> idle_timeout;      ///< replaces the connection manager's stream_idle_timeout; zero: none
-  std::optional<bool> websocket;             ///< replaces the connection manager's upgrade_configs for "websocket"
-  std::shared_ptr<const RetryPolicy> retry;  ///< its own, or else its virtual host's; null: none
+  Duration timeout = Duration::seconds(15);              ///< zero: none
+  std::optional<Duration> idle_timeout;                  ///< replaces the connection manager's stream_idle_timeout; zero: none
+  std::optional<bool> websocket;                         ///< replaces the connection manager's upgrade_configs for "websocket"
+  RoutingPriority priority = RoutingPriority::kDefault;  ///< whose circuit breakers count its requests
+  std::shared_ptr<const RetryPolicy> retry;              ///< its own, or else its virtual host's; null: none
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
 };
