@@ -24,6 +24,7 @@
 #include "dataplane/proxy/upstream_request.h"
 
 namespace millrace::config {
+enum class RoutingPriority : std::uint8_t;
 struct HttpConnectionManager;
 }  // namespace millrace::config
 
@@ -99,7 +100,9 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void act_on_route(Instant now);
   void forward(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
+  [[nodiscard]] bool choose_pool(Instant now);
   [[nodiscard]] bool choose_server_name(Instant now);
+  [[nodiscard]] config::RoutingPriority priority() const;
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);
   void take(ClusterRuntime& cluster);
