@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 #include <unordered_set>
 
 #include "dataplane/base/assert.h"
@@ -332,7 +331,7 @@ void OutlierDetector::forget(const config::Cluster& before, const config::Cluste
   }
   report::OutlierShared& shared = before.cell->outlier;
   // Others hold it for one decision, or for one sweep; configurations change rarely.
-  while (shared.lock.exchange(true)) std::this_thread::yield();
+  while (shared.lock.exchange(true)) __builtin_ia32_pause();
   for (const config::Endpoint& endpoint : before.endpoints) {
     if (watched.contains(endpoint.cell.get())) continue;
     OutlierRecord& record = endpoint.cell->outlier;
