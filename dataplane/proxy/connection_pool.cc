@@ -19,6 +19,7 @@ ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const 
       endpoint_(endpoint),
       root_(*this),
       priority_(config::RoutingPriority::kDefault),
+      breakers_(cluster.breakers(priority_)),
       address_(endpoint.address),
       tls_(endpoint.tls),
       cell_(endpoint.cell),
@@ -33,6 +34,7 @@ ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority pri
       endpoint_(root.endpoint_),
       root_(root),
       priority_(priority),
+      breakers_(cluster_.breakers(priority_)),
       address_(root.address_),
       tls_(root.tls_),
       server_name_(server_name),
@@ -63,13 +65,10 @@ ConnectionPool* ConnectionPool::for_server_name(std::string_view name, Instant n
   return by_name_.emplace(std::string(name), std::move(made)).first->second.get();
 }
 
-ConnectionPool& ConnectionPool::for_priority(config::RoutingPriority priority) {
-  if (priority == priority_) return *this;
+ConnectionPool& ConnectionPool::of_another_priority(config::RoutingPriority priority) {
   if (of_high_priority_ == nullptr) of_high_priority_.reset(new ConnectionPool(*this, priority, {}));
   return *of_high_priority_;
 }
-
-CircuitBreakers& ConnectionPool::breakers() { return cluster_.breakers(priority_); }
 
 // Each connection is counted by itself, as soon as any priority has a limit: they have different ones of the same count.
 void ConnectionPool::follow_limits() {
@@ -81,37 +80,34 @@ void ConnectionPool::follow_limits() {
 bool ConnectionPool::take_connection() {
   Lease& of_endpoint = root_.endpoint_connections_;
   if (!of_endpoint.take_below(config().breakers.connections_per_endpoint(priority_))) return false;
-  if (breakers().take(BreakerResource::kConnections)) return true;
+  if (breakers_.take(BreakerResource::kConnections)) return true;
   of_endpoint.release();
   return false;
 }
 
 void ConnectionPool::force_connection() {
   root_.endpoint_connections_.force();
-  breakers().force(BreakerResource::kConnections);
+  breakers_.force(BreakerResource::kConnections);
 }
 
 void ConnectionPool::release_connection() {
   root_.endpoint_connections_.release();
-  breakers().release(BreakerResource::kConnections);
+  breakers_.release(BreakerResource::kConnections);
 }
 
-void ConnectionPool::release_request() { breakers().release(BreakerResource::kRequests); }
-
-bool ConnectionPool::take_place(Instant now) {
-  if (has_place_) return true;
-  has_place_ = breakers().take(BreakerResource::kConnectionPools);
+bool ConnectionPool::find_place(Instant now) {
+  has_place_ = breakers_.take(BreakerResource::kConnectionPools);
   if (has_place_) return true;
   // As in Envoy, one of the same endpoint that has nothing to do makes room.
   root_.close_idle_everywhere(now);
-  has_place_ = breakers().take(BreakerResource::kConnectionPools);
+  has_place_ = breakers_.take(BreakerResource::kConnectionPools);
   return has_place_;
 }
 
 void ConnectionPool::leave_place_if_empty() {
   if (!has_place_ || connections_ > 0 || pending_count_ > 0) return;
   has_place_ = false;
-  breakers().release(BreakerResource::kConnectionPools);
+  breakers_.release(BreakerResource::kConnectionPools);
 }
 
 void ConnectionPool::on_status(std::uint16_t status, Instant now) {
@@ -157,7 +153,7 @@ void ConnectionPool::request(UpstreamRequest& request, Instant now) {
     return;
   }
   auto& stats = cluster_stats();
-  if (!breakers().take(BreakerResource::kPendingRequests)) {
+  if (!breakers_.take(BreakerResource::kPendingRequests)) {
     stats.upstream_rq_pending_overflow.add();
     request.on_pool_failure(UpstreamFailure::kOverflow, {}, now);
     leave_place_if_empty();
@@ -173,7 +169,7 @@ void ConnectionPool::request(UpstreamRequest& request, Instant now) {
 
 // It has a connection: fails it when there are too many requests all the same.
 bool ConnectionPool::admit(UpstreamRequest& request, Instant now) {
-  if (breakers().take(BreakerResource::kRequests)) return true;
+  if (breakers_.take(BreakerResource::kRequests)) return true;
   cluster_stats().upstream_rq_pending_overflow.add();
   request.on_pool_failure(UpstreamFailure::kOverflow, {}, now);
   return false;
@@ -182,7 +178,7 @@ bool ConnectionPool::admit(UpstreamRequest& request, Instant now) {
 void ConnectionPool::leave_queue(UpstreamRequest& request) {
   pending_.remove(request);
   --pending_count_;
-  breakers().release(BreakerResource::kPendingRequests);
+  breakers_.release(BreakerResource::kPendingRequests);
   cluster_stats().upstream_rq_pending_active.subtract();
 }
 

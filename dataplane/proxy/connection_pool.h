@@ -17,7 +17,7 @@
 
 #include "config/model/cluster.h"
 #include "dataplane/base/intrusive_list.h"
-#include "dataplane/proxy/breakers/lease.h"
+#include "dataplane/proxy/breakers/circuit_breakers.h"
 #include "dataplane/proxy/outlier/detector.h"
 #include "dataplane/proxy/upstream_connection.h"
 #include "dataplane/proxy/upstream_request.h"
@@ -25,7 +25,6 @@
 
 namespace millrace::proxy {
 
-class CircuitBreakers;
 class ClusterRuntime;
 
 /// Whether a connection made by the one could have been made by the other. Null is plain text.
@@ -47,9 +46,11 @@ class ConnectionPool {
   /// without a request make room. Null: all have one.
   [[nodiscard]] ConnectionPool* for_server_name(std::string_view name, Instant now);
   /// The connections to this endpoint for requests of `priority`.
-  [[nodiscard]] ConnectionPool& for_priority(config::RoutingPriority priority);
+  [[nodiscard]] ConnectionPool& for_priority(config::RoutingPriority priority) {
+    return priority == priority_ ? *this : of_another_priority(priority);
+  }
   /// Counts it among the cluster's pools, until it has neither connection nor request. False: there are too many.
-  [[nodiscard]] bool take_place(Instant now);
+  [[nodiscard]] bool take_place(Instant now) { return has_place_ || find_place(now); }
   static constexpr std::size_t kMostNames = 1'024;
   /// A queued request is given up.
   void cancel(UpstreamRequest& request);
@@ -80,7 +81,7 @@ class ConnectionPool {
   [[nodiscard]] bool take_connection();
   void release_connection();
   /// A request of it has let go of its connection.
-  void release_request();
+  void release_request() { breakers_.release(BreakerResource::kRequests); }
 
   // Outlier detection, where it is configured.
   void on_status(std::uint16_t status, Instant now);
@@ -102,7 +103,8 @@ class ConnectionPool {
   // the configuration says.
   ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name);
 
-  [[nodiscard]] CircuitBreakers& breakers();
+  [[nodiscard]] ConnectionPool& of_another_priority(config::RoutingPriority priority);
+  [[nodiscard]] bool find_place(Instant now);
   void follow_limits();
   void force_connection();
   [[nodiscard]] bool admit(UpstreamRequest& request, Instant now);
@@ -119,6 +121,7 @@ class ConnectionPool {
   config::Endpoint endpoint_;
   ConnectionPool& root_;  // maybe itself
   const config::RoutingPriority priority_;
+  CircuitBreakers& breakers_;  // the cluster's for it
   const SocketAddress address_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;
