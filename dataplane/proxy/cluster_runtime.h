@@ -45,8 +45,7 @@ class ClusterRuntime {
   [[nodiscard]] CircuitBreakers& breakers(config::RoutingPriority priority) {
     return breakers_[static_cast<std::size_t>(priority)];
   }
-  /// Null: there is no outlier detection.
-  [[nodiscard]] OutlierDetector* outlier_detector() { return outlier_watch_.detector(); }
+  [[nodiscard]] OutlierWatch& outlier_watch() { return outlier_watch_; }
 
   // Streams that refer to it.
   void pin() { ++pins_; }

@@ -20,6 +20,7 @@ ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const 
       root_(*this),
       priority_(config::RoutingPriority::kDefault),
       breakers_(cluster.breakers(priority_)),
+      outlier_watch_(cluster.outlier_watch()),
       address_(endpoint.address),
       tls_(endpoint.tls),
       cell_(endpoint.cell),
@@ -35,6 +36,7 @@ ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority pri
       root_(root),
       priority_(priority),
       breakers_(cluster_.breakers(priority_)),
+      outlier_watch_(cluster_.outlier_watch()),
       address_(root.address_),
       tls_(root.tls_),
       server_name_(server_name),
@@ -108,22 +110,6 @@ void ConnectionPool::leave_place_if_empty() {
   if (!has_place_ || connections_ > 0 || pending_count_ > 0) return;
   has_place_ = false;
   breakers_.release(BreakerResource::kConnectionPools);
-}
-
-void ConnectionPool::on_status(std::uint16_t status, Instant now) {
-  if (OutlierDetector* detector = cluster_.outlier_detector()) detector->on_status(*cell_, status, now);
-}
-
-void ConnectionPool::on_request_connected(Instant now) {
-  if (OutlierDetector* detector = cluster_.outlier_detector()) detector->on_connected(*cell_, now);
-}
-
-void ConnectionPool::on_passed_through(Instant now) {
-  if (OutlierDetector* detector = cluster_.outlier_detector()) detector->on_passed_through(*cell_, now);
-}
-
-void ConnectionPool::on_failure(LocalFailure failure, Instant now) {
-  if (OutlierDetector* detector = cluster_.outlier_detector()) detector->on_failure(*cell_, failure, now);
 }
 
 void ConnectionPool::revive(const config::Endpoint& endpoint) {

@@ -18,7 +18,7 @@
 #include "config/model/cluster.h"
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/proxy/breakers/circuit_breakers.h"
-#include "dataplane/proxy/outlier/detector.h"
+#include "dataplane/proxy/outlier_watch.h"
 #include "dataplane/proxy/upstream_connection.h"
 #include "dataplane/proxy/upstream_request.h"
 #include "dataplane/secure/tls_layer.h"
@@ -84,10 +84,18 @@ class ConnectionPool {
   void release_request() { breakers_.release(BreakerResource::kRequests); }
 
   // Outlier detection, where it is configured.
-  void on_status(std::uint16_t status, Instant now);
-  void on_request_connected(Instant now);
-  void on_passed_through(Instant now);
-  void on_failure(LocalFailure failure, Instant now);
+  void on_status(std::uint16_t status, Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_status(*cell_, status, now);
+  }
+  void on_request_connected(Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_connected(*cell_, now);
+  }
+  void on_passed_through(Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_passed_through(*cell_, now);
+  }
+  void on_failure(LocalFailure failure, Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_failure(*cell_, failure, now);
+  }
 
   // From its connections.
   void on_connected(UpstreamConnection& connection, Instant now);
@@ -122,6 +130,7 @@ class ConnectionPool {
   ConnectionPool& root_;  // maybe itself
   const config::RoutingPriority priority_;
   CircuitBreakers& breakers_;  // the cluster's for it
+  OutlierWatch& outlier_watch_;
   const SocketAddress address_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;
