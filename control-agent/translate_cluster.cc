@@ -2,7 +2,9 @@
 #include <limits>
 #include <utility>
 
+#include "control-agent/translate_circuit_breakers.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_outlier_detection.h"
 #include "control-agent/translate_tls.h"
 #include "dataplane/base/limits.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -159,6 +161,12 @@ std::shared_ptr<const config::Cluster> translate_cluster(const Cluster& cluster,
       diagnostics.error(join_path(path, "per_connection_buffer_limit_bytes"), "must be at least 1");
   }
   translate_http_options(cluster, path, *out, diagnostics);
+  if (cluster.has_circuit_breakers())
+    out->breakers = translate_circuit_breakers(cluster.circuit_breakers(), join_path(path, "circuit_breakers"), diagnostics);
+  if (cluster.has_outlier_detection()) {
+    out->outlier_detection =
+        translate_outlier_detection(cluster.outlier_detection(), join_path(path, "outlier_detection"), diagnostics);
+  }
   const UpstreamSockets sockets(cluster, path, context);
   translate_assignment(cluster.load_assignment(), join_path(path, "load_assignment"), sockets, *out, context);
   out->cell = context.cells.clusters.get(out->name);

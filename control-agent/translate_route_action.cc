@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control-agent/filters/http_filters.h"
+#include "control-agent/translate_circuit_breakers.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_retry.h"
 #include "control-agent/translate_route_match.h"
@@ -149,6 +150,7 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
   translate_host_rewrites(action, path, out, context);
   translate_times(action, path, out, context.diagnostics);
   translate_upgrades(action, path, out, context);
+  out.priority = translate_priority(action.priority());
   out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)
                                         : scope.retry;
   out.retry_buffer_limit_bytes = scope.retry_buffer_limit_bytes;

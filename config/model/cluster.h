@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "config/model/circuit_breakers.h"
+#include "config/model/outlier_detection.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
 #include "dataplane/report/cells.h"
@@ -56,6 +59,8 @@ struct Cluster {
   std::uint32_t least_request_choices = 2;
   std::uint32_t buffer_limit_bytes = 1024 * 1024;  ///< per_connection_buffer_limit_bytes
   UpstreamHttpOptions http;
+  CircuitBreakers breakers;
+  std::optional<OutlierDetection> outlier_detection;
   std::vector<Endpoint> endpoints;
   std::uint64_t healthy_weight = 0;  ///< sum over the healthy endpoints
   std::shared_ptr<report::ClusterCell> cell;

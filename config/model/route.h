@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "config/model/circuit_breakers.h"
 #include "config/model/format.h"
 #include "config/model/http_filter.h"
 #include "config/model/matcher.h"
@@ -100,10 +101,11 @@ struct ForwardAction {
   Duration timeout = Duration::seconds(15);  ///< zero: none
   std::optional<Duration> idle_timeout;      ///< replaces the connection manager's stream_idle_timeout; zero: none
   std::optional<StreamDuration> stream_duration;
-  std::optional<GrpcTimeout> grpc_timeout;   ///< without effect beside stream_duration
-  std::optional<bool> websocket;             ///< replaces the connection manager's upgrade_configs for "websocket"
-  std::optional<bool> connect;               ///< and for "CONNECT"
-  std::shared_ptr<const RetryPolicy> retry;  ///< its own, or else its virtual host's; null: none
+  std::optional<GrpcTimeout> grpc_timeout;               ///< without effect beside stream_duration
+  std::optional<bool> websocket;                         ///< replaces the connection manager's upgrade_configs for "websocket"
+  std::optional<bool> connect;                           ///< and for "CONNECT"
+  RoutingPriority priority = RoutingPriority::kDefault;  ///< whose circuit breakers count its requests
+  std::shared_ptr<const RetryPolicy> retry;              ///< its own, or else its virtual host's; null: none
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
 };

@@ -1,6 +1,9 @@
 #include "control-agent/admin/pages.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
 #include <ctime>
 #include <iterator>
 #include <map>
@@ -39,6 +42,43 @@ std::vector<std::pair<std::string, Json>> endpoint_stats(const report::EndpointC
     Json entry = {{"name", name}, {"value", std::to_string(sum.first)}};
     if (sum.second) entry["type"] = "GAUGE";
     list.emplace_back(name, std::move(entry));
+  }
+  return list;
+}
+
+constexpr std::string_view kPriorities[] = {"default", "high"};  // by config::RoutingPriority
+
+// Rates and thresholds as Envoy prints them: "95.5", "-1".
+std::string rate_text(const std::atomic<double>& rate) {
+  std::array<char, 32> text{};
+  const int length = std::snprintf(text.data(), text.size(), "%g", rate.load(std::memory_order_relaxed));
+  return {text.data(), static_cast<std::size_t>(length)};
+}
+
+// Where there is a rate.
+void set_rate(Json& out, const char* name, const std::atomic<double>& rate) {
+  if (const double value = rate.load(std::memory_order_relaxed); value >= 0) out[name] = {{"value", value}};
+}
+
+std::string health_flags(const config::Endpoint& endpoint) {
+  std::string flags;
+  if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck)) flags += "/failed_active_hc";
+  if (endpoint.cell->has(report::EndpointFault::kEjected)) flags += "/failed_outlier_check";
+  if (!endpoint.healthy) flags += "/failed_eds_health";
+  return flags.empty() ? "healthy" : flags;
+}
+
+Json thresholds_json(const config::CircuitBreakers& breakers) {
+  Json list = Json::array();
+  for (std::size_t i = 0; i < config::kRoutingPriorities; ++i) {
+    const config::BreakerThresholds& limits = breakers.thresholds[i];
+    Json entry = Json::object();
+    if (i > 0) entry["priority"] = "HIGH";
+    entry["max_connections"] = limits.max_connections;
+    entry["max_pending_requests"] = limits.max_pending_requests;
+    entry["max_requests"] = limits.max_requests;
+    entry["max_retries"] = limits.max_retries;
+    list.push_back(std::move(entry));
   }
   return list;
 }
@@ -109,21 +149,36 @@ std::string clusters_text(const config::Snapshot& snapshot) {
   for (const auto& [name, cluster] : sorted_clusters(snapshot)) {
     const auto line = [&](const std::string& rest) { text.append(name).append("::").append(rest).append("\n"); };
     line("observability_name::" + (cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name));
+    if (cluster->outlier_detection) {
+      const report::OutlierShared& outlier = cluster->cell->outlier;
+      line("outlier::success_rate_average::" + rate_text(outlier.external.average));
+      line("outlier::success_rate_ejection_threshold::" + rate_text(outlier.external.ejection));
+      line("outlier::local_origin_success_rate_average::" + rate_text(outlier.local.average));
+      line("outlier::local_origin_success_rate_ejection_threshold::" + rate_text(outlier.local.ejection));
+    }
+    for (std::size_t i = 0; i < config::kRoutingPriorities; ++i) {
+      const config::BreakerThresholds& limits = cluster->breakers.thresholds[i];
+      const std::string priority = std::string(kPriorities[i]) + "_priority::";
+      line(priority + "max_connections::" + std::to_string(limits.max_connections));
+      line(priority + "max_pending_requests::" + std::to_string(limits.max_pending_requests));
+      line(priority + "max_requests::" + std::to_string(limits.max_requests));
+      line(priority + "max_retries::" + std::to_string(limits.max_retries));
+    }
     line("added_via_api::false");
     for (const config::Endpoint& endpoint : cluster->endpoints) {
       const std::string host = endpoint.address.to_string() + "::";
       for (const auto& [stat, entry] : endpoint_stats(*endpoint.cell))
         line(host + stat + "::" + entry["value"].get<std::string>());
       line(host + "hostname::" + endpoint.hostname);
-      line(host + "health_flags::" + (endpoint.healthy ? "healthy" : "/failed_eds_health"));
+      line(host + "health_flags::" + health_flags(endpoint));
       line(host + "weight::" + std::to_string(endpoint.weight));
       line(host + "region::");
       line(host + "zone::");
       line(host + "sub_zone::");
       line(host + "canary::false");
       line(host + "priority::0");
-      line(host + "success_rate::-1");
-      line(host + "local_origin_success_rate::-1");
+      line(host + "success_rate::" + rate_text(endpoint.cell->outlier.external.percent));
+      line(host + "local_origin_success_rate::" + rate_text(endpoint.cell->outlier.local.percent));
     }
   }
   return text;
@@ -133,6 +188,11 @@ Json clusters_json(const config::Snapshot& snapshot) {
   Json statuses = Json::array();
   for (const auto& [name, cluster] : sorted_clusters(snapshot)) {
     Json status = {{"name", name}, {"observability_name", cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name}};
+    status["circuit_breakers"] = {{"thresholds", thresholds_json(cluster->breakers)}};
+    if (cluster->outlier_detection) {
+      set_rate(status, "success_rate_ejection_threshold", cluster->cell->outlier.external.ejection);
+      set_rate(status, "local_origin_success_rate_ejection_threshold", cluster->cell->outlier.local.ejection);
+    }
     Json hosts = Json::array();
     for (const config::Endpoint& endpoint : cluster->endpoints) {
       Json stats = Json::array();
@@ -141,6 +201,11 @@ Json clusters_json(const config::Snapshot& snapshot) {
                    {"stats", stats},
                    {"health_status", {{"eds_health_status", endpoint.healthy ? "HEALTHY" : "UNHEALTHY"}}},
                    {"weight", endpoint.weight}};
+      if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck))
+        host["health_status"]["failed_active_health_check"] = true;
+      if (endpoint.cell->has(report::EndpointFault::kEjected)) host["health_status"]["failed_outlier_check"] = true;
+      set_rate(host, "success_rate", endpoint.cell->outlier.external.percent);
+      set_rate(host, "local_origin_success_rate", endpoint.cell->outlier.local.percent);
       if (!endpoint.hostname.empty()) host["hostname"] = endpoint.hostname;
       host["locality"] = Json::object();
       hosts.push_back(std::move(host));

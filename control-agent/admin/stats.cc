@@ -162,6 +162,64 @@ void collect_tls(const Cell& cell, CellCollector collector) {
 #undef MR_COLLECT_COUNTER
 }
 
+// One of the limits of a cluster and priority, as the gauges of Envoy's circuit breakers name it.
+struct BreakerRow {
+  std::string_view open;
+  std::string_view remaining;
+  report::BreakerResource resource;
+  std::int64_t limit;
+};
+
+std::int64_t in_use(const report::ClusterCell& cell, std::size_t priority, report::BreakerResource resource) {
+  std::int64_t total = 0;
+  for (const report::ClusterStats& stats : cell.per_worker) total += stats.breakers[priority].of(resource).value();
+  return total;
+}
+
+std::int64_t retry_limit(const report::ClusterCell& cell, std::size_t priority, const config::BreakerThresholds& thresholds) {
+  if (!thresholds.retry_budget) return thresholds.max_retries;
+  const std::int64_t in_progress = in_use(cell, priority, report::BreakerResource::kRequests) +
+                                   in_use(cell, priority, report::BreakerResource::kPendingRequests);
+  const double allowed = static_cast<double>(in_progress) * thresholds.retry_budget->percent / 100.0;
+  return std::max(static_cast<std::int64_t>(allowed), std::int64_t{thresholds.retry_budget->min_concurrency});
+}
+
+// Open: the workers have taken all there is. What one of them keeps unused counts as remaining all the same.
+void collect_breakers(const config::Cluster& cluster, CellCollector& collector) {
+  using enum report::BreakerResource;
+  const report::ClusterCell& cell = *cluster.cell;
+  for (std::size_t priority = 0; priority < config::kRoutingPriorities; ++priority) {
+    const config::BreakerThresholds& thresholds = cluster.breakers.thresholds[priority];
+    const std::string prefix = priority == 0 ? "circuit_breakers.default." : "circuit_breakers.high.";
+    for (const BreakerRow& row :
+         {BreakerRow{"cx_open", "remaining_cx", kConnections, thresholds.max_connections},
+          BreakerRow{"cx_pool_open", "remaining_cx_pools", kConnectionPools, thresholds.max_connection_pools},
+          BreakerRow{"rq_pending_open", "remaining_pending", kPendingRequests, thresholds.max_pending_requests},
+          BreakerRow{"rq_open", "remaining_rq", kRequests, thresholds.max_requests},
+          BreakerRow{"rq_retry_open", "remaining_retries", kRetries, retry_limit(cell, priority, thresholds)}}) {
+      const std::int64_t taken = cell.breakers[priority].of(row.resource).taken.load(std::memory_order_relaxed);
+      collector.gauge(prefix + std::string(row.open), taken >= row.limit ? 1 : 0);
+      if (!thresholds.track_remaining) continue;
+      // Of a budget nothing can be said to remain, as in Envoy: it moves with every request.
+      const bool is_budget = row.resource == kRetries && thresholds.retry_budget.has_value();
+      const std::int64_t remaining = std::max<std::int64_t>(row.limit - in_use(cell, priority, row.resource), 0);
+      collector.gauge(prefix + std::string(row.remaining), is_budget ? 0 : remaining);
+    }
+  }
+}
+
+void collect_outlier_detection(const report::ClusterCell& cell, CellCollector& collector) {
+#define MR_COLLECT_COUNTER(name)                                                     \
+  {                                                                                  \
+    std::uint64_t value = 0;                                                         \
+    for (const auto& stats : cell.per_worker) value += stats.outlier.name.value();   \
+    collector.counter("outlier_detection." #name, static_cast<std::int64_t>(value)); \
+  }
+  MR_OUTLIER_STATS(MR_COLLECT_COUNTER, , )
+#undef MR_COLLECT_COUNTER
+  collector.gauge("outlier_detection.ejections_active", cell.outlier.ejected.load(std::memory_order_relaxed));
+}
+
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
   std::vector<const void*> seen;  // several listeners and chains may share a stat_prefix, and then one cell
   const auto first_time = [&seen](const void* cell) {
@@ -208,7 +266,10 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
     if (std::ranges::any_of(cluster->endpoints, [](const auto& endpoint) { return endpoint.tls != nullptr; })) {
       collect_tls(*cluster->cell, collector);
     }
-    const auto healthy = std::ranges::count_if(cluster->endpoints, &config::Endpoint::healthy);
+    collect_breakers(*cluster, collector);
+    if (cluster->outlier_detection) collect_outlier_detection(*cluster->cell, collector);
+    const auto healthy = std::ranges::count_if(
+        cluster->endpoints, [](const config::Endpoint& endpoint) { return endpoint.healthy && endpoint.cell->is_faultless(); });
     collector.gauge("membership_total", static_cast<std::int64_t>(cluster->endpoints.size()));
     collector.gauge("membership_healthy", healthy);
   }

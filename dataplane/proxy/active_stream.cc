@@ -77,6 +77,7 @@ void ActiveStream::on_timeout(StreamTimeouts::Kind kind, Instant now) {
       if (upstream_.is_active()) {  // else it waits for another try
         cluster_->stats().upstream_rq_timeout.add();
         pool_->endpoint_stats().rq_timeout.add();
+        if (phase_ == Phase::kWaiting) upstream_.note_timeout(now);
       }
       reply(LocalReplyReason::kUpstreamTimeout, now);
       break;

@@ -25,6 +25,7 @@
 #include "dataplane/proxy/upstream_request.h"
 
 namespace millrace::config {
+enum class RoutingPriority : std::uint8_t;
 struct HttpConnectionManager;
 }  // namespace millrace::config
 
@@ -102,7 +103,9 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void forward(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool limit_duration(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
+  [[nodiscard]] bool choose_pool(Instant now);
   [[nodiscard]] bool choose_server_name(Instant now);
+  [[nodiscard]] config::RoutingPriority priority() const;
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);
   void take(ClusterRuntime& cluster);

@@ -123,7 +123,7 @@ void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   if ((try_timeout > Duration() || retries_matter()) && !prepare_retries(action, try_timeout, now)) return;
   if (!answer_expectation(now)) return;
   if (action.idle_timeout) timeouts_.arm(StreamTimeouts::Kind::kIdle, *action.idle_timeout, now);
-  if (!choose_server_name(now)) return;
+  if (!choose_pool(now)) return;
   if (request_ended_) timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
   upstream_.start(*pool_, now);
 }
@@ -191,9 +191,20 @@ void ActiveStream::take(ConnectionPool& pool) {
   info_.upstream_local = {};
 }
 
-// Of connections whose server's name follows the request (auto_sni), those of its name.
+config::RoutingPriority ActiveStream::priority() const { return std::get<config::ForwardAction>(info_.route->action).priority; }
+
+// Of the endpoint's connections those of the request's priority, and where the server's name follows the request (auto_sni),
+// those of its name.
+bool ActiveStream::choose_pool(Instant now) {
+  if (ConnectionPool& of_priority = pool_->for_priority(priority()); &of_priority != pool_) take(of_priority);
+  if (pool_->wants_server_name() && !choose_server_name(now)) return false;
+  if (pool_->take_place(now)) return true;
+  cluster_->stats().upstream_cx_pool_overflow.add();
+  reply(LocalReplyReason::kNoHealthyUpstream, now);
+  return false;
+}
+
 bool ActiveStream::choose_server_name(Instant now) {
-  if (!pool_->wants_server_name()) return true;
   const std::string_view name = server_name_of(*request_, pool_->tls()->sni_header, arena_);
   ConnectionPool* named = name.empty() ? nullptr : pool_->for_server_name(name, now);
   if (named == nullptr) {

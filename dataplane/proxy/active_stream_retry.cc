@@ -74,7 +74,7 @@ bool ActiveStream::wait_for_retry(bool wanted, const http::ResponseHead* head, I
     info_.flags.set(ResponseFlag::kUpstreamRetryLimitExceeded);
     return false;
   }
-  if (cluster_->retries() >= runtime_.context.limits.cluster_retries) {
+  if (!retries_->count_in(cluster_->breakers(priority()))) {
     stats.upstream_rq_retry_overflow.add();
     info_.flags.set(ResponseFlag::kUpstreamOverflow);
     return false;
@@ -83,7 +83,7 @@ bool ActiveStream::wait_for_retry(bool wanted, const http::ResponseHead* head, I
   const Retry::BackOff back_off = retries_->retry().back_off(head, wall_seconds, runtime_.context.rng);
   stats.upstream_rq_retry.add();
   (back_off.rate_limited ? stats.upstream_rq_retry_backoff_ratelimited : stats.upstream_rq_retry_backoff_exponential).add();
-  retries_->wait(*cluster_, back_off.time, now);
+  retries_->wait(back_off.time, now);
   return true;
 }
 
@@ -103,7 +103,7 @@ void ActiveStream::try_again(Instant now) {
     reply(LocalReplyReason::kOverloaded, now);
     return;
   }
-  if (choose_server_name(now)) upstream_.start(*pool_, now);
+  if (choose_pool(now)) upstream_.start(*pool_, now);
 }
 
 // As the configuration is now: it may have changed while the request waited.
@@ -115,7 +115,7 @@ bool ActiveStream::choose_another_endpoint(Instant now) {
     reply(LocalReplyReason::kNoHealthyUpstream, now);
     return false;
   }
-  if (cluster != cluster_) retries_->count_in(*cluster);
+  if (cluster != cluster_) retries_->move_to(cluster->breakers(priority()));
   take(*cluster);
   take(*pool);
   retries_->note(*pool);
@@ -145,6 +145,7 @@ void ActiveStream::on_try_idle_timeout(Instant now) {
 // A try that took too long.
 void ActiveStream::end_try(LocalReplyReason reason, Instant now) {
   pool_->endpoint_stats().rq_timeout.add();
+  upstream_.note_timeout(now);
   upstream_.cancel(now);
   if (retry_failure(UpstreamFailure::kLocalReset, now)) {
     try_timed_out_ = true;

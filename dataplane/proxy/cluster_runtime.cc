@@ -11,14 +11,25 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
       config_(std::move(config)),
       cell_(config_->cell),
       stats_(cell_->per_worker[runtime.worker()]),
+      breakers_{CircuitBreakers(*cell_, config::RoutingPriority::kDefault, runtime.worker()),
+                CircuitBreakers(*cell_, config::RoutingPriority::kHigh, runtime.worker())},
+      outlier_watch_(runtime, config_, now),
       balancer_(*config_, runtime.context.rng) {
+  follow_thresholds();
   follow_endpoints(now);
 }
 
 void ClusterRuntime::update(std::shared_ptr<const config::Cluster> config, Instant now) {
   config_ = std::move(config);
   balancer_ = LoadBalancer(*config_, runtime_.context.rng);
+  outlier_watch_.update(config_, now);
+  follow_thresholds();
   follow_endpoints(now);
+}
+
+void ClusterRuntime::follow_thresholds() {
+  for (const auto priority : {config::RoutingPriority::kDefault, config::RoutingPriority::kHigh})
+    breakers(priority).set_thresholds(config_->breakers.of(priority));
 }
 
 // Endpoints are told apart by the number of their cell, which an address keeps from one snapshot to the next. One that is reached
@@ -43,6 +54,7 @@ void ClusterRuntime::follow_endpoints(Instant now) {
 }
 
 void ClusterRuntime::retire(Instant now) {
+  outlier_watch_.retire();
   by_endpoint_.clear();
   for (const auto& pool : pools_) pool->retire(now);
 }

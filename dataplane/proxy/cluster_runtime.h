@@ -1,17 +1,20 @@
 // A cluster as one worker runs it: the load balancer over the endpoints of the current configuration, a connection pool per
-// endpoint, the counts that limits look at. Lives as long as the cluster is configured and then as long as anything uses it.
+// endpoint, its circuit breakers and its outlier detection. Lives as long as the cluster is configured and then as long as
+// anything uses it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 #include "config/model/cluster.h"
-#include "dataplane/base/assert.h"
 #include "dataplane/base/time.h"
+#include "dataplane/proxy/breakers/circuit_breakers.h"
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/lb/load_balancer.h"
+#include "dataplane/proxy/outlier_watch.h"
 
 namespace millrace::proxy {
 
@@ -20,7 +23,6 @@ struct Runtime;
 class ClusterRuntime {
  public:
   ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::Cluster> config, Instant now);
-  ~ClusterRuntime() { MR_ASSERT(retries_ == 0); }
   ClusterRuntime(const ClusterRuntime&) = delete;
   ClusterRuntime& operator=(const ClusterRuntime&) = delete;
 
@@ -40,15 +42,10 @@ class ClusterRuntime {
   [[nodiscard]] std::string_view name() const { return cell_->name; }
   [[nodiscard]] report::ClusterStats& stats() { return stats_; }
 
-  // Kept by its pools.
-  [[nodiscard]] std::size_t connections() const { return static_cast<std::size_t>(connections_); }
-  [[nodiscard]] std::size_t pending_requests() const { return static_cast<std::size_t>(pending_); }
-  void add_connections(int change) { connections_ += change; }
-  void add_pending(int change) { pending_ += change; }
-
-  /// Retries in progress, from the decision to the outcome; kept by the streams.
-  [[nodiscard]] std::size_t retries() const { return static_cast<std::size_t>(retries_); }
-  void add_retries(int change) { retries_ += change; }
+  [[nodiscard]] CircuitBreakers& breakers(config::RoutingPriority priority) {
+    return breakers_[static_cast<std::size_t>(priority)];
+  }
+  [[nodiscard]] OutlierWatch& outlier_watch() { return outlier_watch_; }
 
   // Streams that refer to it.
   void pin() { ++pins_; }
@@ -56,17 +53,17 @@ class ClusterRuntime {
 
  private:
   void follow_endpoints(Instant now);
+  void follow_thresholds();
 
   Runtime& runtime_;
   std::shared_ptr<const config::Cluster> config_;
   std::shared_ptr<report::ClusterCell> cell_;
   report::ClusterStats& stats_;
+  std::array<CircuitBreakers, config::kRoutingPriorities> breakers_;
+  OutlierWatch outlier_watch_;
   std::vector<std::unique_ptr<ConnectionPool>> pools_;  // those of endpoints that are gone included, until they are empty
   std::vector<ConnectionPool*> by_endpoint_;            // as config_->endpoints
   LoadBalancer balancer_;
-  std::ptrdiff_t connections_ = 0;
-  std::ptrdiff_t pending_ = 0;
-  std::ptrdiff_t retries_ = 0;
   std::size_t pins_ = 0;
 };
 

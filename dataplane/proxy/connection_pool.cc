@@ -13,16 +13,37 @@ bool same_tls(const config::UpstreamTls* a, const config::UpstreamTls* b) {
          a->sni_header == b->sni_header;
 }
 
-ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint,
-                               std::string_view server_name)
+ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint)
     : runtime_(runtime),
       cluster_(cluster),
       endpoint_(endpoint),
+      root_(*this),
+      priority_(config::RoutingPriority::kDefault),
+      breakers_(cluster.breakers(priority_)),
+      outlier_watch_(cluster.outlier_watch()),
       address_(endpoint.address),
       tls_(endpoint.tls),
-      server_name_(server_name),
       cell_(endpoint.cell),
-      stats_(cell_->per_worker[runtime.worker()]) {}
+      stats_(cell_->per_worker[runtime.worker()]),
+      endpoint_connections_(cell_->connections) {
+  follow_limits();
+}
+
+ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name)
+    : runtime_(root.runtime_),
+      cluster_(root.cluster_),
+      endpoint_(root.endpoint_),
+      root_(root),
+      priority_(priority),
+      breakers_(cluster_.breakers(priority_)),
+      outlier_watch_(cluster_.outlier_watch()),
+      address_(root.address_),
+      tls_(root.tls_),
+      server_name_(server_name),
+      cell_(root.cell_),
+      stats_(root.stats_),
+      endpoint_connections_(cell_->connections),
+      retired_(root.retired_) {}
 
 ConnectionPool::~ConnectionPool() { MR_ASSERT(is_unused()); }
 
@@ -31,6 +52,7 @@ report::ClusterStats& ConnectionPool::cluster_stats() const { return cluster_.st
 
 bool ConnectionPool::is_unused() const {
   const auto unused = [](const auto& named) { return named.second->is_unused(); };
+  if (of_high_priority_ != nullptr && !of_high_priority_->is_unused()) return false;
   return connections_ == 0 && pending_count_ == 0 && pins_ == 0 && std::ranges::all_of(by_name_, unused);
 }
 
@@ -41,14 +63,60 @@ ConnectionPool* ConnectionPool::for_server_name(std::string_view name, Instant n
     std::erase_if(by_name_, [](const auto& named) { return named.second->is_unused(); });
   }
   if (by_name_.size() >= kMostNames) return nullptr;
-  auto made = std::make_unique<ConnectionPool>(runtime_, cluster_, endpoint_, name);
-  made->retired_ = retired_;
+  std::unique_ptr<ConnectionPool> made(new ConnectionPool(root_, priority_, name));
   return by_name_.emplace(std::string(name), std::move(made)).first->second.get();
+}
+
+ConnectionPool& ConnectionPool::of_another_priority(config::RoutingPriority priority) {
+  if (of_high_priority_ == nullptr) of_high_priority_.reset(new ConnectionPool(*this, priority, {}));
+  return *of_high_priority_;
+}
+
+// Each connection is counted by itself, as soon as any priority has a limit: they have different ones of the same count.
+void ConnectionPool::follow_limits() {
+  const auto& limits = config().breakers.max_connections_per_endpoint;
+  const bool limited = std::ranges::any_of(limits, [](std::uint32_t limit) { return limit != config::kUnlimited; });
+  endpoint_connections_.set_limit(limited ? 0 : config::kUnlimited, cell_->per_worker.size());
+}
+
+bool ConnectionPool::take_connection() {
+  Lease& of_endpoint = root_.endpoint_connections_;
+  if (!of_endpoint.take_below(config().breakers.connections_per_endpoint(priority_))) return false;
+  if (breakers_.take(BreakerResource::kConnections)) return true;
+  of_endpoint.release();
+  return false;
+}
+
+void ConnectionPool::force_connection() {
+  root_.endpoint_connections_.force();
+  breakers_.force(BreakerResource::kConnections);
+}
+
+void ConnectionPool::release_connection() {
+  root_.endpoint_connections_.release();
+  breakers_.release(BreakerResource::kConnections);
+}
+
+bool ConnectionPool::find_place(Instant now) {
+  has_place_ = breakers_.take(BreakerResource::kConnectionPools);
+  if (has_place_) return true;
+  // As in Envoy, one of the same endpoint that has nothing to do makes room.
+  root_.close_idle_everywhere(now);
+  has_place_ = breakers_.take(BreakerResource::kConnectionPools);
+  return has_place_;
+}
+
+void ConnectionPool::leave_place_if_empty() {
+  if (!has_place_ || connections_ > 0 || pending_count_ > 0) return;
+  has_place_ = false;
+  breakers_.release(BreakerResource::kConnectionPools);
 }
 
 void ConnectionPool::revive(const config::Endpoint& endpoint) {
   endpoint_ = endpoint;
   retired_ = false;
+  if (&root_ == this) follow_limits();
+  if (of_high_priority_ != nullptr) of_high_priority_->revive(endpoint);
   for (const auto& [name, pool] : by_name_) pool->revive(endpoint);
 }
 
@@ -63,49 +131,63 @@ UpstreamConnection* ConnectionPool::take_idle() {
 
 void ConnectionPool::request(UpstreamRequest& request, Instant now) {
   if (UpstreamConnection* connection = take_idle()) {
-    connection->attach(request, now);
+    if (admit(request, now)) {
+      connection->attach(request, now);
+    } else {
+      idle_.push_front(*connection);
+    }
     return;
   }
   auto& stats = cluster_stats();
-  if (cluster_.pending_requests() >= runtime_.context.limits.cluster_pending_requests) {
+  if (!breakers_.take(BreakerResource::kPendingRequests)) {
     stats.upstream_rq_pending_overflow.add();
     request.on_pool_failure(UpstreamFailure::kOverflow, {}, now);
+    leave_place_if_empty();
     return;
   }
   pending_.push_back(request);
   ++pending_count_;
-  cluster_.add_pending(1);
   stats.upstream_rq_pending_total.add();
   stats.upstream_rq_pending_active.add();
   open_connections(now);
+  leave_place_if_empty();
+}
+
+// It has a connection: fails it when there are too many requests all the same.
+bool ConnectionPool::admit(UpstreamRequest& request, Instant now) {
+  if (breakers_.take(BreakerResource::kRequests)) return true;
+  cluster_stats().upstream_rq_pending_overflow.add();
+  request.on_pool_failure(UpstreamFailure::kOverflow, {}, now);
+  return false;
 }
 
 void ConnectionPool::leave_queue(UpstreamRequest& request) {
   pending_.remove(request);
   --pending_count_;
-  cluster_.add_pending(-1);
+  breakers_.release(BreakerResource::kPendingRequests);
   cluster_stats().upstream_rq_pending_active.subtract();
 }
 
 void ConnectionPool::cancel(UpstreamRequest& request) { leave_queue(request); }
 
-// One connection on its way for each waiting request. Beyond the cluster's limit requests wait for a connection of this endpoint
-// to become free; an endpoint without any gets one all the same, or its requests would wait for nothing.
+// One connection on its way for each waiting request. Beyond the limits requests wait for a connection of this pool to become
+// free; a pool without any gets one all the same, as in Envoy, or its requests would wait for nothing.
 void ConnectionPool::open_connections(Instant now) {
   while (connecting_ < pending_count_) {
-    if (connections_ > 0 && cluster_.connections() >= runtime_.context.limits.cluster_connections) {
+    if (!take_connection()) {
       cluster_stats().upstream_cx_overflow.add();
-      return;
+      if (connections_ > 0) return;
+      force_connection();
     }
     UpstreamConnection* connection = runtime_.upstream_pool.make(runtime_, *this);
     if (connection == nullptr) {
+      release_connection();
       cluster_stats().upstream_cx_overflow.add();
       if (connections_ == 0) fail_pending(UpstreamFailure::kOverflow, {}, now);
       return;
     }
     ++connecting_;
     ++connections_;
-    cluster_.add_connections(1);
     connection->connect(now);  // a failure comes back as on_connect_failed() in a later service
   }
 }
@@ -137,9 +219,10 @@ void ConnectionPool::on_connect_failed(UpstreamConnection& connection, UpstreamF
 
 void ConnectionPool::on_available(UpstreamConnection& connection, Instant now) {
   if (!connection.can_take_request()) return;  // its next service closes it
-  if (!pending_.empty()) {
+  while (!pending_.empty()) {
     UpstreamRequest& request = pending_.front();
     leave_queue(request);
+    if (!admit(request, now)) continue;
     connection.attach(request, now);
     return;
   }
@@ -155,17 +238,26 @@ void ConnectionPool::on_leaving(UpstreamConnection& connection, Instant now) {
   ListNode<IdleTag>& node = connection;
   node.unlink();
   --connections_;
-  cluster_.add_connections(-1);
+  release_connection();
   open_connections(now);
+  leave_place_if_empty();
 }
 
 void ConnectionPool::close_idle(Instant now) {
   while (UpstreamConnection* connection = idle_.pop_front()) connection->close(now);
 }
 
+// Of the endpoint: its names', its priorities', and its own.
+void ConnectionPool::close_idle_everywhere(Instant now) {
+  close_idle(now);
+  if (of_high_priority_ != nullptr) of_high_priority_->close_idle_everywhere(now);
+  for (const auto& [name, pool] : by_name_) pool->close_idle(now);
+}
+
 void ConnectionPool::retire(Instant now) {
   retired_ = true;
   close_idle(now);
+  if (of_high_priority_ != nullptr) of_high_priority_->retire(now);
   for (const auto& [name, pool] : by_name_) pool->retire(now);
 }
 

@@ -3,6 +3,7 @@
 // A request takes the idle connection that was used last (the others can age and close); if there is none it queues and, unless
 // enough connections are on their way, opens one. A connection that becomes free serves the queue before it goes idle. A failed
 // attempt to connect fails every request in the queue, as in Envoy: what waits there must not wait for ever.
+// Circuit breakers limit all of it (breakers/): requests of each routing priority have a pool, and so connections, of their own.
 // A connection that the origin closes while our request is on its way fails that request: whether it is tried again, its route's
 // policy says. Idle connections are watched, and one with anything to read, an end included, is never handed out.
 #pragma once
@@ -16,6 +17,8 @@
 
 #include "config/model/cluster.h"
 #include "dataplane/base/intrusive_list.h"
+#include "dataplane/proxy/breakers/circuit_breakers.h"
+#include "dataplane/proxy/outlier_watch.h"
 #include "dataplane/proxy/upstream_connection.h"
 #include "dataplane/proxy/upstream_request.h"
 #include "dataplane/secure/tls_layer.h"
@@ -29,19 +32,25 @@ class ClusterRuntime;
 
 class ConnectionPool {
  public:
-  /// `server_name`: what all its connections ask for in TLS (auto_sni); empty: what the configuration says.
-  ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint, std::string_view server_name = {});
+  /// Of requests of the default priority; of others: for_priority().
+  ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const config::Endpoint& endpoint);
   ~ConnectionPool();
   ConnectionPool(const ConnectionPool&) = delete;
   ConnectionPool& operator=(const ConnectionPool&) = delete;
 
-  /// Connects `request` now, queues it, or fails it.
+  /// Connects `request` now, queues it, or fails it. After take_place().
   void request(UpstreamRequest& request, Instant now);
   /// The server's name depends on the request (auto_sni): ask for_server_name().
   [[nodiscard]] bool wants_server_name() const { return tls_ != nullptr && (tls_->auto_sni || tls_->auto_san_validation); }
   /// The connections to this endpoint under a name; connections are not shared between names. When there are kMostNames, those
   /// without a request make room. Null: all have one.
   [[nodiscard]] ConnectionPool* for_server_name(std::string_view name, Instant now);
+  /// The connections to this endpoint for requests of `priority`.
+  [[nodiscard]] ConnectionPool& for_priority(config::RoutingPriority priority) {
+    return priority == priority_ ? *this : of_another_priority(priority);
+  }
+  /// Counts it among the cluster's pools, until it has neither connection nor request. False: there are too many.
+  [[nodiscard]] bool take_place(Instant now) { return has_place_ || find_place(now); }
   static constexpr std::size_t kMostNames = 1'024;
   /// A queued request is given up.
   void cancel(UpstreamRequest& request);
@@ -69,6 +78,27 @@ class ConnectionPool {
   [[nodiscard]] report::ClusterStats& cluster_stats() const;
   [[nodiscard]] report::EndpointStats& endpoint_stats() const { return stats_; }
 
+  // Circuit breakers.
+  /// Counts one more connection to the endpoint; false when that would be too many, for it or for the cluster.
+  [[nodiscard]] bool take_connection();
+  void release_connection();
+  /// A request of it has let go of its connection.
+  void release_request() { breakers_.release(BreakerResource::kRequests); }
+
+  // Outlier detection, where it is configured.
+  void on_status(std::uint16_t status, Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_status(*cell_, status, now);
+  }
+  void on_request_connected(Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_connected(*cell_, now);
+  }
+  void on_passed_through(Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_passed_through(*cell_, now);
+  }
+  void on_failure(LocalFailure failure, Instant now) {
+    if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_failure(*cell_, failure, now);
+  }
+
   // From its connections.
   void on_connected(UpstreamConnection& connection, Instant now);
   void on_connect_failed(UpstreamConnection& connection, UpstreamFailure failure, std::string_view transport_failure,
@@ -79,6 +109,17 @@ class ConnectionPool {
   void on_leaving(UpstreamConnection& connection, Instant now);
 
  private:
+  // One that shares the endpoint's limits with `root`. `server_name`: what its connections ask for in TLS (auto_sni); empty: what
+  // the configuration says.
+  ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name);
+
+  [[nodiscard]] ConnectionPool& of_another_priority(config::RoutingPriority priority);
+  [[nodiscard]] bool find_place(Instant now);
+  void follow_limits();
+  void force_connection();
+  [[nodiscard]] bool admit(UpstreamRequest& request, Instant now);
+  void close_idle_everywhere(Instant now);
+  void leave_place_if_empty();
   UpstreamConnection* take_idle();
   void close_idle(Instant now);
   void open_connections(Instant now);
@@ -88,19 +129,26 @@ class ConnectionPool {
   Runtime& runtime_;
   ClusterRuntime& cluster_;
   config::Endpoint endpoint_;
+  ConnectionPool& root_;  // maybe itself
+  const config::RoutingPriority priority_;
+  CircuitBreakers& breakers_;  // the cluster's for it
+  OutlierWatch& outlier_watch_;
   const SocketAddress address_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;
+  std::unique_ptr<ConnectionPool> of_high_priority_;  // of the root
   std::map<std::string, std::unique_ptr<ConnectionPool>, std::less<>> by_name_;
   secure::SessionCache sessions_;
   std::shared_ptr<report::EndpointCell> cell_;
   report::EndpointStats& stats_;
+  Lease endpoint_connections_;                       // the root's counts those of all
   IntrusiveList<UpstreamConnection, IdleTag> idle_;  // the last used first
   IntrusiveList<UpstreamRequest, PendingTag> pending_;
   std::size_t pending_count_ = 0;
   std::size_t connecting_ = 0;
   std::size_t connections_ = 0;  // connecting_ included
   std::size_t pins_ = 0;
+  bool has_place_ = false;  // among the cluster's pools
   bool retired_ = false;
 };
 

@@ -34,10 +34,6 @@ struct ProxyLimits {
   std::size_t initial_objects = 64;                                 ///< of each kind, allocated at start
   /// What a connection may buffer at the most in each direction, whatever per_connection_buffer_limit_bytes says.
   std::size_t connection_buffer_bytes = std::size_t{1} << 30;
-  // Envoy's default circuit breakers. Per worker here, since workers share no counts.
-  std::size_t cluster_connections = 1'024;       ///< beyond it requests wait (upstream_cx_overflow)
-  std::size_t cluster_pending_requests = 1'024;  ///< beyond it requests get 503 (upstream_rq_pending_overflow)
-  std::size_t cluster_retries = 3;               ///< beyond it failures go to the client (upstream_rq_retry_overflow)
 };
 
 struct ProxyContext {

@@ -90,20 +90,26 @@ void StreamRetries::end_try() {
   idle_timer_.disarm();
 }
 
-void StreamRetries::wait(ClusterRuntime& cluster, Duration back_off, Instant now) {
+void StreamRetries::wait(Duration back_off, Instant now) {
   end_try();
-  count_in(cluster);
   runtime_.context.timers.arm(back_off_, now + back_off);
 }
 
-void StreamRetries::count_in(ClusterRuntime& cluster) {
+bool StreamRetries::count_in(CircuitBreakers& breakers) {
   uncount();
-  counted_in_ = &cluster;
-  cluster.add_retries(1);
+  if (!breakers.take_retry()) return false;
+  counted_in_ = &breakers;
+  return true;
+}
+
+void StreamRetries::move_to(CircuitBreakers& breakers) {
+  uncount();
+  breakers.force(BreakerResource::kRetries);
+  counted_in_ = &breakers;
 }
 
 void StreamRetries::uncount() {
-  if (counted_in_ != nullptr) counted_in_->add_retries(-1);
+  if (counted_in_ != nullptr) counted_in_->release(BreakerResource::kRetries);
   counted_in_ = nullptr;
 }
 

@@ -16,6 +16,7 @@
 namespace millrace::proxy {
 
 class ActiveStream;
+class CircuitBreakers;
 class ClusterRuntime;
 class ConnectionPool;
 struct Runtime;
@@ -51,11 +52,13 @@ class StreamRetries {
 
   /// The request is complete and has a connection: the time of this try begins.
   void begin_try(Instant now);
-  /// The try has failed: counts the next among the cluster's retries, until uncount(), and begins it after `back_off`.
-  void wait(ClusterRuntime& cluster, Duration back_off, Instant now);
-  /// Counts it in that cluster from now on.
-  void count_in(ClusterRuntime& cluster);
+  /// The try has failed: counts the next among the cluster's retries, until uncount(). False: there are too many.
+  [[nodiscard]] bool count_in(CircuitBreakers& breakers);
+  /// Counts it there from now on, whatever the limit says: it was admitted elsewhere.
+  void move_to(CircuitBreakers& breakers);
   void uncount();
+  /// Begins the next try after `back_off`.
+  void wait(Duration back_off, Instant now);
   void give_up();
   /// The request is over.
   void stop();
@@ -80,7 +83,7 @@ class StreamRetries {
   const std::size_t keep_bytes_;
   stream::Chain kept_;
   const Tried* tried_ = nullptr;
-  ClusterRuntime* counted_in_ = nullptr;  // its stream pins it
+  CircuitBreakers* counted_in_ = nullptr;  // of a cluster that its stream pins
   Timer back_off_;
   Timer try_timer_;
   Timer idle_timer_;

@@ -106,11 +106,6 @@ bool TcpProxyConnection::choose_cluster() {
 
 bool TcpProxyConnection::choose_endpoint() {
   report::ClusterStats& stats = cluster_->stats();
-  if (cluster_->connections() >= runtime_.context.limits.cluster_connections) {
-    stats.upstream_cx_overflow.add();
-    info_.flags.set(ResponseFlag::kUpstreamOverflow);
-    return false;
-  }
   if (info_.attempts >= chain_.tcp().max_connect_attempts) {
     stats.upstream_cx_connect_attempts_exceeded.add();
     info_.flags.set(ResponseFlag::kUpstreamRetryLimitExceeded);
@@ -122,11 +117,31 @@ bool TcpProxyConnection::choose_endpoint() {
     info_.flags.set(ResponseFlag::kNoHealthyUpstream);
     return false;
   }
+  if (!admit(*chosen)) {
+    info_.flags.set(ResponseFlag::kUpstreamOverflow);
+    return false;
+  }
   chosen->pin();
   if (endpoint_ != nullptr) endpoint_->unpin();
   endpoint_ = chosen;
   return true;
 }
+
+// As in Envoy it is a connection of its cluster, and while it is on its way a waiting request, too.
+bool TcpProxyConnection::admit(ConnectionPool& endpoint) {
+  if (!endpoint.take_connection()) {
+    cluster_->stats().upstream_cx_overflow.add();
+    return false;
+  }
+  if (!breakers().take(BreakerResource::kPendingRequests)) {
+    cluster_->stats().upstream_rq_pending_overflow.add();
+    endpoint.release_connection();
+    return false;
+  }
+  return true;
+}
+
+CircuitBreakers& TcpProxyConnection::breakers() { return cluster_->breakers(config::RoutingPriority::kDefault); }
 
 void TcpProxyConnection::connect(Instant now) {
   if (!choose_cluster() || !choose_endpoint()) return give_up(now);
@@ -136,7 +151,6 @@ void TcpProxyConnection::connect(Instant now) {
   ++info_.attempts;
   info_.upstream_remote = endpoint_->address();
   has_upstream_ = true;
-  cluster_->add_connections(1);
   ++runtime_.passed_through_upstreams;
   cluster_->stats().upstream_cx_total.add();
   cluster_->stats().upstream_cx_active.add();
@@ -160,6 +174,7 @@ void TcpProxyConnection::connect_failed(bool by_peer, std::string_view why, Inst
   info_.upstream_transport_failure = why;
   cluster_->stats().upstream_cx_connect_fail.add();
   endpoint_->endpoint_stats().cx_connect_fail.add();
+  endpoint_->on_failure(by_peer ? LocalFailure::kConnection : LocalFailure::kTimeout, now);
   count_upstream_end(by_peer);
   state_ = State::kChoosing;
   timer_.disarm();
@@ -169,6 +184,8 @@ void TcpProxyConnection::connect_failed(bool by_peer, std::string_view why, Inst
 
 void TcpProxyConnection::established(Instant now) {
   state_ = State::kOpen;
+  breakers().release(BreakerResource::kPendingRequests);
+  endpoint_->on_passed_through(now);
   info_.upstream_local = upstream_->local_address();
   // What failed before has not become the connection's fate.
   info_.flags = {};
@@ -193,7 +210,8 @@ void TcpProxyConnection::count_upstream_end(bool by_peer) {
     stats.upstream_rq_active.subtract();
     endpoint_->endpoint_stats().rq_active.subtract();
   }
-  cluster_->add_connections(-1);
+  if (state_ != State::kOpen) breakers().release(BreakerResource::kPendingRequests);
+  endpoint_->release_connection();
   --runtime_.passed_through_upstreams;
 }
 

@@ -27,6 +27,7 @@ namespace millrace::proxy {
 struct Runtime;
 struct ReadyTransport;
 class ChainVersion;
+class CircuitBreakers;
 class ClusterRuntime;
 class ListenerVersion;
 class ConnectionPool;
@@ -63,6 +64,8 @@ class TcpProxyConnection final : public Serviced,
   // To an endpoint.
   [[nodiscard]] bool choose_cluster();
   [[nodiscard]] bool choose_endpoint();
+  [[nodiscard]] bool admit(ConnectionPool& endpoint);
+  [[nodiscard]] CircuitBreakers& breakers();
   void connect(Instant now);
   void connect_failed(bool by_peer, std::string_view why, Instant now);
   void established(Instant now);

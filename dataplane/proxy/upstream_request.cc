@@ -5,6 +5,14 @@
 #include "dataplane/proxy/upstream_connection.h"
 
 namespace millrace::proxy {
+namespace {
+
+// What limits of ours, or the end of the gateway, have done to a request says nothing about the endpoint.
+bool blames_endpoint(UpstreamFailure failure) {
+  return failure != UpstreamFailure::kOverflow && failure != UpstreamFailure::kLocalReset;
+}
+
+}  // namespace
 
 UpstreamRequest::~UpstreamRequest() { MR_ASSERT(state_ == State::kNone); }
 
@@ -60,6 +68,10 @@ void UpstreamRequest::consumed(std::size_t bytes) {
   if (state_ == State::kOpen) connection_->consumed(id_, bytes);
 }
 
+void UpstreamRequest::note_timeout(Instant now) {
+  if (state_ == State::kOpen) pool_->on_failure(LocalFailure::kTimeout, now);
+}
+
 void UpstreamRequest::on_connection(UpstreamConnection& connection, http::StreamId id, Instant now) {
   MR_ASSERT(state_ == State::kPending);
   state_ = State::kOpen;
@@ -70,6 +82,7 @@ void UpstreamRequest::on_connection(UpstreamConnection& connection, http::Stream
   cluster.upstream_rq_active.add();
   pool_->endpoint_stats().rq_total.add();
   pool_->endpoint_stats().rq_active.add();
+  pool_->on_request_connected(now);
   stream_.on_upstream_ready(connection.local_address(), now);
 }
 
@@ -77,12 +90,14 @@ void UpstreamRequest::on_pool_failure(UpstreamFailure failure, std::string_view 
   MR_ASSERT(state_ == State::kPending);
   state_ = State::kNone;
   pool_->endpoint_stats().rq_error.add();
+  if (blames_endpoint(failure)) pool_->on_failure(LocalFailure::kConnection, now);
   stream_.on_upstream_failure(failure, transport_failure, now);
 }
 
 void UpstreamRequest::leave() {
   pool_->cluster_stats().upstream_rq_active.subtract();
   pool_->endpoint_stats().rq_active.subtract();
+  pool_->release_request();
   state_ = State::kNone;
   connection_ = nullptr;
   id_ = 0;
@@ -92,6 +107,7 @@ void UpstreamRequest::on_informational(http::ResponseHead& head, Instant now) { 
 
 void UpstreamRequest::on_response(http::ResponseHead& head, bool end_stream, Instant now) {
   response_started_ = true;
+  pool_->on_status(head.status, now);
   if (stream_.retries_response(head, end_stream, now)) {
     pool_->endpoint_stats().rq_error.add();
     return;
@@ -135,6 +151,7 @@ void UpstreamRequest::on_complete(Instant) { leave(); }
 void UpstreamRequest::on_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) {
   if (failure != UpstreamFailure::kLocalReset) pool_->cluster_stats().upstream_rq_rx_reset.add();
   if (!response_started_) pool_->endpoint_stats().rq_error.add();
+  if (blames_endpoint(failure)) pool_->on_failure(LocalFailure::kConnection, now);
   leave();
   stream_.on_upstream_failure(failure, transport_failure, now);
 }

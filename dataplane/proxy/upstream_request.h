@@ -40,6 +40,8 @@ class UpstreamRequest : public ListNode<PendingTag>, public ListNode<OnConnectio
   /// Sends what the connection has credit for; what is left stays in `data`.
   [[nodiscard]] bool send_data(stream::Chain& data, bool end_stream, Instant now);
   [[nodiscard]] bool send_trailers(const http::HeaderMap& trailers, Instant now);
+  /// The response does not come in time. To be told before cancel().
+  void note_timeout(Instant now);
   /// The stream has passed on that many response bytes.
   void consumed(std::size_t bytes);
 

@@ -2,14 +2,17 @@
 // by name and address; a block per worker, so that workers never write the same line; any thread may read and add up.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/report/breakers.h"
 #include "dataplane/report/counter.h"
 #include "dataplane/report/histogram.h"
+#include "dataplane/report/outlier_record.h"
 #include "dataplane/report/stats.def"
 
 namespace millrace::report {
@@ -46,12 +49,19 @@ struct alignas(64) RbacStats {
   MR_RBAC_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
   MR_RBAC_SHADOW_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
+struct OutlierStats {
+  MR_OUTLIER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
 struct alignas(64) ClusterStats {
   MR_CLUSTER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
   TlsStats tls;
+  OutlierStats outlier;
+  std::array<BreakerUse, kBreakerPriorities> breakers;
 };
 struct alignas(64) EndpointStats {
   MR_ENDPOINT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  OutlierResults external_results;  ///< what it answered; failures of ours, too, where they are not split
+  OutlierResults local_results;     ///< whether it could be asked
 };
 #undef MR_DECLARE_COUNTER
 #undef MR_DECLARE_GAUGE
@@ -79,6 +89,8 @@ struct ClusterCell : Cell<ClusterStats> {
   using Cell::Cell;
   /// Counts changes of its endpoints' faults: a worker that sees another value than last time looks at them again.
   std::atomic<std::uint32_t> health_version{0};
+  std::array<BreakerTotals, kBreakerPriorities> breakers;  ///< by config::RoutingPriority
+  OutlierShared outlier;
 };
 
 /// Why an endpoint is avoided though the control plane says that it is healthy. Bits: an endpoint may have several.
@@ -105,6 +117,8 @@ struct EndpointCell : Cell<EndpointStats> {
   }
 
   std::atomic<std::uint32_t> faults{0};
+  SharedCount connections;  ///< of all workers, where per_host_thresholds limit them
+  OutlierRecord outlier;
 };
 
 }  // namespace millrace::report

@@ -43,6 +43,8 @@ std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
                               .connect_timeout = config.connect_timeout,
                               .upstream_idle = config.upstream_idle,
                               .retry = retry_policy(config.retries),
+                              .breakers = config.breakers,
+                              .outlier_detection = config.outlier_detection,
                               .workers = config.workers,
                               .listener_tls = config.listener_tls,
                               .cluster_tls = config.cluster_tls});
@@ -67,7 +69,9 @@ const char* to_text(Spread spread) {
 }
 
 Gateway::Gateway(Network& network, const GatewayConfig& config) : packets_(config.packets), network_(network) {
-  slot_.publish(snapshot_of(config));
+  const auto snapshot = snapshot_of(config);
+  cluster_ = snapshot->clusters.at("app");
+  slot_.publish(snapshot);
   for (std::uint16_t i = 0; i < config.workers; ++i) {
     members_.push_back(std::make_unique<Member>(*this, i));
     network.add(*members_.back());
@@ -170,6 +174,45 @@ void Gateway::audit_ownership(Findings& findings) const {
   }
 }
 
+// A worker without a connection to an endpoint opens one whatever the limit says.
+void Gateway::audit_limits(Findings& findings) const {
+  using report::BreakerResource;
+  const config::BreakerThresholds& limits = cluster_->breakers.of(config::RoutingPriority::kDefault);
+  const auto audit = [&](const char* what, BreakerResource resource, std::uint64_t limit) {
+    std::uint64_t used = 0;
+    for (const report::ClusterStats& worker : cluster_->cell->per_worker)
+      used += static_cast<std::uint64_t>(worker.breakers[0].of(resource).value());
+    const std::uint64_t taken = cluster_->cell->breakers[0].of(resource).taken.load();
+    if (used > limit || used > taken)
+      findings.add(std::string("gateway: ") + std::to_string(used) + " " + what + ", of " + std::to_string(taken) +
+                   " that workers have taken and " + std::to_string(limit) + " that may be");
+  };
+  audit("connections", BreakerResource::kConnections, limits.max_connections + members_.size() * cluster_->endpoints.size());
+  audit("waiting requests", BreakerResource::kPendingRequests, limits.max_pending_requests);
+  audit("requests", BreakerResource::kRequests, limits.max_requests);
+  audit("retries", BreakerResource::kRetries, limits.max_retries);
+}
+
+// Worker 0 may be held up when it is time to sweep.
+void Gateway::audit_ejections(Findings& findings, Instant now) const {
+  constexpr auto kPatience = Duration::seconds(3);
+  if (!cluster_->outlier_detection) return;
+  const config::OutlierDetection& detection = *cluster_->outlier_detection;
+  std::size_t ejected = 0;
+  for (const config::Endpoint& endpoint : cluster_->endpoints) {
+    if (!endpoint.cell->has(report::EndpointFault::kEjected)) continue;
+    ++ejected;
+    const report::OutlierRecord& record = endpoint.cell->outlier;
+    const Duration most = std::min(detection.base_ejection_time * record.ejections_in_a_row, detection.max_ejection_time);
+    if (now - record.ejected_at > most + record.jitter + detection.interval + kPatience)
+      findings.add("gateway: " + endpoint.address.to_string() + " is ejected for too long");
+  }
+  const bool too_many = ejected * 100 > detection.max_ejection_percent * cluster_->endpoints.size();
+  if (too_many && !(detection.always_eject_one_host && ejected == 1))
+    findings.add("gateway: " + std::to_string(ejected) + " endpoints are ejected");
+  if (cluster_->cell->outlier.ejected.load() != ejected) findings.add("gateway: ejections are miscounted");
+}
+
 void Gateway::audit_counters(Findings& findings) const {
   const auto expect_equal = [&](const char* what, std::int64_t left, std::int64_t right) {
     if (left != right)
@@ -191,6 +234,11 @@ bool Gateway::clean() const {
 void Gateway::audit_leaks(Findings& findings) {
   for (const std::string_view name : kTransient) {
     if (published(name) != 0) findings.add("gateway: leak: " + std::string(name) + " is " + std::to_string(published(name)));
+  }
+  for (const report::ClusterStats& worker : cluster_->cell->per_worker) {
+    for (const report::Gauge& used : worker.breakers[0].in_use) {
+      if (used.value() != 0) findings.add("gateway: leak: a circuit breaker counts " + std::to_string(used.value()));
+    }
   }
 }
 

@@ -35,6 +35,8 @@ struct GatewayConfig {
   Duration connect_timeout = Duration::seconds(120);
   Duration upstream_idle = Duration::seconds(30);
   std::uint32_t retries = 0;  ///< of each request, after whatever failure, at endpoints that it has not seen
+  config::CircuitBreakers breakers = {};
+  std::optional<config::OutlierDetection> outlier_detection = {};
   std::size_t packets = 8'192;
   nic::TxOffloads tx = {};
   std::uint16_t workers = 1;
@@ -63,6 +65,9 @@ class Gateway final {
   void hog(std::size_t left);
   /// Every flow is with the worker that owns it, at any time.
   void audit_ownership(Findings& findings) const;
+  /// No limit is exceeded but where it is documented, and ejected endpoints return when they should, at any time.
+  void audit_limits(Findings& findings) const;
+  void audit_ejections(Findings& findings, Instant now) const;
   /// At rest: what went from worker to worker has arrived, and what the ports count is what the workers count.
   void audit_counters(Findings& findings) const;
   /// Everything is over: nothing may be left.
@@ -90,6 +95,7 @@ class Gateway final {
   std::vector<nic::Packet> hogged_;
   std::vector<std::unique_ptr<Port>> ports_;
   config::SnapshotSlot slot_;
+  std::shared_ptr<const config::Cluster> cluster_;
   std::optional<FlowSteering> steering_;
   std::optional<FlowSteering> mistake_;
   std::unique_ptr<worker::Exchange> exchange_;

@@ -69,6 +69,32 @@ void draw_retries(Draw& draw, GatewayScenario& scenario) {
   }
 }
 
+// Small limits, and endpoints that are soon ejected and soon return. What either refuses may be seen.
+void draw_resilience(Draw& draw, GatewayScenario& scenario) {
+  const bool limited = draw.one_in(5);
+  if (limited) {
+    config::BreakerThresholds& limits = scenario.breakers.thresholds[0];
+    limits.max_connections = draw.between(1, 6);
+    limits.max_pending_requests = draw.between(1, 6);
+    limits.max_requests = draw.one_in(3) ? draw.between(50, 300) : draw.between(1, 6);
+    limits.max_retries = draw.between(0, 3);
+  }
+  const bool watched = draw.one_in(5);
+  if (watched) {
+    config::OutlierDetection& detection = scenario.outlier_detection.emplace();
+    detection.consecutive_5xx.count = draw.between(1, 4);
+    detection.interval = draw.milliseconds(100, 1'000);
+    detection.base_ejection_time = draw.milliseconds(100, 2'000);
+    detection.max_ejection_time = detection.base_ejection_time + draw.milliseconds(0, 5'000);
+    detection.max_ejection_time_jitter = draw.milliseconds(0, 500);
+    detection.max_ejection_percent = draw.between(0, 100);
+    detection.always_eject_one_host = draw.one_in(2);
+    detection.split_external_local_origin_errors = draw.one_in(3);
+  }
+  if (!limited && !watched) return;
+  for (RequestPlan& plan : scenario.requests) plan.may_fail = true;
+}
+
 // Network k lies between the gateway (.2) and one host (.1); 0 is the clients'.
 IpPrefix address(const GatewayScenario& scenario, std::size_t network, int host) {
   if (scenario.v6) return *IpPrefix::parse("2001:db8:" + std::to_string(network + 1) + "::" + std::to_string(host) + "/64");
@@ -81,6 +107,8 @@ GatewayConfig gateway_config(const GatewayScenario& scenario) {
   for (std::size_t i = 1; i <= scenario.origins; ++i) config.endpoints.push_back({address(scenario, i, 1).address, kOriginPort});
   if (scenario.dead_endpoint) config.endpoints.push_back({address(scenario, 1, 1).address, kOriginPort + 1});
   config.retries = scenario.retries;
+  config.breakers = scenario.breakers;
+  config.outlier_detection = scenario.outlier_detection;
   if (scenario.may_break()) {
     config.route_timeout = Duration::seconds(60);
     config.connect_timeout = Duration::seconds(5);
@@ -143,6 +171,8 @@ class GatewayRun {
       network_.run_until(until, [&] { return next == actions_.size() && table_.over(); });
       audit_timers();
       gateway_.audit_ownership(table_.findings);
+      gateway_.audit_limits(table_.findings);
+      gateway_.audit_ejections(table_.findings, network_.now());
     }
     return conclude();
   }
@@ -250,6 +280,7 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
     scenario.spread = static_cast<Spread>(draw.between(0, 2));
   }
   draw_retries(draw, scenario);
+  draw_resilience(draw, scenario);
   return scenario;
 }
 
@@ -264,6 +295,12 @@ std::string GatewayScenario::describe() const {
                      " origins, offloads: " + sim::describe(tx);
   if (workers > 1) text += ", " + std::to_string(workers) + " workers, " + to_text(spread);
   if (retries > 0) text += ", " + std::to_string(retries) + " retries" + (dead_endpoint ? ", an endpoint without anybody" : "");
+  if (const config::BreakerThresholds& limits = breakers.thresholds[0]; limits.max_connections < 1'024) {
+    text += ", limits: " + std::to_string(limits.max_connections) + " connections, " +
+            std::to_string(limits.max_pending_requests) + " waiting, " + std::to_string(limits.max_requests) + " requests, " +
+            std::to_string(limits.max_retries) + " retries";
+  }
+  if (outlier_detection) text += ", " + std::to_string(outlier_detection->consecutive_5xx.count) + " failures eject";
   for (std::size_t i = 0; i < links.size(); ++i) {
     text += (i == 0 ? "\n  clients: " : "\n  origin " + std::to_string(i) + ": ") + sim::describe(links[i]);
   }

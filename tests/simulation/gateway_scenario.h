@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,9 @@ struct GatewayScenario {
   Spread spread = Spread::kOneQueue;
   std::size_t packets = 8'192;
   std::uint32_t retries = 0;
-  bool dead_endpoint = false;   ///< one more, where nobody listens
+  bool dead_endpoint = false;  ///< one more, where nobody listens
+  config::CircuitBreakers breakers = {};
+  std::optional<config::OutlierDetection> outlier_detection = {};
   bool mix_up_answers = false;  ///< a fault for tests of the oracle
 
   enum class Fault : std::uint8_t { kPause, kCrash, kHog };

@@ -25,6 +25,8 @@ struct ProxySnapshot {
   std::optional<Duration> connect_timeout = {};
   std::optional<Duration> upstream_idle = {};
   std::shared_ptr<const config::RetryPolicy> retry = {};
+  config::CircuitBreakers breakers = {};
+  std::optional<config::OutlierDetection> outlier_detection = {};
   std::size_t workers = 1;
   // TLS of the listener, and towards the endpoints; null: plain text.
   std::shared_ptr<tls::ContextSlot> listener_tls = {};
@@ -74,6 +76,8 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   cluster->cell = std::make_shared<report::ClusterCell>(0, "app", wanted.workers);
   if (wanted.connect_timeout) cluster->connect_timeout = *wanted.connect_timeout;
   if (wanted.upstream_idle) cluster->http.idle_timeout = *wanted.upstream_idle;
+  cluster->breakers = wanted.breakers;
+  cluster->outlier_detection = wanted.outlier_detection;
   std::shared_ptr<config::UpstreamTls> tls;
   if (wanted.cluster_tls != nullptr) {
     tls = std::make_shared<config::UpstreamTls>();

@@ -186,7 +186,7 @@ TEST(BootstrapLoader, ReadsAnIstioBootstrapAndRefusesOnlyWhatIsNotThereYet) {
     paths.push_back(error.path);
   }
   EXPECT_THAT(paths, testing::Contains("dynamic_resources"));
-  EXPECT_THAT(paths, testing::Contains("static_resources.clusters[1].circuit_breakers"));
+  EXPECT_THAT(paths, testing::Not(testing::Contains(HasSubstr("circuit_breakers"))));
 }
 
 }  // namespace

@@ -86,9 +86,8 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
   for (const auto& [message, field] : std::vector<std::pair<std::string_view, std::string_view>>{
            {"envoy.config.route.v3.RouteAction", "hedge_policy"},
            {"envoy.config.route.v3.RouteAction", "request_mirror_policies"},
-           {"envoy.config.cluster.v3.Cluster", "outlier_detection"},
-           {"envoy.config.cluster.v3.Cluster", "circuit_breakers"},
            {"envoy.config.cluster.v3.Cluster", "health_checks"},
+           {"envoy.config.cluster.v3.Cluster", "upstream_connection_options"},
            {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", "custom_handshaker"},
            {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", "custom_validator_config"},
            {"envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources"}}) {

@@ -47,7 +47,6 @@ class FakeGateway final : public GatewayView {
     listener->chains.resize(1);
     listener->chains[0].http()->cell = http;
     snapshot->listeners.push_back(listener);
-    auto app = std::make_shared<config::Cluster>();
     app->name = "app";
     app->cell = cluster;
     app->endpoints.push_back({.address = *SocketAddress::parse("198.18.0.1:8000"), .hostname = {}, .cell = endpoint});
@@ -90,6 +89,7 @@ class FakeGateway final : public GatewayView {
   ConnectionsRequest asked_for;
   ConnectionList connection_list;
   report::CaptureRing ring;
+  std::shared_ptr<config::Cluster> app = std::make_shared<config::Cluster>();
   std::shared_ptr<report::HttpCell> http = std::make_shared<report::HttpCell>(0, "in.gress", 2);
   std::shared_ptr<report::ClusterCell> cluster = std::make_shared<report::ClusterCell>(0, "app", 2);
   std::shared_ptr<report::EndpointCell> endpoint = std::make_shared<report::EndpointCell>(0, "app|198.18.0.1:8000", 2);
@@ -193,6 +193,57 @@ TEST(Stats, PrometheusHistogramsAreCumulative) {
   EXPECT_THAT(text, HasSubstr("envoy_cluster_upstream_rq_time_sum{envoy_cluster_name=\"app\"} 73"));
 }
 
+TEST(Stats, CircuitBreakersAreOpenWhenNothingIsLeftToTake) {
+  FakeGateway gateway;
+  gateway.app->breakers.thresholds[0].max_connections = 10;
+  gateway.cluster->breakers[0].of(report::BreakerResource::kConnections).taken = 10;
+  gateway.cluster->per_worker[0].breakers[0].of(report::BreakerResource::kConnections).add(4);
+  gateway.cluster->per_worker[1].breakers[0].of(report::BreakerResource::kConnections).add(5);
+  std::string text = to_plain_text(collect_stats(gateway));
+  EXPECT_THAT(text, HasSubstr("cluster.app.circuit_breakers.default.cx_open: 1\n"));
+  for (const char* closed : {"cx_pool_open", "rq_open", "rq_pending_open", "rq_retry_open"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("cluster.app.circuit_breakers.default.") + closed + ": 0\n"));
+  }
+  EXPECT_THAT(text, HasSubstr("cluster.app.circuit_breakers.high.cx_open: 0\n"));
+  EXPECT_THAT(text, Not(HasSubstr("remaining_")));
+  gateway.app->breakers.thresholds[0].track_remaining = true;
+  text = to_plain_text(collect_stats(gateway));
+  EXPECT_THAT(text, HasSubstr("circuit_breakers.default.remaining_cx: 1\n"));
+  EXPECT_THAT(text, HasSubstr("circuit_breakers.default.remaining_cx_pools: 4294967295\n"));
+  EXPECT_THAT(text, HasSubstr("circuit_breakers.default.remaining_pending: 1024\n"));
+  EXPECT_THAT(text, HasSubstr("circuit_breakers.default.remaining_rq: 1024\n"));
+  EXPECT_THAT(text, HasSubstr("circuit_breakers.default.remaining_retries: 3\n"));
+  EXPECT_THAT(text, Not(HasSubstr("circuit_breakers.high.remaining_")));
+  EXPECT_THAT(to_prometheus(collect_stats(gateway)),
+              HasSubstr("envoy_cluster_circuit_breakers_default_cx_open{envoy_cluster_name=\"app\"} 1\n"));
+}
+
+TEST(Stats, ARetryBudgetIsOpenByWhatIsInProgress) {
+  FakeGateway gateway;
+  gateway.app->breakers.thresholds[0].retry_budget = config::RetryBudget{.percent = 50, .min_concurrency = 1};
+  gateway.app->breakers.thresholds[0].track_remaining = true;
+  gateway.cluster->breakers[0].of(report::BreakerResource::kRetries).taken = 2;
+  gateway.cluster->per_worker[1].breakers[0].of(report::BreakerResource::kRequests).add(4);
+  EXPECT_THAT(to_plain_text(collect_stats(gateway)), HasSubstr("default.rq_retry_open: 1\n"));
+  gateway.cluster->per_worker[0].breakers[0].of(report::BreakerResource::kPendingRequests).add(2);
+  EXPECT_THAT(to_plain_text(collect_stats(gateway)), HasSubstr("default.rq_retry_open: 0\n"));
+  EXPECT_THAT(to_plain_text(collect_stats(gateway)), HasSubstr("default.remaining_retries: 0\n"));
+}
+
+TEST(Stats, OutlierDetectionIsShownWhereItIsConfigured) {
+  FakeGateway gateway;
+  EXPECT_THAT(to_plain_text(collect_stats(gateway)), Not(HasSubstr("outlier_detection")));
+  gateway.app->outlier_detection.emplace();
+  gateway.cluster->per_worker[0].outlier.ejections_enforced_consecutive_5xx.add(1);
+  gateway.cluster->per_worker[1].outlier.ejections_enforced_consecutive_5xx.add(2);
+  gateway.cluster->outlier.ejected = 1;
+  gateway.endpoint->set(report::EndpointFault::kEjected, true, *gateway.cluster);
+  const std::string text = to_plain_text(collect_stats(gateway));
+  EXPECT_THAT(text, HasSubstr("cluster.app.outlier_detection.ejections_enforced_consecutive_5xx: 3\n"));
+  EXPECT_THAT(text, HasSubstr("cluster.app.outlier_detection.ejections_active: 1\n"));
+  EXPECT_THAT(text, HasSubstr("cluster.app.membership_healthy: 0\n"));
+}
+
 TEST(HistogramValue, QuantilesLieInTheBucketOfTheObservation) {
   HistogramValue histogram;
   histogram.counts.resize(report::Histogram::kBounds.size() + 1);
@@ -212,6 +263,46 @@ TEST(Pages, ClustersShowEachEndpointInBothForms) {
   const auto& host = json["cluster_statuses"][0]["host_statuses"][0];
   EXPECT_EQ(host["address"]["socket_address"]["port_value"], 8000);
   EXPECT_EQ(host["health_status"]["eds_health_status"], "HEALTHY");
+}
+
+TEST(Pages, ClustersShowTheirLimits) {
+  FakeGateway gateway;
+  gateway.app->breakers.thresholds[1].max_requests = 7;
+  const std::string text = clusters_text(*gateway.snapshot());
+  EXPECT_THAT(text, HasSubstr("app::default_priority::max_connections::1024\n"));
+  EXPECT_THAT(text, HasSubstr("app::default_priority::max_pending_requests::1024\n"));
+  EXPECT_THAT(text, HasSubstr("app::default_priority::max_retries::3\n"));
+  EXPECT_THAT(text, HasSubstr("app::high_priority::max_requests::7\n"));
+  const auto json = clusters_json(*gateway.snapshot());
+  const auto& thresholds = json["cluster_statuses"][0]["circuit_breakers"]["thresholds"];
+  EXPECT_EQ(thresholds[0]["max_connections"], 1024);
+  EXPECT_EQ(thresholds[1]["priority"], "HIGH");
+  EXPECT_EQ(thresholds[1]["max_requests"], 7);
+}
+
+TEST(Pages, ClustersShowOutlierDetection) {
+  FakeGateway gateway;
+  EXPECT_THAT(clusters_text(*gateway.snapshot()), Not(HasSubstr("outlier::")));
+  EXPECT_THAT(clusters_text(*gateway.snapshot()), HasSubstr("app::198.18.0.1:8000::success_rate::-1\n"));
+  gateway.app->outlier_detection.emplace();
+  gateway.app->endpoints[0].healthy = false;
+  gateway.endpoint->set(report::EndpointFault::kEjected, true, *gateway.cluster);
+  gateway.endpoint->outlier.external.percent = 95.5;
+  gateway.cluster->outlier.external.average = 90;
+  gateway.cluster->outlier.external.ejection = 52;
+  const std::string text = clusters_text(*gateway.snapshot());
+  EXPECT_THAT(text, HasSubstr("app::outlier::success_rate_average::90\n"));
+  EXPECT_THAT(text, HasSubstr("app::outlier::success_rate_ejection_threshold::52\n"));
+  EXPECT_THAT(text, HasSubstr("app::outlier::local_origin_success_rate_average::-1\n"));
+  EXPECT_THAT(text, HasSubstr("app::outlier::local_origin_success_rate_ejection_threshold::-1\n"));
+  EXPECT_THAT(text, HasSubstr("app::198.18.0.1:8000::health_flags::/failed_outlier_check/failed_eds_health\n"));
+  EXPECT_THAT(text, HasSubstr("app::198.18.0.1:8000::success_rate::95.5\n"));
+  const auto json = clusters_json(*gateway.snapshot());
+  const auto& status = json["cluster_statuses"][0];
+  EXPECT_EQ(status["success_rate_ejection_threshold"]["value"], 52);
+  EXPECT_FALSE(status.contains("local_origin_success_rate_ejection_threshold"));
+  EXPECT_EQ(status["host_statuses"][0]["health_status"]["failed_outlier_check"], true);
+  EXPECT_EQ(status["host_statuses"][0]["success_rate"]["value"], 95.5);
 }
 
 TEST(Pages, ShowCertificatesAsEnvoyDoes) {

@@ -259,9 +259,7 @@ TEST(Proxy_Failures, AnEscapedSlashIsRejectedWhereConfigured) {
 }
 
 TEST(Proxy_Limits, AFullQueueIsAnsweredWith503) {
-  ProxyLimits limits = ProxyHarness::small_limits();
-  limits.cluster_pending_requests = 1;
-  ProxyHarness proxy({}, limits);
+  ProxyHarness proxy([](auto&, auto& cluster, auto&) { cluster.breakers.thresholds[0].max_pending_requests = 1; });
   proxy.net.set_silent(ProxyHarness::kOrigin);
   Client& waiting = proxy.connect();
   waiting.send(get());
@@ -275,9 +273,7 @@ TEST(Proxy_Limits, AFullQueueIsAnsweredWith503) {
 }
 
 TEST(Proxy_Limits, RequestsBeyondTheConnectionLimitWaitForAFreeOne) {
-  ProxyLimits limits = ProxyHarness::small_limits();
-  limits.cluster_connections = 1;
-  ProxyHarness proxy({}, limits);
+  ProxyHarness proxy([](auto&, auto& cluster, auto&) { cluster.breakers.thresholds[0].max_connections = 1; });
   Client& first = proxy.connect();
   first.send(get("/1"));
   proxy.run();
@@ -296,9 +292,7 @@ TEST(Proxy_Limits, RequestsBeyondTheConnectionLimitWaitForAFreeOne) {
 }
 
 TEST(Proxy_Limits, AWaitingRequestGetsANewConnectionWhenTheOldOneDies) {
-  ProxyLimits limits = ProxyHarness::small_limits();
-  limits.cluster_connections = 1;
-  ProxyHarness proxy({}, limits);
+  ProxyHarness proxy([](auto&, auto& cluster, auto&) { cluster.breakers.thresholds[0].max_connections = 1; });
   Client& first = proxy.connect();
   first.send(get("/1"));
   proxy.run();

@@ -27,8 +27,8 @@ config::Format log_format() {
 
 }  // namespace
 
-ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
-  proxy = std::make_unique<Proxy>(ProxyContext{.worker_index = 0,
+ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits, std::uint32_t worker) : worker_(worker) {
+  proxy = std::make_unique<Proxy>(ProxyContext{.worker_index = worker,
                                                .timers = timers,
                                                .chains = chains,
                                                .rng = rng,
@@ -57,19 +57,19 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits) {
 
   cluster_ = std::make_shared<config::Cluster>();
   cluster_->name = "origin";
-  cluster_->cell = std::make_shared<report::ClusterCell>(0, "origin", 1);
+  cluster_->cell = std::make_shared<report::ClusterCell>(0, "origin", kWorkers);
   cluster_->endpoints.push_back({.address = kOrigin,
                                  .hostname = {},
                                  .weight = 1,
                                  .healthy = true,
                                  .tls = {},
-                                 .cell = std::make_shared<report::EndpointCell>(0, "origin|198.18.1.1:8080", 1)});
+                                 .cell = std::make_shared<report::EndpointCell>(0, "origin|198.18.1.1:8080", kWorkers)});
   cluster_->healthy_weight = 1;
 
   listener_ = std::make_shared<config::Listener>();
   listener_->name = "edge";
   listener_->addresses = {kListen};
-  listener_->cell = std::make_shared<report::ListenerCell>(0, "198.18.0.2_80", 1);
+  listener_->cell = std::make_shared<report::ListenerCell>(0, "198.18.0.2_80", kWorkers);
   listener_->chains.resize(1);
   listener_->table.fallback = 0;
   listener_->chains[0].http()->stat_prefix = "ingress";

@@ -168,8 +168,12 @@ class ProxyHarness {
  public:
   using Change = std::function<void(config::Listener&, config::Cluster&, config::Route&)>;
 
-  /// `change` edits the configuration before it is applied.
-  explicit ProxyHarness(const Change& change = {}, ProxyLimits limits = small_limits());
+  /// Cells have room for so many.
+  static constexpr std::size_t kWorkers = 2;
+
+  /// `change` edits the configuration before it is applied. `worker`: which of the gateway's it is; those that share anything
+  /// share its cells.
+  explicit ProxyHarness(const Change& change = {}, ProxyLimits limits = small_limits(), std::uint32_t worker = 0);
   ~ProxyHarness();
 
   static ProxyLimits small_limits() {
@@ -199,10 +203,10 @@ class ProxyHarness {
   std::string log();
 
   const config::Cluster& current_cluster() { return *cluster_; }
-  report::HttpStats& http() { return http_cell_->per_worker[0]; }
-  report::ListenerStats& listener_stats() { return listener_->cell->per_worker[0]; }
-  report::ClusterStats& cluster() { return cluster_->cell->per_worker[0]; }
-  report::EndpointStats& endpoint() { return cluster_->endpoints[0].cell->per_worker[0]; }
+  report::HttpStats& http() { return http_cell_->per_worker[worker_]; }
+  report::ListenerStats& listener_stats() { return listener_->cell->per_worker[worker_]; }
+  report::ClusterStats& cluster() { return cluster_->cell->per_worker[worker_]; }
+  report::EndpointStats& endpoint() { return cluster_->endpoints[0].cell->per_worker[worker_]; }
 
   static constexpr SocketAddress kListen{IpAddress::v4(198, 18, 0, 2), 80};
   static constexpr SocketAddress kOrigin{IpAddress::v4(198, 18, 1, 1), 8080};
@@ -222,7 +226,8 @@ class ProxyHarness {
  private:
   void publish(bool with_listener = true);
 
-  std::shared_ptr<report::HttpCell> http_cell_ = std::make_shared<report::HttpCell>(0, "ingress", 1);
+  const std::uint32_t worker_;
+  std::shared_ptr<report::HttpCell> http_cell_ = std::make_shared<report::HttpCell>(0, "ingress", kWorkers);
   std::shared_ptr<config::Listener> listener_;
   std::shared_ptr<config::Cluster> cluster_;
   std::shared_ptr<config::RouteTable> routes_;

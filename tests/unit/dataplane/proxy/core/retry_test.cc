@@ -762,9 +762,10 @@ TEST_F(TwoEndpoints, WithoutAPredicateARetryMayMeetTheSameOne) {
 // --- how many at a time
 
 TEST(Proxy_RetryLimits, BeyondTheLimitFailuresGoToTheClient) {
-  ProxyLimits limits = ProxyHarness::small_limits();
-  limits.cluster_retries = 1;
-  ProxyHarness proxy(retries_5xx(), limits);
+  ProxyHarness proxy([](auto& listener, auto& cluster, auto& route) {
+    retries_5xx()(listener, cluster, route);
+    cluster.breakers.thresholds[0].max_retries = 1;
+  });
   fail_first(proxy.origin(), 2);
   Client& first = proxy.connect();
   first.send(get());
