@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "control-agent/loader.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
 namespace millrace::agent {
 
+using envoy::config::cluster::v3::LoadBalancingPolicy;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
@@ -55,6 +57,9 @@ class FieldWalk {
   void message(const Message& message, const std::string& path) {
     if (diagnostics_.full() || depth_ >= kMaxDepth) return;
     if (message.GetDescriptor() == HttpFilter::descriptor() && skip_filter(static_cast<const HttpFilter&>(message), path)) return;
+    if (message.GetDescriptor() == LoadBalancingPolicy::descriptor()) {
+      return first_policy(static_cast<const LoadBalancingPolicy&>(message), path);
+    }
     ++depth_;
     std::vector<const FieldDescriptor*> fields;
     message.GetReflection()->ListFields(message, &fields);
@@ -70,6 +75,21 @@ class FieldWalk {
     diagnostics_.warning(
         path, "the optional filter \"" + filter.name() + "\" is left out: " + unsupported(filter.typed_config().type_url()));
     return true;
+  }
+
+  // Of a list of load-balancing policies the first that is known counts: the others are not looked at, as in Envoy.
+  void first_policy(const LoadBalancingPolicy& list, const std::string& path) {
+    const std::string policies = join_path(path, "policies");
+    std::string types;
+    for (int i = 0; i < list.policies_size(); ++i) {
+      const std::string& url = list.policies(i).typed_extension_config().typed_config().type_url();
+      const Descriptor* type = find_any_type(url);
+      if (type != nullptr && has_message(type->full_name())) {
+        return this->message(list.policies(i), index_path(policies, static_cast<std::size_t>(i)));
+      }
+      types += (i > 0 ? ", \"" : "\"") + url + "\"";
+    }
+    diagnostics_.error(policies, "must hold a policy of a supported type" + (types.empty() ? "" : ", not only " + types));
   }
 
   static std::string unsupported(const std::string& type_url) { return "the type \"" + type_url + "\" is not supported"; }

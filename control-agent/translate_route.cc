@@ -7,6 +7,7 @@
 #include "config/compile/regex_compiler.h"
 #include "config/compile/route_table.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_hash_policy.h"
 #include "control-agent/translate_retry.h"
 #include "envoy/config/route/v3/route.pb.h"
 
@@ -164,6 +165,7 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
     out.idle_timeout = translate_duration(action.idle_timeout(), join_path(path, "idle_timeout"), context.diagnostics);
   }
   translate_upgrades(action, path, out, context);
+  out.hash_policies = translate_hash_policies(action, path, context);
   out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)
                                         : scope.retry;
   out.retry_buffer_limit_bytes = scope.retry_buffer_limit_bytes;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/model/format.h"
+#include "config/model/hash_policy.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
 #include "dataplane/base/time.h"
@@ -77,6 +78,7 @@ struct ForwardAction {
   std::optional<Duration> idle_timeout;      ///< replaces the connection manager's stream_idle_timeout; zero: none
   std::optional<bool> websocket;             ///< replaces the connection manager's upgrade_configs for "websocket"
   std::shared_ptr<const RetryPolicy> retry;  ///< its own, or else its virtual host's; null: none
+  HashPolicies hash_policies;                ///< of a cluster that balances by hash; none: each request is balanced alone
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
 };

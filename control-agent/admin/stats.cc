@@ -109,6 +109,16 @@ void collect_tls(const Cell& cell, CellCollector collector) {
 #undef MR_COLLECT_COUNTER
 }
 
+void collect_membership(const config::Cluster& cluster, CellCollector& collector) {
+  const auto count = [&](config::EndpointHealth health) {
+    return std::ranges::count(cluster.endpoints, health, config::health_of);
+  };
+  collector.gauge("membership_total", static_cast<std::int64_t>(cluster.endpoints.size()));
+  collector.gauge("membership_healthy", count(config::EndpointHealth::kHealthy));
+  collector.gauge("membership_degraded", count(config::EndpointHealth::kDegraded));
+  collector.gauge("membership_excluded", count(config::EndpointHealth::kExcluded));
+}
+
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
   std::vector<const void*> seen;  // several listeners and chains may share a stat_prefix, and then one cell
   const auto first_time = [&seen](const void* cell) {
@@ -146,9 +156,7 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
     if (std::ranges::any_of(cluster->endpoints, [](const auto& endpoint) { return endpoint.tls != nullptr; })) {
       collect_tls(*cluster->cell, collector);
     }
-    const auto healthy = std::ranges::count_if(cluster->endpoints, &config::Endpoint::healthy);
-    collector.gauge("membership_total", static_cast<std::int64_t>(cluster->endpoints.size()));
-    collector.gauge("membership_healthy", healthy);
+    collect_membership(*cluster, collector);
   }
 }
 

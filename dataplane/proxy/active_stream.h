@@ -15,6 +15,7 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/http/codec.h"
+#include "dataplane/proxy/policy/hash_policy.h"
 #include "dataplane/proxy/policy/header_mutations.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/serviced.h"
@@ -102,6 +103,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] bool choose_server_name(Instant now);
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);
+  [[nodiscard]] bool add_made_cookies(http::HeaderMap& headers) const;
   void take(ClusterRuntime& cluster);
   void take(ConnectionPool& pool);
   void end_of_request(Instant now);
@@ -160,6 +162,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   http::HeaderMap* response_trailers_ = nullptr;
   MutationLevels levels_;
   Duration response_timeout_;
+  RequestHash hash_;            // the same for all tries
   bool request_ended_ = false;  // received completely
   bool request_sent_ = false;
   bool request_started_ = false;  // something of it was handed to an upstream connection, in whichever try

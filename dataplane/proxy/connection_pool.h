@@ -51,6 +51,7 @@ class ConnectionPool {
   void revive(const config::Endpoint& endpoint);
   [[nodiscard]] bool is_retired() const { return retired_; }
   [[nodiscard]] bool is_canary() const { return endpoint_.canary; }
+  [[nodiscard]] std::uint32_t priority() const { return endpoint_.priority; }
   /// No connection and no request: may be destroyed.
   [[nodiscard]] bool is_unused() const;
   // Connections that wait for burial and streams that chose the endpoint refer to it.

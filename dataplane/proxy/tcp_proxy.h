@@ -62,7 +62,7 @@ class TcpProxyConnection final : public Serviced,
 
   // To an endpoint.
   [[nodiscard]] bool choose_cluster();
-  [[nodiscard]] bool choose_endpoint();
+  [[nodiscard]] bool choose_endpoint(Instant now);
   void connect(Instant now);
   void connect_failed(bool by_peer, std::string_view why, Instant now);
   void established(Instant now);
