@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "control-agent/loader.h"
+#include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
 namespace millrace::agent {
 
+using envoy::config::cluster::v3::LoadBalancingPolicy;
 using envoy::config::route::v3::FilterConfig;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 using google::protobuf::Descriptor;
@@ -62,6 +64,8 @@ class FieldWalk {
     } else if (message.GetDescriptor() == FilterConfig::descriptor()) {
       const auto& filter = static_cast<const FilterConfig&>(message);
       if (filter.is_optional() && skip_filter(filter.config(), path)) return;
+    } else if (message.GetDescriptor() == LoadBalancingPolicy::descriptor()) {
+      return first_policy(static_cast<const LoadBalancingPolicy&>(message), path);
     }
     ++depth_;
     std::vector<const FieldDescriptor*> fields;
@@ -76,6 +80,21 @@ class FieldWalk {
     if (type != nullptr && has_message(type->full_name())) return false;
     diagnostics_.warning(path, "the filter is left out, as it is optional: " + unsupported(config.type_url()));
     return true;
+  }
+
+  // Of a list of load-balancing policies the first that is known counts: the others are not looked at, as in Envoy.
+  void first_policy(const LoadBalancingPolicy& list, const std::string& path) {
+    const std::string policies = join_path(path, "policies");
+    std::string types;
+    for (int i = 0; i < list.policies_size(); ++i) {
+      const std::string& url = list.policies(i).typed_extension_config().typed_config().type_url();
+      const Descriptor* type = find_any_type(url);
+      if (type != nullptr && has_message(type->full_name())) {
+        return this->message(list.policies(i), index_path(policies, static_cast<std::size_t>(i)));
+      }
+      types += (i > 0 ? ", \"" : "\"") + url + "\"";
+    }
+    diagnostics_.error(policies, "must hold a policy of a supported type" + (types.empty() ? "" : ", not only " + types));
   }
 
   static std::string unsupported(const std::string& type_url) { return "the type \"" + type_url + "\" is not supported"; }

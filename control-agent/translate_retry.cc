@@ -7,12 +7,14 @@
 #include "control-agent/translate_common.h"
 #include "envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.pb.h"
 #include "envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.pb.h"
+#include "envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.pb.h"
 
 namespace millrace::agent {
 
 namespace route = envoy::config::route::v3;
 using envoy::extensions::retry::host::omit_canary_hosts::v3::OmitCanaryHostsPredicate;
 using envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+using envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
 
 namespace {
 
@@ -64,6 +66,17 @@ void translate_rate_limited(const route::RetryPolicy::RateLimitedRetryBackOff& b
   }
   if (back_off.has_max_interval())
     out.max_reset_interval = translate_duration(back_off.max_interval(), join_path(path, "max_interval"), diagnostics);
+}
+
+void translate_priority(const route::RetryPolicy::RetryPriority& priority, const std::string& path, config::RetryPolicy& out,
+                        Diagnostics& diagnostics) {
+  const auto previous = unpack<PreviousPrioritiesConfig>(priority.typed_config());
+  if (!previous) {
+    diagnostics.error(join_path(path, "typed_config"),
+                      "must be set: a PreviousPrioritiesConfig of envoy.extensions.retry.priority.previous_priorities.v3");
+  } else {
+    out.priority_update_frequency = static_cast<std::uint32_t>(previous->update_frequency());
+  }
 }
 
 // Other extensions are refused by the field table.
@@ -125,6 +138,8 @@ std::shared_ptr<const config::RetryPolicy> translate_retry_policy(const route::R
   out->status_codes.assign(policy.retriable_status_codes().begin(), policy.retriable_status_codes().end());
   out->response_headers = matchers(policy.retriable_headers(), "retriable_headers");
   out->request_headers = matchers(policy.retriable_request_headers(), "retriable_request_headers");
+  if (policy.has_retry_priority())
+    translate_priority(policy.retry_priority(), join_path(path, "retry_priority"), *out, diagnostics);
   translate_host_selection(policy, path, *out, diagnostics);
   return out;
 }

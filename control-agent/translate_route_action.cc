@@ -7,6 +7,7 @@
 #include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_circuit_breakers.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_hash_policy.h"
 #include "control-agent/translate_retry.h"
 #include "control-agent/translate_route_match.h"
 
@@ -150,6 +151,7 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
   translate_host_rewrites(action, path, out, context);
   translate_times(action, path, out, context.diagnostics);
   translate_upgrades(action, path, out, context);
+  out.hash_policies = translate_hash_policies(action, path, context);
   out.priority = translate_priority(action.priority());
   out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)
                                         : scope.retry;

@@ -1,4 +1,5 @@
 // envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy -> config::TcpProxy.
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -51,6 +52,7 @@ config::TcpProxy translate_tcp_proxy(const TcpProxyMessage& proxy, const std::st
   config::TcpProxy out;
   out.stat_prefix = proxy.stat_prefix();
   translate_clusters(proxy, path, out, context);
+  out.hash_source_ip = std::ranges::any_of(proxy.hash_policy(), [](const auto& policy) { return policy.has_source_ip(); });
   if (proxy.has_max_connect_attempts()) out.max_connect_attempts = proxy.max_connect_attempts().value();
   if (proxy.has_idle_timeout())
     out.idle_timeout = translate_duration(proxy.idle_timeout(), join_path(path, "idle_timeout"), context.diagnostics);

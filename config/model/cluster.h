@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/model/circuit_breakers.h"
+#include "config/model/load_balancing.h"
 #include "config/model/outlier_detection.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
@@ -18,8 +19,6 @@ class ContextSlot;
 }
 
 namespace millrace::config {
-
-enum class LoadBalancing : std::uint8_t { kRoundRobin, kLeastRequest, kRandom };
 
 /// How connections to an endpoint are protected: an UpstreamTlsContext, with what HttpProtocolOptions say of its names.
 struct UpstreamTls {
@@ -36,11 +35,30 @@ struct Endpoint {
   std::string hostname;      ///< empty: none
   std::uint32_t weight = 1;  ///< 1 to 2^32-1, relative within the cluster
   bool healthy = true;       ///< the control plane's health_status: UNKNOWN, HEALTHY and DEGRADED count as healthy
+  bool degraded = false;     ///< DEGRADED: healthy, but chosen only when others do not suffice
+  bool draining = false;     ///< DRAINING: not healthy, and no part of the whole that health is measured by
   bool canary = false;       ///< by its metadata: envoy.lb, canary
+  std::uint32_t priority = 0;
+  std::uint32_t locality = 0;  ///< index into Cluster::localities
   /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
   std::shared_ptr<const UpstreamTls> tls = {};
   std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
 };
+
+/// How an endpoint stands in the choice of load balancing.
+enum class EndpointHealth : std::uint8_t {
+  kHealthy,
+  kDegraded,   ///< chosen only when the healthy do not suffice
+  kUnhealthy,  ///< chosen only in panic
+  kExcluded,   ///< the same, and health is measured as if it were not there
+};
+
+/// By what the control plane says and what has been found here.
+[[nodiscard]] inline EndpointHealth health_of(const Endpoint& endpoint) {
+  if (endpoint.draining) return EndpointHealth::kExcluded;
+  if (!endpoint.healthy || (endpoint.cell != nullptr && !endpoint.cell->is_faultless())) return EndpointHealth::kUnhealthy;
+  return endpoint.degraded ? EndpointHealth::kDegraded : EndpointHealth::kHealthy;
+}
 
 /// envoy.extensions.upstreams.http.v3.HttpProtocolOptions and the fields of Cluster that it replaced.
 struct UpstreamHttpOptions {
@@ -57,12 +75,15 @@ struct Cluster {
   Duration connect_timeout = Duration::seconds(5);
   LoadBalancing load_balancing = LoadBalancing::kRoundRobin;
   std::uint32_t least_request_choices = 2;
+  LoadBalancingOptions balancing;
   std::uint32_t buffer_limit_bytes = 1024 * 1024;  ///< per_connection_buffer_limit_bytes
   UpstreamHttpOptions http;
   CircuitBreakers breakers;
   std::optional<OutlierDetection> outlier_detection;
   std::vector<Endpoint> endpoints;
-  std::uint64_t healthy_weight = 0;  ///< sum over the healthy endpoints
+  std::vector<Locality> localities;                           ///< empty: all endpoints are of one
+  std::vector<std::shared_ptr<const HashTable>> hash_tables;  ///< by priority; of kRingHash and kMaglev
+  std::uint64_t healthy_weight = 0;                           ///< sum over the healthy endpoints
   std::shared_ptr<report::ClusterCell> cell;
 };
 

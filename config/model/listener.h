@@ -116,6 +116,7 @@ struct TcpProxy {
   std::uint32_t total_weight = 0;
   /// A filter envoy.filters.network.sni_cluster stands before it: the cluster is named by the client's SNI, where it sends one.
   bool cluster_from_server_name = false;
+  bool hash_source_ip = false;  ///< hash_policy: clients of one address keep together
   std::uint32_t max_connect_attempts = 1;
   Duration idle_timeout = Duration::seconds(3600);  ///< without a byte in either direction; zero: none
   Duration max_connection_duration;                 ///< max_downstream_connection_duration; zero: none

@@ -74,6 +74,7 @@ struct RetryPolicy {
   std::vector<HeaderMatcher> response_headers;           ///< for kRetriableHeaders: one has to match the response
   std::vector<HeaderMatcher> request_headers;            ///< unless empty, one has to match the request
   bool avoid_previous_hosts = false;                     ///< previous_hosts
+  std::uint32_t priority_update_frequency = 0;           ///< previous_priorities, after that many tries; 0: not asked for
   bool avoid_canary_hosts = false;                       ///< omit_canary_hosts
   std::uint32_t host_selection_retries = 1;              ///< choices beyond the first; the last is taken in any case
 };

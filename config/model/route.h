@@ -13,6 +13,7 @@
 
 #include "config/model/circuit_breakers.h"
 #include "config/model/format.h"
+#include "config/model/hash_policy.h"
 #include "config/model/http_filter.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
@@ -106,6 +107,7 @@ struct ForwardAction {
   std::optional<bool> connect;                           ///< and for "CONNECT"
   RoutingPriority priority = RoutingPriority::kDefault;  ///< whose circuit breakers count its requests
   std::shared_ptr<const RetryPolicy> retry;              ///< its own, or else its virtual host's; null: none
+  HashPolicies hash_policies;  ///< of a cluster that balances by hash; none: each request is balanced alone
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
 };

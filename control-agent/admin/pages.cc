@@ -142,6 +142,40 @@ Json certificate_json(const tls::CertificateFacts& facts, const std::string& pat
           {"expiration_time", at(facts.not_after)}};
 }
 
+config::Locality locality_of(const config::Cluster& cluster, const config::Endpoint& endpoint) {
+  return endpoint.locality < cluster.localities.size() ? cluster.localities[endpoint.locality] : config::Locality();
+}
+
+Json locality_json(const config::Locality& locality) {
+  Json json = Json::object();
+  if (!locality.region.empty()) json["region"] = locality.region;
+  if (!locality.zone.empty()) json["zone"] = locality.zone;
+  if (!locality.sub_zone.empty()) json["sub_zone"] = locality.sub_zone;
+  return json;
+}
+
+// Envoy's words for all reasons why an endpoint is avoided.
+std::string health_flags(const config::Endpoint& endpoint) {
+  std::string flags;
+  if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck)) flags += "/failed_active_hc";
+  if (endpoint.cell->has(report::EndpointFault::kEjected)) flags += "/failed_outlier_check";
+  if (endpoint.draining) flags += "/eds_status_draining";
+  if (!endpoint.healthy && !endpoint.draining) flags += "/failed_eds_health";
+  if (endpoint.degraded) flags += "/degraded_eds_health";
+  return flags.empty() ? "healthy" : flags;
+}
+
+// envoy.admin.v3.HostHealthStatus
+Json health_json(const config::Endpoint& endpoint) {
+  Json json = {{"eds_health_status", endpoint.draining   ? "DRAINING"
+                                     : !endpoint.healthy ? "UNHEALTHY"
+                                     : endpoint.degraded ? "DEGRADED"
+                                                         : "HEALTHY"}};
+  if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck)) json["failed_active_health_check"] = true;
+  if (endpoint.cell->has(report::EndpointFault::kEjected)) json["failed_outlier_check"] = true;
+  return json;
+}
+
 }  // namespace
 
 std::string clusters_text(const config::Snapshot& snapshot) {
@@ -172,11 +206,12 @@ std::string clusters_text(const config::Snapshot& snapshot) {
       line(host + "hostname::" + endpoint.hostname);
       line(host + "health_flags::" + health_flags(endpoint));
       line(host + "weight::" + std::to_string(endpoint.weight));
-      line(host + "region::");
-      line(host + "zone::");
-      line(host + "sub_zone::");
-      line(host + "canary::false");
-      line(host + "priority::0");
+      const config::Locality locality = locality_of(*cluster, endpoint);
+      line(host + "region::" + locality.region);
+      line(host + "zone::" + locality.zone);
+      line(host + "sub_zone::" + locality.sub_zone);
+      line(host + "canary::" + (endpoint.canary ? "true" : "false"));
+      line(host + "priority::" + std::to_string(endpoint.priority));
       line(host + "success_rate::" + rate_text(endpoint.cell->outlier.external.percent));
       line(host + "local_origin_success_rate::" + rate_text(endpoint.cell->outlier.local.percent));
     }
@@ -199,7 +234,7 @@ Json clusters_json(const config::Snapshot& snapshot) {
       for (auto& [stat, entry] : endpoint_stats(*endpoint.cell)) stats.push_back(entry);
       Json host = {{"address", address_json(endpoint.address)},
                    {"stats", stats},
-                   {"health_status", {{"eds_health_status", endpoint.healthy ? "HEALTHY" : "UNHEALTHY"}}},
+                   {"health_status", health_json(endpoint)},
                    {"weight", endpoint.weight}};
       if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck))
         host["health_status"]["failed_active_health_check"] = true;
@@ -207,7 +242,8 @@ Json clusters_json(const config::Snapshot& snapshot) {
       set_rate(host, "success_rate", endpoint.cell->outlier.external.percent);
       set_rate(host, "local_origin_success_rate", endpoint.cell->outlier.local.percent);
       if (!endpoint.hostname.empty()) host["hostname"] = endpoint.hostname;
-      host["locality"] = Json::object();
+      host["locality"] = locality_json(locality_of(*cluster, endpoint));
+      if (endpoint.priority != 0) host["priority"] = endpoint.priority;
       hosts.push_back(std::move(host));
     }
     if (!hosts.empty()) status["host_statuses"] = std::move(hosts);

@@ -220,6 +220,16 @@ void collect_outlier_detection(const report::ClusterCell& cell, CellCollector& c
   collector.gauge("outlier_detection.ejections_active", cell.outlier.ejected.load(std::memory_order_relaxed));
 }
 
+void collect_membership(const config::Cluster& cluster, CellCollector& collector) {
+  const auto count = [&](config::EndpointHealth health) {
+    return std::ranges::count(cluster.endpoints, health, config::health_of);
+  };
+  collector.gauge("membership_total", static_cast<std::int64_t>(cluster.endpoints.size()));
+  collector.gauge("membership_healthy", count(config::EndpointHealth::kHealthy));
+  collector.gauge("membership_degraded", count(config::EndpointHealth::kDegraded));
+  collector.gauge("membership_excluded", count(config::EndpointHealth::kExcluded));
+}
+
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
   std::vector<const void*> seen;  // several listeners and chains may share a stat_prefix, and then one cell
   const auto first_time = [&seen](const void* cell) {
@@ -246,7 +256,8 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
       }
       if (chain.http() != nullptr) {
         for (const config::HttpFilter& filter : chain.http()->filters) {
-          if (const auto* rbac = std::get_if<config::Rbac>(&filter.config)) collect_rbac(*rbac, chain.http()->stat_prefix, first_time, out);
+          if (const auto* rbac = std::get_if<config::Rbac>(&filter.config))
+            collect_rbac(*rbac, chain.http()->stat_prefix, first_time, out);
         }
       }
       if (chain.http() != nullptr && first_time(chain.http()->cell.get())) {
@@ -268,10 +279,7 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
     }
     collect_breakers(*cluster, collector);
     if (cluster->outlier_detection) collect_outlier_detection(*cluster->cell, collector);
-    const auto healthy = std::ranges::count_if(
-        cluster->endpoints, [](const config::Endpoint& endpoint) { return endpoint.healthy && endpoint.cell->is_faultless(); });
-    collector.gauge("membership_total", static_cast<std::int64_t>(cluster->endpoints.size()));
-    collector.gauge("membership_healthy", healthy);
+    collect_membership(*cluster, collector);
   }
 }
 

@@ -16,6 +16,7 @@
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/http/codec.h"
 #include "dataplane/proxy/filters/filter_chain.h"
+#include "dataplane/proxy/policy/hash_policy.h"
 #include "dataplane/proxy/policy/header_mutations.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/serviced.h"
@@ -108,6 +109,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] config::RoutingPriority priority() const;
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);
+  [[nodiscard]] bool add_made_cookies(http::HeaderMap& headers) const;
   void take(ClusterRuntime& cluster);
   void take(ConnectionPool& pool);
   void end_of_request(Instant now);
@@ -192,6 +194,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   http::HeaderMap* response_trailers_ = nullptr;
   MutationLevels levels_;
   Duration response_timeout_;
+  RequestHash hash_;                   // the same for all tries
   bool awaits_body_ = false;           // a filter wants all of the request before it goes on
   bool follows_grpc_timeout_ = false;  // response_timeout_ comes from the request's grpc-timeout, which tells it upstream
   bool try_timed_out_ = false;         // the last try ended by its timeout

@@ -166,7 +166,8 @@ bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant 
     return false;
   }
   take(*cluster);
-  ConnectionPool* pool = cluster_->choose();
+  if (!action.hash_policies.empty()) hash_ = hash_of(action.hash_policies, *request_, info_, runtime_.worker(), arena_);
+  ConnectionPool* pool = cluster_->choose({.hash = hash_.hash}, now);
   if (pool == nullptr) {
     cluster_->stats().upstream_cx_none_healthy.add();
     reply(LocalReplyReason::kNoHealthyUpstream, now);

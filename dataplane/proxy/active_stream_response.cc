@@ -50,12 +50,20 @@ void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_strea
       request_sent_ = true;  // an Upgrade that was refused has no body
   }
   const Instant sent = info_.upstream_request_sent.is_never() ? info_.start : info_.upstream_request_sent;
-  if (!prepare_upstream_response(http(), levels_, head, info_, now - sent, environment())) {
+  if (!prepare_upstream_response(http(), levels_, head, info_, now - sent, environment()) || !add_made_cookies(head.headers)) {
     upstream_.cancel(now);
     reply(LocalReplyReason::kOverloaded, now);
     return;
   }
   send_head(head, end_stream, now);
+}
+
+// By which the client's next requests meet the same endpoint.
+bool ActiveStream::add_made_cookies(http::HeaderMap& headers) const {
+  for (const MadeCookie* cookie = hash_.cookies; cookie != nullptr; cookie = cookie->next) {
+    if (!headers.add_reference(http::HeaderId::kSetCookie, cookie->value)) return false;
+  }
+  return true;
 }
 
 // The connection manager's part, for every final response.

@@ -1,5 +1,7 @@
 #include "dataplane/proxy/cluster_runtime.h"
 
+#include <algorithm>
+#include <atomic>
 #include <unordered_map>
 
 #include "dataplane/proxy/runtime.h"
@@ -14,13 +16,15 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
       breakers_{CircuitBreakers(*cell_, config::RoutingPriority::kDefault, runtime.worker()),
                 CircuitBreakers(*cell_, config::RoutingPriority::kHigh, runtime.worker())},
       outlier_watch_(runtime, config_, now),
-      balancer_(*config_, runtime.context.rng) {
+      balancer_(*config_, runtime.context.rng),
+      health_version_(cell_->health_version.load(std::memory_order_acquire)) {
   follow_thresholds();
   follow_endpoints(now);
 }
 
 void ClusterRuntime::update(std::shared_ptr<const config::Cluster> config, Instant now) {
   config_ = std::move(config);
+  health_version_ = cell_->health_version.load(std::memory_order_acquire);
   balancer_ = LoadBalancer(*config_, runtime_.context.rng);
   outlier_watch_.update(config_, now);
   follow_thresholds();
@@ -37,6 +41,7 @@ void ClusterRuntime::follow_thresholds() {
 void ClusterRuntime::follow_endpoints(Instant now) {
   std::unordered_map<const report::EndpointCell*, ConnectionPool*> known;
   for (const auto& pool : pools_) known.insert_or_assign(&pool->cell(), pool.get());  // the newest of an endpoint
+  const std::vector<const report::EndpointCell*> before = members();
   by_endpoint_.clear();
   for (const config::Endpoint& endpoint : config_->endpoints) {
     const auto at = known.find(endpoint.cell.get());
@@ -51,6 +56,15 @@ void ClusterRuntime::follow_endpoints(Instant now) {
   }
   for (const auto& [cell, pool] : known) pool->retire(now);
   std::erase_if(pools_, [](const auto& pool) { return pool->is_retired() && pool->is_unused(); });
+  ages_.follow_endpoints(*config_, now);
+  if (runtime_.worker() == 0 && members() != before) stats_.membership_change.add();  // for all workers, once
+}
+
+std::vector<const report::EndpointCell*> ClusterRuntime::members() const {
+  std::vector<const report::EndpointCell*> cells;
+  for (const ConnectionPool* pool : by_endpoint_) cells.push_back(&pool->cell());
+  std::ranges::sort(cells);
+  return cells;
 }
 
 void ClusterRuntime::retire(Instant now) {
@@ -67,12 +81,39 @@ bool ClusterRuntime::is_unused() const {
   return true;
 }
 
-ConnectionPool* ClusterRuntime::choose() {
-  const auto active = [this](std::size_t index) {
-    return static_cast<std::size_t>(by_endpoint_[index]->endpoint_stats().rq_active.value());
-  };
-  const std::optional<std::size_t> index = balancer_.choose(runtime_.context.rng, active);
-  return index && *index < by_endpoint_.size() ? by_endpoint_[*index] : nullptr;
+// What this worker knows of them: it balances what it sends itself.
+struct ClusterRuntime::Facts {
+  const ClusterRuntime& cluster;
+  Instant now;
+
+  [[nodiscard]] std::size_t active_requests(std::uint32_t endpoint) const {
+    return static_cast<std::size_t>(cluster.by_endpoint_[endpoint]->endpoint_stats().rq_active.value());
+  }
+  [[nodiscard]] std::size_t all_active_requests() const {
+    return static_cast<std::size_t>(cluster.stats_.upstream_rq_active.value());
+  }
+  [[nodiscard]] double weight(std::uint32_t endpoint) const {
+    const double full = cluster.config_->endpoints[endpoint].weight;
+    return cluster.ages_.is_enabled() ? full * cluster.ages_.part(endpoint, now) : full;
+  }
+  [[nodiscard]] bool some_are_new() const { return cluster.ages_.some_are_new(now); }
+};
+
+ConnectionPool* ClusterRuntime::choose(const ChoiceContext& context, Instant now) {
+  const std::uint32_t version = cell_->health_version.load(std::memory_order_relaxed);
+  if (version != health_version_) [[unlikely]]
+    follow_health(version, now);
+  if (by_endpoint_.empty()) return nullptr;  // of a cluster that is gone there is nobody to ask
+  const HostChoice choice = balancer_.choose(context, runtime_.context.rng, Facts{*this, now});
+  if (choice.in_panic) stats_.lb_healthy_panic.add();
+  return choice.endpoint ? by_endpoint_[*choice.endpoint] : nullptr;
+}
+
+void ClusterRuntime::follow_health(std::uint32_t version, Instant now) {
+  std::atomic_thread_fence(std::memory_order_acquire);  // the faults are at least as new as their version
+  health_version_ = version;
+  ages_.follow_health(*config_, now);
+  balancer_.refresh(runtime_.context.rng);
 }
 
 }  // namespace millrace::proxy

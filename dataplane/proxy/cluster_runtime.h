@@ -13,6 +13,7 @@
 #include "dataplane/base/time.h"
 #include "dataplane/proxy/breakers/circuit_breakers.h"
 #include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/lb/host_ages.h"
 #include "dataplane/proxy/lb/load_balancer.h"
 #include "dataplane/proxy/outlier_watch.h"
 
@@ -33,8 +34,8 @@ class ClusterRuntime {
   /// No connections, no requests: may be destroyed.
   [[nodiscard]] bool is_unused() const;
 
-  /// The pool of the endpoint that the next request goes to; null when there is no healthy one.
-  [[nodiscard]] ConnectionPool* choose();
+  /// The pool of the endpoint that a request goes to; null when nobody may have it.
+  [[nodiscard]] ConnectionPool* choose(const ChoiceContext& context, Instant now);
 
   [[nodiscard]] const config::Cluster& config() const { return *config_; }
   [[nodiscard]] bool is_current(const std::shared_ptr<const config::Cluster>& config) const { return config_ == config; }
@@ -52,8 +53,11 @@ class ClusterRuntime {
   void unpin() { --pins_; }
 
  private:
+  struct Facts;
   void follow_endpoints(Instant now);
   void follow_thresholds();
+  [[nodiscard]] std::vector<const report::EndpointCell*> members() const;
+  void follow_health(std::uint32_t version, Instant now);
 
   Runtime& runtime_;
   std::shared_ptr<const config::Cluster> config_;
@@ -64,6 +68,8 @@ class ClusterRuntime {
   std::vector<std::unique_ptr<ConnectionPool>> pools_;  // those of endpoints that are gone included, until they are empty
   std::vector<ConnectionPool*> by_endpoint_;            // as config_->endpoints
   LoadBalancer balancer_;
+  std::uint32_t health_version_ = 0;  // of cell_, that balancer_ knows
+  HostAges ages_;
   std::size_t pins_ = 0;
 };
 

@@ -62,6 +62,7 @@ class ConnectionPool {
   /// The endpoint's name; empty: it has none.
   [[nodiscard]] std::string_view hostname() const { return endpoint_.hostname; }
   [[nodiscard]] bool is_canary() const { return endpoint_.canary; }
+  [[nodiscard]] std::uint32_t priority() const { return endpoint_.priority; }
   /// No connection and no request: may be destroyed.
   [[nodiscard]] bool is_unused() const;
   // Connections that wait for burial and streams that chose the endpoint refer to it.

@@ -59,23 +59,40 @@ bool StreamRetries::replay(stream::Chain& to) const {
 
 // Without memory for it an endpoint may be tried twice, which is no worse than what no predicate gives.
 void StreamRetries::note(const ConnectionPool& pool) {
-  if (!retry_.policy().avoid_previous_hosts) return;
+  if (!retry_.policy().avoid_previous_hosts && retry_.policy().priority_update_frequency == 0) return;
   void* memory = stream_.arena().allocate(sizeof(Tried), alignof(Tried));
-  if (memory != nullptr) tried_ = ::new (memory) Tried{.cell = &pool.cell(), .before = tried_};
+  if (memory != nullptr) {
+    tried_ = ::new (memory) Tried{.cell = &pool.cell(), .priority = pool.priority(), .before = tried_};
+    ++tries_;
+  }
+}
+
+// previous_priorities: with every so many tries, what all of them have seen leaves the choice.
+void StreamRetries::avoid_tried_priorities() {
+  const std::uint32_t frequency = retry_.policy().priority_update_frequency;
+  if (frequency == 0 || tries_ == 0 || tries_ % frequency != 0) return;
+  for (const Tried* tried = tried_; tried != forgotten_; tried = tried->before) avoided_.set(tried->priority);
 }
 
 bool StreamRetries::unwanted(const ConnectionPool& pool) const {
   if (retry_.policy().avoid_canary_hosts && pool.is_canary()) return true;
-  for (const Tried* tried = tried_; tried != nullptr; tried = tried->before) {
+  for (const Tried* tried = tried_; tried != nullptr && retry_.policy().avoid_previous_hosts; tried = tried->before) {
     if (tried->cell == &pool.cell()) return true;
   }
   return false;
 }
 
-ConnectionPool* StreamRetries::choose(ClusterRuntime& cluster) const {
-  for (std::uint32_t left = retry_.policy().host_selection_retries;; --left) {
-    ConnectionPool* pool = cluster.choose();
-    if (pool == nullptr || left == 0 || !unwanted(*pool)) return pool;
+ConnectionPool* StreamRetries::choose(ClusterRuntime& cluster, std::optional<std::uint64_t> hash, Instant now) {
+  avoid_tried_priorities();
+  const bool avoids = avoided_.any();
+  ChoiceContext context{.hash = hash, .avoid_priorities = &avoided_};
+  for (;; ++context.attempt) {
+    ConnectionPool* pool = cluster.choose(context, now);
+    if (avoids && avoided_.none()) {  // all were tried: from the beginning
+      forgotten_ = tried_;
+      tries_ = 0;
+    }
+    if (pool == nullptr || context.attempt == retry_.policy().host_selection_retries || !unwanted(*pool)) return pool;
   }
 }
 

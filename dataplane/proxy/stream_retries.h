@@ -7,8 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/lb/priority_load.h"
 #include "dataplane/proxy/policy/retry.h"
 #include "dataplane/report/cells.h"
 #include "dataplane/stream/chain.h"
@@ -48,7 +50,8 @@ class StreamRetries {
   /// A try begins at this endpoint.
   void note(const ConnectionPool& pool);
   /// The endpoint of the next try, as far as choosing again helps one that the policy does not want; null: none is healthy.
-  [[nodiscard]] ConnectionPool* choose(ClusterRuntime& cluster) const;
+  /// `hash`: the request's, as at the first try.
+  [[nodiscard]] ConnectionPool* choose(ClusterRuntime& cluster, std::optional<std::uint64_t> hash, Instant now);
 
   /// The request is complete and has a connection: the time of this try begins.
   void begin_try(Instant now);
@@ -67,10 +70,12 @@ class StreamRetries {
   /// An endpoint that was tried, told apart by its cell, as ClusterRuntime does; never looked into.
   struct Tried {
     const report::EndpointCell* cell;
+    std::uint32_t priority;
     const Tried* before;
   };
 
   [[nodiscard]] bool unwanted(const ConnectionPool& pool) const;
+  void avoid_tried_priorities();
   void end_try();
   void on_back_off(Instant now);
   void on_try_timeout(Instant now);
@@ -83,6 +88,10 @@ class StreamRetries {
   const std::size_t keep_bytes_;
   stream::Chain kept_;
   const Tried* tried_ = nullptr;
+  // For previous_priorities.
+  const Tried* forgotten_ = nullptr;       // of tried_: what was tried up to it no longer counts
+  std::uint32_t tries_ = 0;                // since then
+  PriorityMask avoided_;                   // what the latest update has taken out of the choice
   CircuitBreakers* counted_in_ = nullptr;  // of a cluster that its stream pins
   Timer back_off_;
   Timer try_timer_;

@@ -7,6 +7,7 @@
 #include "dataplane/proxy/cluster_runtime.h"
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/listener_runtime.h"
+#include "dataplane/proxy/policy/hash_policy.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/upstream_transport.h"
 
@@ -104,14 +105,16 @@ bool TcpProxyConnection::choose_cluster() {
   return true;
 }
 
-bool TcpProxyConnection::choose_endpoint() {
+bool TcpProxyConnection::choose_endpoint(Instant now) {
   report::ClusterStats& stats = cluster_->stats();
   if (info_.attempts >= chain_.tcp().max_connect_attempts) {
     stats.upstream_cx_connect_attempts_exceeded.add();
     info_.flags.set(ResponseFlag::kUpstreamRetryLimitExceeded);
     return false;
   }
-  ConnectionPool* chosen = cluster_->choose();
+  ChoiceContext context;
+  if (chain_.tcp().hash_source_ip) context.hash = source_ip_hash(info_.downstream_remote);
+  ConnectionPool* chosen = cluster_->choose(context, now);
   if (chosen == nullptr) {
     stats.upstream_cx_none_healthy.add();
     info_.flags.set(ResponseFlag::kNoHealthyUpstream);
@@ -144,7 +147,7 @@ bool TcpProxyConnection::admit(ConnectionPool& endpoint) {
 CircuitBreakers& TcpProxyConnection::breakers() { return cluster_->breakers(config::RoutingPriority::kDefault); }
 
 void TcpProxyConnection::connect(Instant now) {
-  if (!choose_cluster() || !choose_endpoint()) return give_up(now);
+  if (!choose_cluster() || !choose_endpoint(now)) return give_up(now);
   state_ = State::kConnecting;
   connected_ = false;
   connect_started_ = now;

@@ -63,7 +63,7 @@ class TcpProxyConnection final : public Serviced,
 
   // To an endpoint.
   [[nodiscard]] bool choose_cluster();
-  [[nodiscard]] bool choose_endpoint();
+  [[nodiscard]] bool choose_endpoint(Instant now);
   [[nodiscard]] bool admit(ConnectionPool& endpoint);
   [[nodiscard]] CircuitBreakers& breakers();
   void connect(Instant now);

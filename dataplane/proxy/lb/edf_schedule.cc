@@ -6,15 +6,12 @@
 
 namespace millrace::proxy {
 
-EdfSchedule::EdfSchedule(const config::Cluster& cluster, Rng& rng) {
+void EdfSchedule::add(std::uint32_t item, double weight, Rng& rng) {
   constexpr double kUnit = 1.0 / 9007199254740992.0;  // 2^-53: a double in [0, 1) from 53 random bits
-  for (std::size_t i = 0; i < cluster.endpoints.size(); ++i) {
-    const config::Endpoint& endpoint = cluster.endpoints[i];
-    if (!endpoint.healthy || endpoint.weight == 0) continue;
-    const double place = static_cast<double>(rng.next() >> 11) * kUnit;
-    heap_.push_back({place / endpoint.weight, next_order_++, static_cast<std::uint32_t>(i), endpoint.weight});
-  }
-  std::ranges::make_heap(heap_, later);
+  MR_ASSERT(weight > 0);
+  const double place = static_cast<double>(rng.next() >> 11) * kUnit;
+  heap_.push_back({place / weight, next_order_++, item});
+  std::ranges::push_heap(heap_, later);
 }
 
 void EdfSchedule::advance(double weight) {

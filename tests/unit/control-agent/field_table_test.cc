@@ -97,9 +97,9 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
 
 TEST(CheckFields, NamesRefusedFieldsAndListsHarmlessOnes) {
   const auto found =
-      check<envoy::config::route::v3::RouteAction>("{cluster: a, hedge_policy: {}, hash_policy: [{header: {header_name: x}}]}");
+      check<envoy::config::route::v3::RouteAction>("{cluster: a, hedge_policy: {}, include_vh_rate_limits: false}");
   EXPECT_THAT(found.errors, ElementsAre("hedge_policy: is not supported yet: requests are not hedged"));
-  EXPECT_THAT(found.harmless, ElementsAre("hash_policy"));
+  EXPECT_THAT(found.harmless, ElementsAre("include_vh_rate_limits"));
 }
 
 TEST(CheckFields, RefusesMessagesWithoutRows) {

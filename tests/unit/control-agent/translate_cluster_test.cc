@@ -43,7 +43,7 @@ TEST(TranslateCluster, TakesPolicyTimesAndLimits) {
   BootstrapText text;
   text.cluster =
       ", alt_stat_name: other, connect_timeout: 0.25s, lb_policy: LEAST_REQUEST, least_request_lb_config: {choice_count: 4}, "
-      "per_connection_buffer_limit_bytes: 65536, common_lb_config: {healthy_panic_threshold: {}}, "
+      "per_connection_buffer_limit_bytes: 65536, common_lb_config: {healthy_panic_threshold: {value: 33.7}}, "
       "typed_extension_protocol_options: "
       "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": "
       "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: "
@@ -57,6 +57,7 @@ TEST(TranslateCluster, TakesPolicyTimesAndLimits) {
   EXPECT_EQ(cluster.connect_timeout, Duration::milliseconds(250));
   EXPECT_EQ(cluster.load_balancing, config::LoadBalancing::kLeastRequest);
   EXPECT_EQ(cluster.least_request_choices, 4U);
+  EXPECT_EQ(cluster.balancing.panic_threshold, 33U);
   EXPECT_EQ(cluster.buffer_limit_bytes, 65536U);
   EXPECT_EQ(cluster.http.idle_timeout, Duration::seconds(9));
   EXPECT_EQ(cluster.http.max_requests_per_connection, 5U);
@@ -81,9 +82,7 @@ TEST(TranslateCluster, TakesWeightsAndHealth) {
 
 TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
   EXPECT_THAT(refusals("type: EDS"), ElementsAre(HasSubstr("static_resources.clusters[0].type: EDS is not supported yet")));
-  EXPECT_THAT(refusals("lb_policy: RING_HASH"), ElementsAre(HasSubstr("lb_policy: RING_HASH is not supported yet")));
-  EXPECT_THAT(refusals("common_lb_config: {healthy_panic_threshold: {value: 50}}"),
-              ElementsAre(HasSubstr("healthy_panic_threshold: must be 0")));
+  EXPECT_THAT(refusals("lb_policy: CLUSTER_PROVIDED"), ElementsAre(HasSubstr("lb_policy: CLUSTER_PROVIDED is only for")));
   EXPECT_THAT(refusals("common_http_protocol_options: {max_stream_duration: 1s}"),
               ElementsAre(HasSubstr("max_stream_duration: is not supported yet for clusters")));
   EXPECT_THAT(refusals("typed_extension_protocol_options: {x: {\"@type\": "
@@ -99,11 +98,10 @@ TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
 
 TEST(TranslateCluster, RefusesEndpointsThatCannotBeReached) {
   BootstrapText text;
-  text.endpoints = "[{priority: 1, lb_endpoints: [" + endpoint("0.0.0.0") + ", " + endpoint("127.0.0.1") + ", " +
-                   endpoint("a.example") + "]}]";
+  text.endpoints =
+      "[{lb_endpoints: [" + endpoint("0.0.0.0") + ", " + endpoint("127.0.0.1") + ", " + endpoint("a.example") + "]}]";
   EXPECT_THAT(errors_of(text),
-              testing::UnorderedElementsAre(HasSubstr("priority: is not supported yet"), HasSubstr("0.0.0.0 names no host"),
-                                            HasSubstr("127.0.0.1 is a loopback address"),
+              testing::UnorderedElementsAre(HasSubstr("0.0.0.0 names no host"), HasSubstr("127.0.0.1 is a loopback address"),
                                             HasSubstr("\"a.example\" is not an IP address")));
 }
 

@@ -103,6 +103,17 @@ TEST(TranslateRetry, TakesCodesAndHeaders) {
   EXPECT_EQ(lists.request_headers.at(0).string.text, "GET");
 }
 
+std::string previous_priorities(int frequency) {
+  return "{name: x, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3."
+         "PreviousPrioritiesConfig, update_frequency: " +
+         std::to_string(frequency) + "}}";
+}
+
+TEST(TranslateRetry, TakesPreviousPriorities) {
+  EXPECT_EQ(policy("retry_priority: " + previous_priorities(2)).priority_update_frequency, 2u);
+  EXPECT_EQ(policy("num_retries: 1").priority_update_frequency, 0u);
+}
+
 TEST(TranslateRetry, TakesHostPredicates) {
   const std::string previous = predicate("previous_hosts.v3.PreviousHostsPredicate");
   const RetryPolicy avoids = policy("host_selection_retry_max_attempts: 5, retry_host_predicate: [" + previous + "]");
@@ -118,8 +129,8 @@ TEST(TranslateRetry, RefusesWhatItCannotDo) {
               ElementsAre(HasSubstr("retry_host_predicate[0].typed_config: must be set")));
   EXPECT_THAT(refusals("retry_host_predicate: [" + predicate("omit_host_metadata.v3.OmitHostMetadataConfig") + "]"),
               ElementsAre(HasSubstr("is not supported")));
-  EXPECT_THAT(refusals("retry_priority: {name: x}"),
-              ElementsAre(HasSubstr("retry_priority: is not supported yet: all endpoints are of priority 0")));
+  EXPECT_THAT(refusals("retry_priority: {name: x}"), ElementsAre(HasSubstr("retry_priority.typed_config: must be set")));
+  EXPECT_THAT(refusals("retry_priority: " + previous_priorities(0)), ElementsAre(HasSubstr("update_frequency")));
   EXPECT_THAT(refusals("retry_options_predicates: [{name: x}]"), Contains(HasSubstr("retry_options_predicates: is not")));
   EXPECT_THAT(refusals("host_selection_retry_max_attempts: 1001"), ElementsAre(HasSubstr("must be at most 1000")));
   EXPECT_THAT(refusals("host_selection_retry_max_attempts: -1"), ElementsAre(HasSubstr("not negative")));

@@ -65,6 +65,7 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits, std::uint32
                                  .tls = {},
                                  .cell = std::make_shared<report::EndpointCell>(0, "origin|198.18.1.1:8080", kWorkers)});
   cluster_->healthy_weight = 1;
+  cluster_->balancing.panic_threshold = 0;
 
   listener_ = std::make_shared<config::Listener>();
   listener_->name = "edge";

@@ -737,6 +737,18 @@ TEST_F(TwoEndpoints, PreviousHostsAreAvoided) {
   EXPECT_GT(proxy->cluster().upstream_rq_retry.value(), 5u);
 }
 
+TEST_F(TwoEndpoints, PreviousPrioritiesAreAvoided) {
+  start([](config::RetryPolicy& policy) { policy.priority_update_frequency = 1; });
+  proxy->reconfigure([](config::Listener&, config::Cluster& cluster, config::Route&) { cluster.endpoints[1].priority = 1; });
+  for (int i = 0; i < 5; ++i) {
+    Client& client = proxy->connect();
+    client.send(get());
+    EXPECT_THAT(outcome(*proxy, client), EndsWith("second")) << i;
+    client.close();
+  }
+  EXPECT_EQ(proxy->cluster().upstream_rq_retry.value(), 5u) << "the first priority is healthy, and refuses";
+}
+
 TEST_F(TwoEndpoints, CanariesAreAvoided) {
   start([](config::RetryPolicy& policy) { policy.avoid_canary_hosts = true; });
   for (int i = 0; i < 50; ++i) {
@@ -750,7 +762,7 @@ TEST_F(TwoEndpoints, CanariesAreAvoided) {
 
 TEST_F(TwoEndpoints, WithoutAPredicateARetryMayMeetTheSameOne) {
   start([](config::RetryPolicy&) {});
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 100; ++i) {
     Client& client = proxy->connect();
     client.send(get());
     proxy->advance(kLongestBackOff);

@@ -1,0 +1,149 @@
+#include "control-agent/translate_assignment.h"
+
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "control-agent/translate_common.h"
+#include "envoy/config/endpoint/v3/endpoint.pb.h"
+
+namespace millrace::agent {
+
+namespace core = envoy::config::core::v3;
+namespace endpoint_api = envoy::config::endpoint::v3;
+
+namespace {
+
+constexpr std::uint32_t kMaxEndpointsPerCluster = 100'000;
+constexpr std::uint32_t kMostOverprovisioning = 1'000'000;  // percent: keeps products of it and a sum of weights in 64 bits
+
+/// What hashes an endpoint onto a ring or into a table, by its index.
+using HashKeys = std::vector<std::string>;
+
+// Of the endpoint's metadata "envoy.lb"; null: it has none of that name.
+const google::protobuf::Value* lb_metadata(const core::Metadata& metadata, const std::string& key) {
+  const auto values = metadata.filter_metadata().find("envoy.lb");
+  if (values == metadata.filter_metadata().end()) return nullptr;
+  const auto value = values->second.fields().find(key);
+  return value == values->second.fields().end() ? nullptr : &value->second;
+}
+
+std::string hash_key(const core::Metadata& metadata, const config::Endpoint& endpoint, const HashTablePlan& plan) {
+  const auto* own = lb_metadata(metadata, "hash_key");
+  if (own != nullptr && !own->string_value().empty()) return own->string_value();
+  return plan.by_hostname ? endpoint.hostname : endpoint.address.to_string();
+}
+
+void translate_health(core::HealthStatus status, config::Endpoint& out) {
+  out.healthy = status == core::UNKNOWN || status == core::HEALTHY || status == core::DEGRADED;
+  out.degraded = status == core::DEGRADED;
+  out.draining = status == core::DRAINING;
+}
+
+/// What all endpoints of one entry share.
+struct Group {
+  const core::Metadata& metadata;
+  std::uint32_t priority;
+  std::uint32_t locality;
+};
+
+void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& group, const std::string& path,
+                        const UpstreamSockets& sockets, const HashTablePlan& plan, HashKeys& keys, config::Cluster& out,
+                        TranslateContext& context) {
+  const std::string endpoint_path = join_path(path, "endpoint");
+  const auto address = translate_address(source.endpoint().address(), join_path(endpoint_path, "address"), AddressUse::kEndpoint,
+                                         context.diagnostics);
+  if (!address) return;
+  config::Endpoint endpoint;
+  endpoint.address = *address;
+  endpoint.hostname = source.endpoint().hostname();
+  if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
+  translate_health(source.health_status(), endpoint);
+  const auto* canary = lb_metadata(source.metadata(), "canary");
+  endpoint.canary = canary != nullptr && canary->bool_value();
+  endpoint.priority = group.priority;
+  endpoint.locality = group.locality;
+  endpoint.tls = sockets.choose(source.metadata(), group.metadata);
+  endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
+  if (endpoint.healthy) out.healthy_weight += endpoint.weight;
+  keys.push_back(hash_key(source.metadata(), endpoint, plan));
+  out.endpoints.push_back(std::move(endpoint));
+}
+
+// Entries of one locality and priority are one.
+std::uint32_t translate_locality(const endpoint_api::LocalityLbEndpoints& source, config::Cluster& out) {
+  const auto& names = source.locality();
+  std::uint32_t at = 0;
+  while (at < out.localities.size() &&
+         !(out.localities[at].region == names.region() && out.localities[at].zone == names.zone() &&
+           out.localities[at].sub_zone == names.sub_zone() && out.localities[at].priority == source.priority())) {
+    ++at;
+  }
+  if (at == out.localities.size())
+    out.localities.push_back({names.region(), names.zone(), names.sub_zone(), source.priority(), 0});
+  if (source.has_load_balancing_weight()) out.localities[at].weight = source.load_balancing_weight().value();
+  return at;
+}
+
+void build_tables(const HashKeys& keys, const HashTablePlan& plan, config::Cluster& out) {
+  const bool ring = out.load_balancing == config::LoadBalancing::kRingHash;
+  if (!ring && out.load_balancing != config::LoadBalancing::kMaglev) return;
+  std::vector<std::vector<std::uint32_t>> hosts;
+  for (std::uint32_t i = 0; i < out.endpoints.size(); ++i) {
+    if (hosts.size() <= out.endpoints[i].priority) hosts.resize(out.endpoints[i].priority + 1);
+    hosts[out.endpoints[i].priority].push_back(i);
+  }
+  for (const auto& of_priority : hosts) {
+    auto shares = config::host_shares(out, of_priority);
+    auto table = ring ? config::build_ring(std::move(shares), keys, plan.ring)
+                      : config::build_maglev(std::move(shares), keys, plan.maglev_size);
+    out.hash_tables.push_back(std::make_shared<const config::HashTable>(std::move(table)));
+  }
+}
+
+void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy, const std::string& path, config::Cluster& out,
+                      Diagnostics& diagnostics) {
+  if (policy.has_overprovisioning_factor()) {
+    out.balancing.overprovisioning_factor = policy.overprovisioning_factor().value();
+    if (out.balancing.overprovisioning_factor > kMostOverprovisioning) {
+      diagnostics.error(join_path(path, "overprovisioning_factor"), "must be at most " + std::to_string(kMostOverprovisioning) +
+                                                                        ", is " +
+                                                                        std::to_string(out.balancing.overprovisioning_factor));
+    }
+  }
+  out.balancing.weighted_priority_health = policy.weighted_priority_health();
+}
+
+}  // namespace
+
+void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
+                          const UpstreamSockets& sockets, const HashTablePlan& plan, config::Cluster& out,
+                          TranslateContext& context) {
+  const std::string list = join_path(path, "endpoints");
+  translate_policy(assignment.policy(), join_path(path, "policy"), out, context.diagnostics);
+  std::uint64_t weight = 0;
+  std::size_t count = 0;
+  HashKeys keys;
+  for (int i = 0; i < assignment.endpoints_size(); ++i) {
+    const auto& group = assignment.endpoints(i);
+    const std::string lb_path = join_path(index_path(list, static_cast<std::size_t>(i)), "lb_endpoints");
+    const std::uint32_t locality = translate_locality(group, out);
+    for (int k = 0; k < group.lb_endpoints_size(); ++k) {
+      const auto& source = group.lb_endpoints(k);
+      weight += source.has_load_balancing_weight() ? source.load_balancing_weight().value() : 1;
+      if (++count > kMaxEndpointsPerCluster) continue;
+      translate_endpoint(source, {group.metadata(), group.priority(), locality}, index_path(lb_path, static_cast<std::size_t>(k)),
+                         sockets, plan, keys, out, context);
+    }
+  }
+  if (count > kMaxEndpointsPerCluster) {
+    context.diagnostics.error(
+        list, "holds " + std::to_string(count) + " endpoints, more than " + std::to_string(kMaxEndpointsPerCluster));
+  }
+  if (weight > std::numeric_limits<std::uint32_t>::max()) {
+    context.diagnostics.error(list, "the sum of the endpoints' weights must be at most 4294967295");
+  }
+  if (context.diagnostics.ok()) build_tables(keys, plan, out);
+}
+
+}  // namespace millrace::agent

@@ -1,0 +1,70 @@
+#include "dataplane/proxy/lb/host_view.h"
+
+#include <algorithm>
+
+#include "dataplane/base/assert.h"
+
+namespace millrace::proxy {
+namespace {
+
+// Those of `hosts` in each locality; none where localities share nothing by weight.
+std::vector<LocalityHosts> localities_of(const config::Cluster& cluster, std::span<const std::uint32_t> hosts) {
+  std::vector<LocalityHosts> out;
+  if (!cluster.balancing.locality_weighted) return out;
+  std::vector<std::uint32_t> place(cluster.localities.size(), 0);  // in `out`, plus one
+  for (const std::uint32_t host : hosts) {
+    const std::uint32_t locality = cluster.endpoints[host].locality;
+    MR_ASSERT(locality < place.size());
+    if (place[locality] == 0) {
+      out.push_back({.hosts = {}, .weight = static_cast<double>(cluster.localities[locality].weight)});
+      place[locality] = static_cast<std::uint32_t>(out.size());
+    }
+    out[place[locality] - 1].hosts.push_back(host);
+  }
+  return out;
+}
+
+}  // namespace
+
+HostView::HostView(const config::Cluster& cluster, std::span<const std::uint32_t> hosts,
+                   std::span<const std::shared_ptr<const config::HashTable>> tables)
+    : rules_{.overprovisioning_factor = cluster.balancing.overprovisioning_factor,
+             .panic_threshold = cluster.balancing.panic_threshold},
+      fail_in_panic_(cluster.balancing.fail_traffic_on_panic) {
+  std::vector<std::vector<std::uint32_t>> by_priority;
+  for (const std::uint32_t host : hosts) {
+    const std::size_t priority = cluster.endpoints[host].priority;
+    MR_ASSERT(priority < kMaxPriorities);
+    if (by_priority.size() <= priority) by_priority.resize(priority + 1);
+    by_priority[priority].push_back(host);
+  }
+  sets_.reserve(by_priority.size());
+  for (std::size_t i = 0; i < by_priority.size(); ++i) {
+    auto localities = localities_of(cluster, by_priority[i]);
+    sets_.emplace_back(cluster, std::move(by_priority[i]), std::move(localities), i < tables.size() ? tables[i].get() : nullptr);
+  }
+  loads_.resize(sets_.size());
+  adjusted_.resize(sets_.size());
+  counts_.resize(sets_.size());
+}
+
+void HostView::refresh(std::span<const HostHealth> health, Rng& rng) {
+  simple_ = nullptr;
+  if (sets_.empty()) return;
+  for (std::size_t i = 0; i < sets_.size(); ++i) {
+    sets_[i].refresh(health, rng);
+    counts_[i] = sets_[i].counts();
+  }
+  share_load(counts_, rules_, loads_);
+  // With one priority there is none to avoid either.
+  if (sets_.size() == 1 && loads_[0].healthy == 100 && !loads_[0].panic) simple_ = sets_[0].simple_picker();
+}
+
+// With priorities to avoid, the share that the others then have.
+std::span<const PriorityLoad> HostView::loads_for(const ChoiceContext& context) {
+  if (context.avoid_priorities == nullptr || context.avoid_priorities->none()) return loads_;
+  adjusted_ = loads_;
+  return avoid_priorities(*context.avoid_priorities, adjusted_) ? std::span<const PriorityLoad>(adjusted_) : loads_;
+}
+
+}  // namespace millrace::proxy

@@ -1,0 +1,70 @@
+// All endpoints of a cluster, or a subset of them, by priority: chooses a priority, then an endpoint of it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "config/model/cluster.h"
+#include "dataplane/base/rng.h"
+#include "dataplane/proxy/lb/host_facts.h"
+#include "dataplane/proxy/lb/host_set.h"
+#include "dataplane/proxy/lb/priority_load.h"
+
+namespace millrace::proxy {
+
+/// What a request brings to the choice of its endpoint.
+struct ChoiceContext {
+  std::optional<std::uint64_t> hash = {};  ///< by its route's hash policy; nothing: random
+  std::uint32_t attempt = 0;               ///< how many choices for this try were not wanted
+  /// Those that it was tried on before, with previous_priorities: emptied when nobody else is left. Null: none.
+  PriorityMask* avoid_priorities = nullptr;
+};
+
+struct HostChoice {
+  std::optional<std::uint32_t> endpoint = {};  ///< index into config::Cluster::endpoints
+  bool in_panic = false;                       ///< its priority did not look at health
+};
+
+class HostView {
+ public:
+  /// Of `cluster`, the endpoints `hosts`. `tables`: by priority, as config::Cluster::hash_tables.
+  HostView(const config::Cluster& cluster, std::span<const std::uint32_t> hosts,
+           std::span<const std::shared_ptr<const config::HashTable>> tables);
+
+  /// As HostSet::refresh().
+  void refresh(std::span<const HostHealth> health, Rng& rng);
+
+  [[nodiscard]] std::span<const PriorityLoad> loads() const { return loads_; }
+  [[nodiscard]] std::span<const HostSet> sets() const { return sets_; }
+
+  template <HostFacts Facts>
+  [[nodiscard]] HostChoice choose(const ChoiceContext& context, Rng& rng, const Facts& facts) {
+    if (simple_ != nullptr) return {simple_->choose(rng, facts), false};
+    if (sets_.empty()) return {};
+    const std::uint64_t hash = context.hash ? *context.hash : rng.next();
+    return choose_of(choose_priority(loads_for(context), hash), hash, context.attempt, rng, facts);
+  }
+  /// The same, of a priority that somebody else has chosen.
+  template <HostFacts Facts>
+  [[nodiscard]] HostChoice choose_of(PriorityChoice at, std::uint64_t hash, std::uint32_t attempt, Rng& rng, const Facts& facts) {
+    const bool panic = loads_[at.priority].panic;
+    if (panic && fail_in_panic_) return {std::nullopt, true};
+    return {sets_[at.priority].choose({.degraded = at.degraded, .panic = panic}, hash, attempt, rng, facts), panic};
+  }
+
+ private:
+  [[nodiscard]] std::span<const PriorityLoad> loads_for(const ChoiceContext& context);
+
+  PriorityRules rules_;
+  bool fail_in_panic_;
+  std::vector<HostSet> sets_;  // by priority
+  std::vector<PriorityLoad> loads_;
+  std::vector<PriorityLoad> adjusted_;  // of one choice: see loads_for()
+  std::vector<PriorityHosts> counts_;
+  Picker* simple_ = nullptr;  // decides alone: all requests go to healthy endpoints of one priority, and need no hash
+};
+
+}  // namespace millrace::proxy

@@ -1,0 +1,104 @@
+"""Load balancing against real origins: weights, consistent hashing, priorities of which one is not healthy."""
+
+import collections
+
+import pytest
+
+from conftest import bootstrap, http_listener
+from lab import GATEWAY, HOST, Gateway, stop
+
+PORTS = [8000, 8001, 8002, 8003]
+BASE = f"http://{GATEWAY}"
+
+# Answers with its port.
+ORIGIN = r"""
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = sys.argv[2].encode()
+        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+"""
+
+
+def endpoint(port, more=""):
+    return f"{{endpoint: {{address: {{socket_address: {{address: {HOST}, port_value: {port}}}}}}}{more}}}"
+
+
+def cluster(name, groups, more=""):
+    return f"""
+  - name: {name}
+    type: STATIC
+    load_assignment: {{cluster_name: {name}, endpoints: [{", ".join(groups)}]}}
+    {more}"""
+
+
+def group(endpoints, more=""):
+    return f"{{lb_endpoints: [{', '.join(endpoints)}]{more}}}"
+
+
+ALL = group([endpoint(port) for port in PORTS])
+
+
+@pytest.fixture(scope="module")
+def gateway(namespace):
+    routes = {
+        "weighted": "", "header": ", hash_policy: [{header: {header_name: x-user}}]",
+        "cookie": ", hash_policy: [{cookie: {name: place, ttl: 60s, path: /}}]", "failover": "", "panic": "",
+    }
+    listeners = "".join(http_listener(name, 80 + i, f"[{{match: {{prefix: /}}, route: {{cluster: {name}{more}}}}}]")
+                        for i, (name, more) in enumerate(routes.items()))
+    sick = ", health_status: UNHEALTHY"
+    clusters = (cluster("weighted", [group([endpoint(PORTS[0], ", load_balancing_weight: 3"), endpoint(PORTS[1])])]) +
+                cluster("header", [ALL], "lb_policy: RING_HASH") + cluster("cookie", [ALL], "lb_policy: MAGLEV") +
+                cluster("failover", [group([endpoint(PORTS[0], sick), endpoint(PORTS[1], sick)]),
+                                     group([endpoint(PORTS[2])], ", priority: 1")]) +
+                cluster("panic", [group([endpoint(PORTS[0]), endpoint(PORTS[1], sick), endpoint(PORTS[2], sick)])]))
+    with Gateway(namespace, bootstrap(listeners, clusters)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def origins(namespace, gateway):
+    servers = [namespace.start(["/usr/bin/python3", "-c", ORIGIN, HOST, str(port)]) for port in PORTS]
+    for port in PORTS:
+        namespace.wait_for_port(HOST, port)
+    yield servers
+    for server in servers:
+        stop(server)
+
+
+def test_weights_are_kept(curl):
+    met = collections.Counter(curl(*[f"{BASE}/{i}" for i in range(40)], "-w", "\n").split())
+    assert 28 <= met[str(PORTS[0])] <= 32 and 8 <= met[str(PORTS[1])] <= 12, met
+
+
+def test_a_header_keeps_its_endpoint(curl):
+    met = {user: {curl("-H", f"x-user: {user}", f"{BASE}:81/") for _ in range(3)} for user in range(12)}
+    assert all(len(ports) == 1 for ports in met.values()), met
+    assert len(set.union(*met.values())) > 1, "and not all of them the same"
+
+
+def test_a_client_without_a_cookie_gets_one_and_stays(curl, tmp_path):
+    jar = str(tmp_path / "jar")
+    head = curl("-D", "-", "-c", jar, f"{BASE}:82/")
+    assert "set-cookie: place=\"" in head.lower() and "; Max-Age=60; Path=/; HttpOnly" in head
+    first = head.split()[-1]
+    again = [curl("-D", "-", "-b", jar, f"{BASE}:82/") for _ in range(5)]
+    assert [answer.split()[-1] for answer in again] == [first] * 5
+    assert not any("set-cookie" in answer.lower() for answer in again)
+
+
+def test_a_priority_without_a_healthy_endpoint_gives_way_to_the_next(gateway, curl):
+    assert {curl(f"{BASE}:83/") for _ in range(6)} == {str(PORTS[2])}
+    stats = gateway.stats("^cluster.failover.membership")
+    assert stats["cluster.failover.membership_total"] == 3
+    assert stats["cluster.failover.membership_healthy"] == 1
+    assert stats["cluster.failover.membership_change"] == 1
+
+
+def test_with_too_few_healthy_endpoints_all_are_used(gateway, curl):
+    assert {curl(f"{BASE}:84/") for _ in range(9)} == {str(port) for port in PORTS[:3]}
+    assert gateway.stats("^cluster.panic.lb")["cluster.panic.lb_healthy_panic"] == 9

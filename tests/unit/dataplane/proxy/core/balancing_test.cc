@@ -1,0 +1,132 @@
+// Which endpoint a request meets: by its hash, by health that changes while it runs, in panic.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "config/compile/hash_table.h"
+#include "tests/unit/dataplane/proxy/core/proxy_harness.h"
+
+namespace millrace::proxy::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::size_t kEndpoints = 4;
+
+SocketAddress address_of(std::size_t endpoint) {
+  return {IpAddress::v4(198, 18, 1, static_cast<std::uint8_t>(endpoint + 1)), 8080};
+}
+
+/// A cluster of several endpoints, each of which answers with its number.
+struct SeveralEndpoints : ::testing::Test {
+  void start(const ProxyHarness::Change& change) {
+    proxy.emplace([&](config::Listener& listener, config::Cluster& cluster, config::Route& route) {
+      for (std::size_t i = 1; i < kEndpoints; ++i) {
+        config::Endpoint next = cluster.endpoints[0];
+        next.address = address_of(i);
+        next.cell =
+            std::make_shared<report::EndpointCell>(static_cast<std::uint32_t>(i), "origin|" + next.address.to_string(), 1);
+        cluster.endpoints.push_back(next);
+      }
+      change(listener, cluster, route);
+    });
+    proxy->origin().answer(ok("0"));
+    for (std::size_t i = 1; i < kEndpoints; ++i) {
+      others_.push_back(std::make_unique<Origin>(proxy->chains, proxy->now));
+      others_.back()->answer(ok(std::to_string(i)));
+      proxy->net.listen(address_of(i), *others_.back());
+    }
+  }
+  void TearDown() override {
+    proxy->proxy->force_close_all(proxy->now);
+    proxy->run();
+    for (std::size_t i = 1; i < kEndpoints; ++i) proxy->net.close_listener(address_of(i));
+    others_.clear();
+    proxy.reset();
+  }
+  std::string meet(std::string_view path = "/", std::string_view fields = "") {
+    return body_of(proxy->exchange(get(path, fields)));
+  }
+  void set_fault(std::size_t endpoint, bool present) {
+    const config::Cluster& cluster = proxy->current_cluster();
+    cluster.endpoints[endpoint].cell->set(report::EndpointFault::kEjected, present, *cluster.cell);
+  }
+
+  std::optional<ProxyHarness> proxy;
+  std::vector<std::unique_ptr<Origin>> others_;
+};
+
+ProxyHarness::Change hashed(config::HashPolicy policy) {
+  return [policy = std::move(policy)](config::Listener&, config::Cluster& cluster, config::Route& route) {
+    cluster.load_balancing = config::LoadBalancing::kRingHash;
+    std::vector<std::string> keys;
+    for (const config::Endpoint& endpoint : cluster.endpoints) keys.push_back(endpoint.address.to_string());
+    cluster.hash_tables.push_back(std::make_shared<config::HashTable>(
+        config::build_ring(config::host_shares(cluster, std::vector<std::uint32_t>{0, 1, 2, 3}), keys, {})));
+    std::get<config::ForwardAction>(route.action).hash_policies = {policy};
+  };
+}
+
+using Balancing = SeveralEndpoints;
+
+TEST_F(Balancing, EndpointsTakeTurns) {
+  start([](auto&&...) {});
+  std::map<std::string, int> met;
+  for (int i = 0; i < 40; ++i) ++met[meet()];
+  EXPECT_EQ(met.size(), kEndpoints);
+  for (const auto& [endpoint, count] : met) EXPECT_EQ(count, 10) << endpoint;
+  EXPECT_EQ(proxy->cluster().membership_change.value(), 1u);
+}
+
+TEST_F(Balancing, AnEjectedEndpointIsLeftAloneFromTheNextRequestOn) {
+  start([](auto&&...) {});
+  set_fault(2, true);
+  for (int i = 0; i < 20; ++i) EXPECT_NE(meet(), "2");
+  set_fault(2, false);
+  std::map<std::string, int> met;
+  for (int i = 0; i < 8; ++i) ++met[meet()];
+  EXPECT_EQ(met["2"], 2);
+}
+
+TEST_F(Balancing, PanicIsCounted) {
+  start([](config::Listener&, config::Cluster& cluster, config::Route&) { cluster.balancing.panic_threshold = 50; });
+  for (std::size_t i = 0; i < 3; ++i) set_fault(i, true);
+  std::map<std::string, int> met;
+  for (int i = 0; i < 8; ++i) ++met[meet()];
+  EXPECT_EQ(met.size(), kEndpoints);
+  EXPECT_EQ(proxy->cluster().lb_healthy_panic.value(), 8u);
+}
+
+TEST_F(Balancing, AHeaderKeepsItsEndpoint) {
+  start(hashed({.source = config::HashPolicy::Source::kHeader, .name = "x-user", .rewrite = {}, .cookie_attributes = {}}));
+  std::map<std::string, int> met;
+  for (int user = 0; user < 20; ++user) {
+    const std::string field = "x-user: " + std::to_string(user) + "\r\n";
+    const std::string first = meet("/", field);
+    ++met[first];
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(meet("/", field), first);
+  }
+  EXPECT_EQ(met.size(), kEndpoints);
+}
+
+TEST_F(Balancing, AClientWithoutACookieGetsOne) {
+  start(hashed({.source = config::HashPolicy::Source::kCookie,
+                .name = "user",
+                .rewrite = {},
+                .cookie_attributes = "; Max-Age=60; HttpOnly"}));
+  const std::string answer = proxy->exchange(get());
+  const std::size_t at = answer.find("set-cookie: user=\"");
+  ASSERT_NE(at, std::string::npos) << answer;
+  const std::string cookie = answer.substr(at + 12, answer.find(';', at) - at - 12);
+  EXPECT_THAT(answer, HasSubstr("; Max-Age=60; HttpOnly\r\n"));
+  for (int i = 0; i < 5; ++i) {
+    const std::string again = proxy->exchange(get("/", "cookie: " + cookie + "\r\n"));
+    EXPECT_EQ(body_of(again), body_of(answer));
+    EXPECT_THAT(again, Not(HasSubstr("set-cookie")));
+  }
+}
+
+}  // namespace
+}  // namespace millrace::proxy::test
