@@ -57,6 +57,10 @@ enum class AddressUse : std::uint8_t { kListener, kEndpoint, kAdmin };
 [[nodiscard]] config::QueryParameterMatcher translate_query_matcher(
     const envoy::config::route::v3::QueryParameterMatcher& matcher, const std::string& path, TranslateContext& context);
 
+/// Of a route, or of a filter with rules of its own.
+[[nodiscard]] config::RouteMatch translate_route_match(const envoy::config::route::v3::RouteMatch& match, const std::string& path,
+                                                       TranslateContext& context);
+
 using HeaderOptions = google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>;
 using HeaderNames = google::protobuf::RepeatedPtrField<std::string>;
 /// `path` is that of the list. Pseudo fields and "host" cannot be changed (Envoy refuses them too).

@@ -65,7 +65,9 @@ config::PathMatcher translate_path(const route::RouteMatch& match, const std::st
   return out;
 }
 
-config::RouteMatch translate_match(const route::RouteMatch& match, const std::string& path, TranslateContext& context) {
+}  // namespace
+
+config::RouteMatch translate_route_match(const route::RouteMatch& match, const std::string& path, TranslateContext& context) {
   config::RouteMatch out;
   out.path = translate_path(match, path, context);
   out.headers = translate_header_matchers(match.headers(), join_path(path, "headers"), context);
@@ -76,6 +78,8 @@ config::RouteMatch translate_match(const route::RouteMatch& match, const std::st
   if (match.has_runtime_fraction()) out.runtime_fraction = translate_fraction(match.runtime_fraction().default_value());
   return out;
 }
+
+namespace {
 
 void check_cluster(const std::string& name, const std::string& path, const TableScope& scope, TranslateContext& context) {
   if (!scope.validate_clusters || context.cluster_names.contains(name)) return;
@@ -207,7 +211,7 @@ config::Route translate_one_route(const route::Route& route, const std::string& 
                                   TranslateContext& context) {
   config::Route out;
   out.name = route.name();
-  out.match = translate_match(route.match(), join_path(path, "match"), context);
+  out.match = translate_route_match(route.match(), join_path(path, "match"), context);
   switch (route.action_case()) {
     case route::Route::kRoute: out.action = translate_forward(route.route(), join_path(path, "route"), scope, context); break;
     case route::Route::kRedirect: out.action = translate_redirect(route.redirect(), join_path(path, "redirect"), context); break;

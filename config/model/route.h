@@ -15,6 +15,7 @@
 #include "config/model/http_filter.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
+#include "config/model/route_match.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -34,21 +35,6 @@ struct HeaderMutations {
   std::vector<std::string> request_remove;
   std::vector<HeaderMutation> response_add;
   std::vector<std::string> response_remove;
-};
-
-struct PathMatcher {
-  enum class Kind : std::uint8_t { kPrefix, kExact, kPathSeparatedPrefix, kRegex };
-  Kind kind = Kind::kPrefix;
-  std::string text;
-  bool case_sensitive = true;
-  Regex regex;
-};
-
-struct RouteMatch {
-  PathMatcher path;
-  std::vector<HeaderMatcher> headers;
-  std::vector<QueryParameterMatcher> query_parameters;
-  std::optional<Fraction> runtime_fraction;
 };
 
 /// A regex and its substitution (RE2 rewrite syntax): envoy.type.matcher.v3.RegexMatchAndSubstitute.

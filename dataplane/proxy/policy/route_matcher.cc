@@ -70,17 +70,18 @@ const config::VirtualHost* find_virtual_host(const config::RouteTable& table, st
 
 const config::Route* find_route(const config::VirtualHost& host, const http::RequestHead& head, const RouteContext& context) {
   for (const config::Route& route : host.routes) {
-    const config::RouteMatch& match = route.match;
-    const auto field_matches = [&](const config::HeaderMatcher& m) { return matches(m, head, context.worker); };
-    const auto parameter_matches = [&](const config::QueryParameterMatcher& m) { return matches(m, head.path, context.worker); };
-    if (matches(match.path, head.path, context.worker) && std::ranges::all_of(match.headers, field_matches) &&
-        std::ranges::all_of(match.query_parameters, parameter_matches) &&
-        (!match.runtime_fraction ||
-         context.rng.chance(match.runtime_fraction->numerator, std::max(match.runtime_fraction->denominator, 1u)))) {
-      return &route;
-    }
+    if (matches(route.match, head, context)) return &route;
   }
   return nullptr;
+}
+
+bool matches(const config::RouteMatch& match, const http::RequestHead& head, const RouteContext& context) {
+  const auto field_matches = [&](const config::HeaderMatcher& m) { return matches(m, head, context.worker); };
+  const auto parameter_matches = [&](const config::QueryParameterMatcher& m) { return matches(m, head.path, context.worker); };
+  return matches(match.path, head.path, context.worker) && std::ranges::all_of(match.headers, field_matches) &&
+         std::ranges::all_of(match.query_parameters, parameter_matches) &&
+         (!match.runtime_fraction ||
+          context.rng.chance(match.runtime_fraction->numerator, std::max(match.runtime_fraction->denominator, 1u)));
 }
 
 const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, Rng& rng) {

@@ -28,6 +28,9 @@ struct RouteContext {
 /// One of the action's clusters, by weight; null when there is none or all weights are 0.
 [[nodiscard]] const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, Rng& rng);
 
+/// All that a route asks of a request.
+[[nodiscard]] bool matches(const config::RouteMatch& match, const http::RequestHead& head, const RouteContext& context);
+
 /// Single conditions, for filters that match too.
 [[nodiscard]] bool matches(const config::StringMatcher& matcher, std::string_view text, std::uint32_t worker);
 [[nodiscard]] bool matches(const config::HeaderMatcher& matcher, const http::RequestHead& head, std::uint32_t worker);
