@@ -11,10 +11,11 @@
 
 #include "config/model/filters/cors.h"
 #include "config/model/filters/fault.h"
+#include "config/model/filters/jwt_authn.h"
 
 namespace millrace::config {
 
-using HttpFilterConfig = std::variant<Cors, Fault>;
+using HttpFilterConfig = std::variant<Cors, Fault, JwtAuthn>;
 
 struct HttpFilter {
   std::string name;       ///< by which routes refer to it
@@ -23,7 +24,7 @@ struct HttpFilter {
 };
 
 /// std::monostate: it says only whether the filter is disabled.
-using RouteFilterConfig = std::variant<std::monostate, CorsPolicy, Fault>;
+using RouteFilterConfig = std::variant<std::monostate, CorsPolicy, Fault, JwtAuthnPerRoute>;
 
 /// An entry of typed_per_filter_config: of a route configuration, a virtual host, a route or a weighted cluster.
 struct RouteFilter {

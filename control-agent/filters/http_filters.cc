@@ -34,12 +34,14 @@ constexpr Row<config::RouteFilterConfig> kRouteFilter = translate_as<Message, co
 constexpr std::array kFilters = {
     kFilter<http::cors::v3::Cors>,
     kFilter<http::fault::v3::HTTPFault>,
+    kFilter<http::jwt_authn::v3::JwtAuthentication>,
 };
 
 // On routes, virtual hosts, route configurations and weighted clusters.
 constexpr std::array kRouteFilters = {
     kRouteFilter<http::cors::v3::CorsPolicy>,
     kRouteFilter<http::fault::v3::HTTPFault>,
+    kRouteFilter<http::jwt_authn::v3::PerRouteConfig>,
 };
 
 template <typename Rows>
