@@ -1,5 +1,4 @@
-// envoy.config.route.v3.RouteMatch -> config::RouteMatch, and the rewrites of paths that belong to it. For translate_route*.cc
-// only.
+// envoy.config.route.v3.RouteMatch -> config::RouteMatch, and the rewrites of paths that belong to it.
 #pragma once
 
 #include <optional>
@@ -12,6 +11,7 @@
 
 namespace millrace::agent {
 
+/// Of a route, or of a filter with rules of its own.
 [[nodiscard]] config::RouteMatch translate_route_match(const envoy::config::route::v3::RouteMatch& match, const std::string& path,
                                                        TranslateContext& context);
 

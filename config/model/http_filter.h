@@ -11,11 +11,12 @@
 
 #include "config/model/filters/cors.h"
 #include "config/model/filters/fault.h"
+#include "config/model/filters/jwt_authn.h"
 #include "config/model/rbac.h"
 
 namespace millrace::config {
 
-using HttpFilterConfig = std::variant<Cors, Fault, Rbac>;
+using HttpFilterConfig = std::variant<Cors, Fault, JwtAuthn, Rbac>;
 
 struct HttpFilter {
   std::string name;       ///< by which routes refer to it
@@ -24,7 +25,7 @@ struct HttpFilter {
 };
 
 /// std::monostate: it says only whether the filter is disabled.
-using RouteFilterConfig = std::variant<std::monostate, CorsPolicy, Fault, RbacPerRoute>;
+using RouteFilterConfig = std::variant<std::monostate, CorsPolicy, Fault, JwtAuthnPerRoute, RbacPerRoute>;
 
 /// An entry of typed_per_filter_config: of a route configuration, a virtual host, a route or a weighted cluster.
 struct RouteFilter {

@@ -18,6 +18,7 @@
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
 #include "config/model/route_index.h"
+#include "config/model/route_match.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -37,25 +38,6 @@ struct HeaderMutations {
   std::vector<std::string> request_remove;
   std::vector<HeaderMutation> response_add;
   std::vector<std::string> response_remove;
-};
-
-/// What a request's path has to be. Requests without one (CONNECT) meet kConnect only.
-struct PathMatcher {
-  enum class Kind : std::uint8_t { kPrefix, kExact, kPathSeparatedPrefix, kRegex, kConnect };
-  Kind kind = Kind::kPrefix;
-  std::string text;
-  bool case_sensitive = true;
-  Regex regex;
-};
-
-struct RouteMatch {
-  PathMatcher path;
-  std::vector<HeaderMatcher> headers;
-  std::vector<QueryParameterMatcher> query_parameters;
-  std::optional<Fraction> runtime_fraction;
-  bool grpc = false;                          ///< gRPC requests only
-  std::optional<bool> certificate_presented;  ///< must the client have shown a certificate, or must it not
-  std::optional<bool> certificate_validated;
 };
 
 /// A regex and its substitution (RE2 rewrite syntax): envoy.type.matcher.v3.RegexMatchAndSubstitute.

@@ -105,6 +105,11 @@ void collect_filters(const report::HttpCell& cell, const config::HttpConnectionM
     const auto block = &report::HttpStats::fault;
     MR_FAULT_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
   }
+  if (has.operator()<config::JwtAuthn>()) {
+    CellCollector collector = collector_of("jwt_authn");
+    const auto block = &report::HttpStats::jwt_authn;
+    MR_JWT_AUTHN_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
+  }
 #undef MR_COLLECT_FILTER_COUNTER
 #undef MR_COLLECT_FILTER_GAUGE
 }

@@ -34,6 +34,7 @@ constexpr Row<config::RouteFilterConfig> kRouteFilter = translate_as<Message, co
 constexpr std::array kFilters = {
     kFilter<http::cors::v3::Cors>,
     kFilter<http::fault::v3::HTTPFault>,
+    kFilter<http::jwt_authn::v3::JwtAuthentication>,
     kFilter<http::rbac::v3::RBAC>,
 };
 
@@ -41,6 +42,7 @@ constexpr std::array kFilters = {
 constexpr std::array kRouteFilters = {
     kRouteFilter<http::cors::v3::CorsPolicy>,
     kRouteFilter<http::fault::v3::HTTPFault>,
+    kRouteFilter<http::jwt_authn::v3::PerRouteConfig>,
     kRouteFilter<http::rbac::v3::RBACPerRoute>,
 };
 

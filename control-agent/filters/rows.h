@@ -5,6 +5,7 @@
 #include <string>
 
 #include "config/model/http_filter.h"
+#include "control-agent/filters/jwt_authn_messages.h"
 #include "control-agent/translate.h"
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
@@ -18,6 +19,11 @@ namespace millrace::agent {
                                                   const std::string& path, TranslateContext& context);
 [[nodiscard]] config::Fault translate_filter(const envoy::extensions::filters::http::fault::v3::HTTPFault& fault,
                                              const std::string& path, TranslateContext& context);
+[[nodiscard]] config::JwtAuthn translate_filter(const envoy::extensions::filters::http::jwt_authn::v3::JwtAuthentication& filter,
+                                                const std::string& path, TranslateContext& context);
+[[nodiscard]] config::JwtAuthnPerRoute translate_filter(
+    const envoy::extensions::filters::http::jwt_authn::v3::PerRouteConfig& route, const std::string& path,
+    TranslateContext& context);
 [[nodiscard]] config::Rbac translate_filter(const envoy::extensions::filters::http::rbac::v3::RBAC& filter,
                                             const std::string& path, TranslateContext& context);
 [[nodiscard]] config::RbacPerRoute translate_filter(const envoy::extensions::filters::http::rbac::v3::RBACPerRoute& route,

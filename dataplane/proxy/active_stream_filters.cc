@@ -22,6 +22,7 @@ bool ActiveStream::make_filters() {
                               .timers = runtime_.context.timers,
                               .rng = runtime_.context.rng,
                               .chains = runtime_.context.chains,
+                              .json = runtime_.json,
                               .wall_offset_nanoseconds = runtime_.context.wall_offset_nanoseconds,
                               .worker = runtime_.worker()};
   filters_ = ::new (memory) FilterChain(http().filters, context);

@@ -8,6 +8,7 @@
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/policy/response_headers.h"
+#include "dataplane/proxy/policy/route_matcher.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/stream_retries.h"
 
@@ -197,7 +198,7 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
     return;
   }
   auto& head = *::new (memory) http::ResponseHead(arena_, kLocalReplyFields);
-  const bool to_grpc = request_ != nullptr && is_grpc_request(*request_);
+  const bool to_grpc = request_ != nullptr && is_grpc(*request_);
   bool built = to_grpc ? write_grpc_reply(answer, head) : write_local_reply(answer, head);
   if (built && answer.flag == ResponseFlag::kUpstreamOverflow)
     built = head.headers.add_reference(http::HeaderId::kXEnvoyOverloaded, "true");

@@ -6,10 +6,12 @@
 #include <memory>
 
 #include "dataplane/base/arena.h"
+#include "dataplane/base/limits.h"
 #include "dataplane/base/pool.h"
 #include "dataplane/http/date.h"
 #include "dataplane/proxy/cluster_table.h"
 #include "dataplane/proxy/listener_table.h"
+#include "dataplane/proxy/policy/json.h"
 #include "dataplane/proxy/proxy.h"
 #include "dataplane/proxy/serviced.h"
 
@@ -83,6 +85,7 @@ struct Runtime {
   ListenerTable listeners;
   ClusterTable clusters;
   DateCache date;
+  JsonReader json{limits::kJwtBytes};
   std::size_t passed_through_upstreams = 0;  ///< connections to endpoints that no pool holds: of TcpProxyConnection
   std::uint64_t next_connection_id = 0;
   std::uint64_t next_stream_id = 0;

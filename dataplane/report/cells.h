@@ -40,10 +40,14 @@ struct CorsStats {
 struct FaultStats {
   MR_FAULT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
+struct JwtAuthnStats {
+  MR_JWT_AUTHN_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
 struct alignas(64) HttpStats {
   MR_HTTP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
   CorsStats cors;
   FaultStats fault;
+  JwtAuthnStats jwt_authn;
 };
 struct alignas(64) RbacStats {
   MR_RBAC_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)

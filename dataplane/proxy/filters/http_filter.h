@@ -17,6 +17,7 @@
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/http/message.h"
 #include "dataplane/proxy/policy/header_mutations.h"
+#include "dataplane/proxy/policy/json.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/stream_info.h"
 #include "dataplane/report/cells.h"
@@ -51,6 +52,7 @@ struct FilterContext {
   TimerWheel& timers;
   Rng& rng;
   stream::ChainPool& chains;
+  JsonReader& json;
   std::int64_t wall_offset_nanoseconds;  ///< wall clock minus `now`
   std::uint32_t worker;
 

@@ -20,6 +20,7 @@ struct FilterSite {
 
 [[nodiscard]] MadeFilter make_filter(const config::Cors& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Fault& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::JwtAuthn& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Rbac& config, const FilterSite& site);
 
 [[nodiscard]] inline MadeFilter make_filter(const config::HttpFilter& filter, FilterContext& context) {

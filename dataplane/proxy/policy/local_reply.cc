@@ -134,12 +134,6 @@ bool write_grpc_reply(const LocalReply& reply, http::ResponseHead& head) {
   return message.data() != nullptr && head.headers.add_reference(http::HeaderId::kOther, "grpc-message", message);
 }
 
-bool is_grpc_request(const http::RequestHead& head) {
-  constexpr std::string_view kGrpc = "application/grpc";
-  const std::string_view type = head.headers.value(http::HeaderId::kContentType);
-  return type.starts_with(kGrpc) && (type.size() == kGrpc.size() || type[kGrpc.size()] == '+' || type[kGrpc.size()] == ';');
-}
-
 std::uint16_t http_status_of_grpc(std::uint32_t grpc_status) {
   static constexpr std::array<std::uint16_t, 17> kStatus = {200, 499, 500, 400, 504, 404, 409, 403, 429,
                                                             400, 409, 400, 501, 500, 503, 500, 401};

@@ -57,8 +57,6 @@ struct LocalReply {
 /// the latter, percent-encoded, and there is no other.
 [[nodiscard]] bool write_grpc_reply(const LocalReply& reply, http::ResponseHead& head);
 
-/// Does the client speak gRPC? (content-type: application/grpc, with or without "+format")
-[[nodiscard]] bool is_grpc_request(const http::RequestHead& head);
 /// HTTP's status for one of gRPC's, and the other way round. Source: gRPC's http-grpc-status-mapping, google.rpc.Code.
 [[nodiscard]] std::uint16_t http_status_of_grpc(std::uint32_t grpc_status);
 [[nodiscard]] std::uint32_t grpc_status_of_http(std::uint16_t status);

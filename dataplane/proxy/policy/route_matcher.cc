@@ -173,6 +173,12 @@ const config::Route* find_route(const config::VirtualHost& host, const http::Req
   return nullptr;
 }
 
+bool matches(const config::RouteMatch& match, const http::RequestHead& head, const RouteContext& context) {
+  const bool path_matches = head.path.empty() ? match.path.kind == config::PathMatcher::Kind::kConnect
+                                              : matches_path(match.path, path_to_match(head.path, context), context.worker);
+  return path_matches && matches_otherwise(match, head, context);
+}
+
 const config::WeightedCluster* choose_cluster(const config::ForwardAction& action, const http::RequestHead& head, Rng& rng) {
   if (action.clusters.size() == 1) return &action.clusters.front();
   if (action.total_weight == 0) return nullptr;

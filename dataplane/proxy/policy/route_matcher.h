@@ -38,6 +38,9 @@ struct RouteContext {
 /// The name of the cluster, which may be for the request to say; empty: it does not.
 [[nodiscard]] std::string_view cluster_name(const config::WeightedCluster& cluster, const http::RequestHead& head);
 
+/// All that a route asks of a request.
+[[nodiscard]] bool matches(const config::RouteMatch& match, const http::RequestHead& head, const RouteContext& context);
+
 /// Single conditions, for filters that match too.
 [[nodiscard]] bool matches(const config::StringMatcher& matcher, std::string_view text, std::uint32_t worker);
 [[nodiscard]] bool matches(const config::HeaderMatcher& matcher, const http::RequestHead& head, std::uint32_t worker);

@@ -10,9 +10,13 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
 
 constexpr std::string_view kFaultType = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault";
 constexpr std::string_view kCorsType = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors";
+constexpr std::string_view kJwtType = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+constexpr std::string_view kJwtRouteType = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig";
 constexpr std::string_view kCorsPolicyType = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy";
 
 std::string any(std::string_view type, const std::string& fields) {
@@ -106,6 +110,133 @@ TEST(TranslateFilters_Cors, TakesEveryField) {
   EXPECT_FALSE(policy.forward_not_matching_preflights);
   EXPECT_EQ(policy.enabled.numerator, 50u);
   EXPECT_EQ(policy.shadow.numerator, 20u);
+}
+
+// RFC 8037 A.2.
+constexpr std::string_view kKeys =
+    R"("{\"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"kid\": \"k\", \"x\": \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}")";
+
+/// A filter with the provider p.
+std::string jwt_provider(const std::string& fields, const std::string& more = "") {
+  return any(kJwtType, "providers: {p: {local_jwks: {inline_string: " + std::string(kKeys) + "}, " + fields + "}}" + more);
+}
+config::JwtAuthn jwt(const std::string& provider_fields, const std::string& more = "") {
+  const auto snapshot = snapshot_of(with_filter(jwt_provider(provider_fields, more)));
+  return snapshot == nullptr ? config::JwtAuthn{} : std::get<config::JwtAuthn>(manager_of(snapshot).filters.at(0).config);
+}
+
+TEST(TranslateFilters_JwtAuthn, TakesEveryFieldOfAProvider) {
+  using Kind = config::JwtLocation::Kind;
+  const auto filter =
+      jwt("issuer: i, audiences: [\"https://a/\", b], subjects: {prefix: s}, require_expiration: true, max_lifetime: 60s, "
+          "forward: true, "
+          "from_headers: [{name: X-Jwt, value_prefix: \"v \"}], from_params: [q], from_cookies: [c], forward_payload_header: "
+          "X-Payload, "
+          "pad_forward_payload_header: true, payload_in_metadata: pm, normalize_payload_in_metadata: {space_delimited_claims: "
+          "[scope]}, "
+          "header_in_metadata: hm, failed_status_in_metadata: fm, clock_skew_seconds: 5, jwt_cache_config: {jwt_cache_size: 7}, "
+          "claim_to_headers: [{header_name: X-Claim, claim_name: a.b}], clear_route_cache: true");
+  ASSERT_EQ(filter.providers.size(), 1u);
+  const config::JwtProvider& p = filter.providers[0];
+  EXPECT_EQ(p.name, "p");
+  EXPECT_EQ(p.issuer, "i");
+  EXPECT_THAT(p.audiences, ElementsAre("a", "b"));
+  ASSERT_TRUE(p.subject);
+  EXPECT_EQ(p.subject->text, "s");
+  EXPECT_TRUE(p.require_expiration && p.forward && p.pad_payload && p.clear_route_cache);
+  EXPECT_EQ(p.max_lifetime, Duration::seconds(60));
+  EXPECT_EQ(p.payload_header, "x-payload");
+  EXPECT_EQ(p.payload_key, "pm");
+  EXPECT_EQ(p.header_key, "hm");
+  EXPECT_EQ(p.failed_key, "fm");
+  EXPECT_THAT(p.space_delimited_claims, ElementsAre("scope"));
+  EXPECT_EQ(p.clock_skew_seconds, 5u);
+  EXPECT_EQ(p.verified.size(), 2u) << "one for each worker";
+  ASSERT_EQ(p.claims_to_headers.size(), 1u);
+  EXPECT_EQ(p.claims_to_headers[0].header, "x-claim");
+  EXPECT_THAT(p.claims_to_headers[0].path, ElementsAre("a", "b"));
+  ASSERT_EQ(p.keys.size(), 1u);
+  EXPECT_EQ(p.keys[0].id, "k");
+  ASSERT_EQ(p.locations.size(), 3u);
+  EXPECT_EQ(p.locations[0].kind, Kind::kHeader);
+  EXPECT_EQ(p.locations[0].name, "x-jwt");
+  EXPECT_EQ(p.locations[0].prefix, "v ");
+  EXPECT_THAT(p.locations[0].issuers, ElementsAre("i"));
+  EXPECT_EQ(p.locations[1].kind, Kind::kParameter);
+  EXPECT_EQ(p.locations[1].name, "q");
+  EXPECT_EQ(p.locations[2].kind, Kind::kCookie);
+  EXPECT_EQ(p.locations[2].name, "c");
+}
+
+TEST(TranslateFilters_JwtAuthn, HasEnvoysDefaults) {
+  const config::JwtProvider p = jwt("issuer: \"\"").providers.at(0);
+  ASSERT_EQ(p.locations.size(), 2u);
+  EXPECT_EQ(p.locations[0].name, "authorization");
+  EXPECT_EQ(p.locations[0].prefix, "Bearer ");
+  EXPECT_EQ(p.locations[1].name, "access_token");
+  EXPECT_TRUE(p.locations[0].issuers.empty()) << "of any issuer";
+  EXPECT_EQ(p.clock_skew_seconds, 60u);
+  EXPECT_TRUE(p.verified.empty());
+  EXPECT_FALSE(p.forward || p.subject || p.max_lifetime || p.require_expiration);
+}
+
+TEST(TranslateFilters_JwtAuthn, TakesRulesAndRequirements) {
+  using Kind = config::JwtRequirement::Kind;
+  const auto filter = jwt(
+      "issuer: i",
+      ", bypass_cors_preflight: true, strip_failure_response: true, requirement_map: {m: {provider_name: p}, "
+      "both: {requires_all: {requirements: [{provider_name: p}, {allow_missing: {}}]}}}, rules: ["
+      "{match: {prefix: /open}}, {match: {path: /named}, requirement_name: m}, "
+      "{match: {prefix: /any}, requires: {requires_any: {requirements: [{provider_and_audiences: {provider_name: p, audiences: "
+      "[\"http://x\"]}}, {allow_missing: {}}, {allow_missing_or_failed: {}}]}}}, "
+      "{match: {prefix: /}, requires: {requires_any: {requirements: [{allow_missing: {}}, {allow_missing: {}}]}}}]");
+  EXPECT_TRUE(filter.bypass_cors_preflight && filter.strip_failure_response);
+  ASSERT_EQ(filter.rules.size(), 4u);
+  EXPECT_EQ(filter.rules[0].match.path.text, "/open");
+  EXPECT_EQ(filter.rules[0].requirement.kind, Kind::kNothing);
+  EXPECT_EQ(filter.rules[1].requirement.kind, Kind::kProvider);
+  const config::JwtRequirement& any = filter.rules[2].requirement;
+  EXPECT_EQ(any.kind, Kind::kAny);
+  EXPECT_TRUE(any.allow_missing && any.allow_failed);
+  ASSERT_EQ(any.others.size(), 1u);
+  EXPECT_THAT(any.others[0].audiences.value(), ElementsAre("x"));
+  EXPECT_EQ(filter.rules[3].requirement.kind, Kind::kAllowMissing);
+  ASSERT_EQ(filter.requirements.size(), 2u);
+  EXPECT_EQ(filter.requirements[0].first, "both");
+  EXPECT_EQ(filter.requirements[0].second.kind, Kind::kAll);
+  EXPECT_EQ(filter.requirements[0].second.others.size(), 2u);
+}
+
+TEST(TranslateFilters_JwtAuthn, TakesWhatRoutesSay) {
+  const auto named = route_filter<config::JwtAuthnPerRoute>(kJwtType, any(kJwtRouteType, "requirement_name: m"));
+  EXPECT_EQ(named.requirement_name, "m");
+  EXPECT_FALSE(named.disabled);
+  EXPECT_TRUE(route_filter<config::JwtAuthnPerRoute>(kJwtType, any(kJwtRouteType, "disabled: true")).disabled);
+}
+
+TEST(TranslateFilters_JwtAuthn, RefusesWhatCannotBe) {
+  const auto errors = [](const std::string& fields, const std::string& more) {
+    return errors_of(with_filter(jwt_provider(fields, more)));
+  };
+  EXPECT_THAT(errors("issuer: i", ", rules: [{match: {prefix: /}, requires: {provider_name: q}}]"),
+              Contains(HasSubstr("rules[0].requires.provider_name: there is no provider \"q\"")));
+  EXPECT_THAT(errors("issuer: i", ", rules: [{match: {prefix: /}, requirement_name: q}]"),
+              Contains(HasSubstr("rules[0].requirement_name: there is no requirement \"q\"")));
+  EXPECT_THAT(errors("jwt_cache_config: {jwt_cache_size: 100000}", ""),
+              Contains(HasSubstr("jwt_cache_size: must be at most 16384")));
+  EXPECT_THAT(errors("issuer: i", ", filter_state_rules: {name: n}"),
+              Contains(HasSubstr("filter_state_rules: is not supported")));
+  EXPECT_THAT(errors_of(with_filter(any(kJwtType,
+                                        "providers: {p: {remote_jwks: {http_uri: {uri: \"http://a\", cluster: origin, "
+                                        "timeout: 1s}}}}"))),
+              Contains(HasSubstr("remote_jwks: is not supported yet")));
+  EXPECT_THAT(errors_of(with_filter(any(kJwtType, "providers: {p: {issuer: i}}"))), Not(IsEmpty())) << "no keys";
+}
+
+TEST(TranslateFilters_JwtAuthn, AProviderWithoutAKeyOnlyWarns) {
+  const auto loaded = load_text(with_filter(any(kJwtType, "providers: {p: {local_jwks: {inline_string: nonsense}}}")));
+  ASSERT_TRUE(loaded);
+  EXPECT_TRUE(std::get<config::JwtAuthn>(manager_of(loaded->snapshot).filters.at(0).config).providers.at(0).keys.empty());
 }
 
 constexpr std::string_view kRbacType = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
