@@ -9,6 +9,7 @@
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_hash_policy.h"
 #include "control-agent/translate_retry.h"
+#include "control-agent/translate_subsets.h"
 #include "envoy/config/route/v3/route.pb.h"
 
 namespace millrace::agent {
@@ -93,8 +94,8 @@ void check_cluster(const std::string& name, const std::string& path, const Table
   context.diagnostics.error(path, "there is no cluster \"" + name + "\"; define it, or set validate_clusters to false");
 }
 
-void translate_weights(const route::WeightedCluster& weighted, const std::string& path, const TableScope& scope,
-                       config::ForwardAction& out, TranslateContext& context) {
+void translate_weights(const route::WeightedCluster& weighted, const envoy::config::core::v3::Metadata& route_metadata,
+                       const std::string& path, const TableScope& scope, config::ForwardAction& out, TranslateContext& context) {
   const std::string list = join_path(path, "clusters");
   for (int i = 0; i < weighted.clusters_size(); ++i) {
     const auto& cluster = weighted.clusters(i);
@@ -110,6 +111,7 @@ void translate_weights(const route::WeightedCluster& weighted, const std::string
     target.weight = cluster.weight().value();
     target.headers = translate_mutations(cluster, cluster_path, context.diagnostics);
     target.host_rewrite = cluster.host_rewrite_literal();
+    target.metadata_match = translate_metadata_match(route_metadata, cluster.metadata_match());
     out.total_weight += target.weight;
     out.clusters.push_back(std::move(target));
   }
@@ -140,10 +142,11 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
                                         TranslateContext& context) {
   config::ForwardAction out;
   if (action.has_weighted_clusters()) {
-    translate_weights(action.weighted_clusters(), join_path(path, "weighted_clusters"), scope, out, context);
+    translate_weights(action.weighted_clusters(), action.metadata_match(), join_path(path, "weighted_clusters"), scope, out,
+                      context);
   } else if (action.cluster_specifier_case() == route::RouteAction::kCluster) {
     if (!action.cluster().empty()) check_cluster(action.cluster(), join_path(path, "cluster"), scope, context);
-    out.clusters.push_back({action.cluster(), 1, {}, {}});
+    out.clusters.push_back({action.cluster(), 1, {}, {}, translate_metadata_match(action.metadata_match(), {})});
     out.total_weight = 1;
   }
   switch (action.cluster_not_found_response_code()) {

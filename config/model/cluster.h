@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/model/load_balancing.h"
+#include "config/model/subsets.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
 #include "dataplane/report/cells.h"
@@ -78,6 +79,7 @@ struct Cluster {
   std::vector<Endpoint> endpoints;
   std::vector<Locality> localities;                           ///< empty: all endpoints are of one
   std::vector<std::shared_ptr<const HashTable>> hash_tables;  ///< by priority; of kRingHash and kMaglev
+  std::shared_ptr<const Subsets> subsets;                     ///< null: requests may go to all
   std::uint64_t healthy_weight = 0;                           ///< sum over the healthy endpoints
   std::shared_ptr<report::ClusterCell> cell;
 };

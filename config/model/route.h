@@ -15,6 +15,7 @@
 #include "config/model/hash_policy.h"
 #include "config/model/matcher.h"
 #include "config/model/retry_policy.h"
+#include "config/model/subsets.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -62,6 +63,8 @@ struct WeightedCluster {
   std::uint32_t weight = 0;
   HeaderMutations headers;
   std::string host_rewrite;  ///< empty: none
+  /// What is asked of its endpoints, the route's metadata_match included; null: nothing.
+  std::shared_ptr<const MetadataMatch> metadata_match = {};
 };
 
 /// envoy.config.route.v3.RouteAction

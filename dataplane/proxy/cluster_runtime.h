@@ -59,6 +59,7 @@ class ClusterRuntime {
   struct Facts;
   void follow_endpoints(Instant now);
   [[nodiscard]] std::vector<const report::EndpointCell*> members() const;
+  void count(SubsetOutcome outcome);
   void follow_health(std::uint32_t version, Instant now);
 
   Runtime& runtime_;
