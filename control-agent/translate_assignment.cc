@@ -1,10 +1,12 @@
 #include "control-agent/translate_assignment.h"
 
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_subsets.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 
 namespace millrace::agent {
@@ -17,8 +19,11 @@ namespace {
 constexpr std::uint32_t kMaxEndpointsPerCluster = 100'000;
 constexpr std::uint32_t kMostOverprovisioning = 1'000'000;  // percent: keeps products of it and a sum of weights in 64 bits
 
-/// What hashes an endpoint onto a ring or into a table, by its index.
-using HashKeys = std::vector<std::string>;
+/// What of endpoints does not outlive the translation, by their index.
+struct EndpointSources {
+  std::vector<std::string> hash_keys;              ///< what hashes them onto a ring or into a table
+  std::vector<config::EndpointMetadata> metadata;  ///< empty without subsets
+};
 
 // Of the endpoint's metadata "envoy.lb"; null: it has none of that name.
 const google::protobuf::Value* lb_metadata(const core::Metadata& metadata, const std::string& key) {
@@ -28,7 +33,7 @@ const google::protobuf::Value* lb_metadata(const core::Metadata& metadata, const
   return value == values->second.fields().end() ? nullptr : &value->second;
 }
 
-std::string hash_key(const core::Metadata& metadata, const config::Endpoint& endpoint, const HashTablePlan& plan) {
+std::string hash_key(const core::Metadata& metadata, const config::Endpoint& endpoint, const BalancingPlan& plan) {
   const auto* own = lb_metadata(metadata, "hash_key");
   if (own != nullptr && !own->string_value().empty()) return own->string_value();
   return plan.by_hostname ? endpoint.hostname : endpoint.address.to_string();
@@ -48,7 +53,7 @@ struct Group {
 };
 
 void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& group, const std::string& path,
-                        const UpstreamSockets& sockets, const HashTablePlan& plan, HashKeys& keys, config::Cluster& out,
+                        const UpstreamSockets& sockets, const BalancingPlan& plan, EndpointSources& sources, config::Cluster& out,
                         TranslateContext& context) {
   const std::string endpoint_path = join_path(path, "endpoint");
   const auto address = translate_address(source.endpoint().address(), join_path(endpoint_path, "address"), AddressUse::kEndpoint,
@@ -66,7 +71,8 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
   endpoint.tls = sockets.choose(source.metadata(), group.metadata);
   endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
   if (endpoint.healthy) out.healthy_weight += endpoint.weight;
-  keys.push_back(hash_key(source.metadata(), endpoint, plan));
+  sources.hash_keys.push_back(hash_key(source.metadata(), endpoint, plan));
+  if (plan.subsets != nullptr) sources.metadata.push_back(translate_endpoint_metadata(source.metadata(), plan.list_as_any));
   out.endpoints.push_back(std::move(endpoint));
 }
 
@@ -85,20 +91,40 @@ std::uint32_t translate_locality(const endpoint_api::LocalityLbEndpoints& source
   return at;
 }
 
-void build_tables(const HashKeys& keys, const HashTablePlan& plan, config::Cluster& out) {
-  const bool ring = out.load_balancing == config::LoadBalancing::kRingHash;
-  if (!ring && out.load_balancing != config::LoadBalancing::kMaglev) return;
+// By priority.
+std::vector<std::shared_ptr<const config::HashTable>> build_tables(const std::vector<std::uint32_t>& among,
+                                                                   const std::vector<std::string>& keys,
+                                                                   const BalancingPlan& plan, const config::Cluster& cluster) {
+  std::vector<std::shared_ptr<const config::HashTable>> out;
+  const bool ring = cluster.load_balancing == config::LoadBalancing::kRingHash;
+  if (!ring && cluster.load_balancing != config::LoadBalancing::kMaglev) return out;
   std::vector<std::vector<std::uint32_t>> hosts;
-  for (std::uint32_t i = 0; i < out.endpoints.size(); ++i) {
-    if (hosts.size() <= out.endpoints[i].priority) hosts.resize(out.endpoints[i].priority + 1);
-    hosts[out.endpoints[i].priority].push_back(i);
+  for (const std::uint32_t host : among) {
+    const std::uint32_t priority = cluster.endpoints[host].priority;
+    if (hosts.size() <= priority) hosts.resize(priority + 1);
+    hosts[priority].push_back(host);
   }
   for (const auto& of_priority : hosts) {
-    auto shares = config::host_shares(out, of_priority);
+    auto shares = config::host_shares(cluster, of_priority);
     auto table = ring ? config::build_ring(std::move(shares), keys, plan.ring)
                       : config::build_maglev(std::move(shares), keys, plan.maglev_size);
-    out.hash_tables.push_back(std::make_shared<const config::HashTable>(std::move(table)));
+    out.push_back(std::make_shared<const config::HashTable>(std::move(table)));
   }
+  return out;
+}
+
+std::shared_ptr<const config::Subsets> build_subsets(const EndpointSources& sources, const BalancingPlan& plan,
+                                                     const std::string& path, const config::Cluster& cluster,
+                                                     Diagnostics& diagnostics) {
+  config::Subsets& out = *plan.subsets;
+  if (!config::index_subsets(sources.metadata, out)) {
+    diagnostics.error(path, "have more than " + std::to_string(config::kMostSubsets) +
+                                " combinations of values of the keys in subset_selectors");
+  }
+  for (config::Subset& subset : out.subsets)
+    subset.hash_tables = build_tables(subset.endpoints, sources.hash_keys, plan, cluster);
+  out.default_subset.hash_tables = build_tables(out.default_subset.endpoints, sources.hash_keys, plan, cluster);
+  return plan.subsets;
 }
 
 void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy, const std::string& path, config::Cluster& out,
@@ -117,13 +143,13 @@ void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy,
 }  // namespace
 
 void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
-                          const UpstreamSockets& sockets, const HashTablePlan& plan, config::Cluster& out,
+                          const UpstreamSockets& sockets, const BalancingPlan& plan, config::Cluster& out,
                           TranslateContext& context) {
   const std::string list = join_path(path, "endpoints");
   translate_policy(assignment.policy(), join_path(path, "policy"), out, context.diagnostics);
   std::uint64_t weight = 0;
   std::size_t count = 0;
-  HashKeys keys;
+  EndpointSources sources;
   for (int i = 0; i < assignment.endpoints_size(); ++i) {
     const auto& group = assignment.endpoints(i);
     const std::string lb_path = join_path(index_path(list, static_cast<std::size_t>(i)), "lb_endpoints");
@@ -133,7 +159,7 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
       weight += source.has_load_balancing_weight() ? source.load_balancing_weight().value() : 1;
       if (++count > kMaxEndpointsPerCluster) continue;
       translate_endpoint(source, {group.metadata(), group.priority(), locality}, index_path(lb_path, static_cast<std::size_t>(k)),
-                         sockets, plan, keys, out, context);
+                         sockets, plan, sources, out, context);
     }
   }
   if (count > kMaxEndpointsPerCluster) {
@@ -143,7 +169,11 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
   if (weight > std::numeric_limits<std::uint32_t>::max()) {
     context.diagnostics.error(list, "the sum of the endpoints' weights must be at most 4294967295");
   }
-  if (context.diagnostics.ok()) build_tables(keys, plan, out);
+  if (!context.diagnostics.ok()) return;
+  std::vector<std::uint32_t> all(out.endpoints.size());
+  std::iota(all.begin(), all.end(), 0u);
+  out.hash_tables = build_tables(all, sources.hash_keys, plan, out);
+  if (plan.subsets != nullptr) out.subsets = build_subsets(sources, plan, list, out, context.diagnostics);
 }
 
 }  // namespace millrace::agent

@@ -16,7 +16,7 @@ namespace millrace::agent {
 
 /// `out` has its name and says how it balances.
 void translate_assignment(const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, const std::string& path,
-                          const UpstreamSockets& sockets, const HashTablePlan& plan, config::Cluster& out,
+                          const UpstreamSockets& sockets, const BalancingPlan& plan, config::Cluster& out,
                           TranslateContext& context);
 
 }  // namespace millrace::agent

@@ -83,7 +83,7 @@ std::shared_ptr<const config::Cluster> translate_cluster(const Cluster& cluster,
   if (cluster.has_connect_timeout()) {
     out->connect_timeout = translate_duration(cluster.connect_timeout(), join_path(path, "connect_timeout"), diagnostics);
   }
-  const HashTablePlan plan = translate_load_balancing(cluster, path, *out, diagnostics);
+  const BalancingPlan plan = translate_load_balancing(cluster, path, *out, diagnostics);
   if (cluster.has_per_connection_buffer_limit_bytes()) {
     out->buffer_limit_bytes = cluster.per_connection_buffer_limit_bytes().value();
     if (out->buffer_limit_bytes == 0)

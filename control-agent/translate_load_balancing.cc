@@ -1,6 +1,7 @@
 #include "control-agent/translate_load_balancing.h"
 
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_subsets.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
 #include "envoy/extensions/load_balancing_policies/maglev/v3/maglev.pb.h"
@@ -22,7 +23,7 @@ class Translation {
  public:
   Translation(config::Cluster& out, Diagnostics& diagnostics) : out_(out), diagnostics_(diagnostics) {}
 
-  [[nodiscard]] const HashTablePlan& plan() const { return plan_; }
+  [[nodiscard]] const BalancingPlan& plan() const { return plan_; }
 
   template <typename Config>
   void round_robin(const Config& config, const std::string& path) {
@@ -81,6 +82,12 @@ class Translation {
     out_.balancing.fail_traffic_on_panic = config.zone_aware_lb_config().fail_traffic_on_panic();
   }
 
+  template <typename Config>
+  void subsets(const Config& config, const std::string& path) {
+    plan_.subsets = translate_subsets(config, path, diagnostics_);
+    plan_.list_as_any = config.list_as_any();
+  }
+
  private:
   template <typename Config>
   void slow_start(const Config& config, const std::string& path) {
@@ -96,11 +103,12 @@ class Translation {
 
   config::Cluster& out_;
   Diagnostics& diagnostics_;
-  HashTablePlan plan_;
+  BalancingPlan plan_;
 };
 
 void translate_lb_policy(const Cluster& cluster, const std::string& path, Translation& to, Diagnostics& diagnostics) {
   to.locality(cluster.common_lb_config());
+  to.subsets(cluster.lb_subset_config(), join_path(path, "lb_subset_config"));
   to.consistent_hashing(cluster.common_lb_config().consistent_hashing_lb_config());
   switch (cluster.lb_policy()) {
     case Cluster::ROUND_ROBIN: return to.round_robin(cluster.round_robin_lb_config(), join_path(path, "round_robin_lb_config"));
@@ -159,6 +167,10 @@ void translate_extension(const LoadBalancingPolicy& list, const std::string& pat
       locality_weights(*maglev);
       return to.maglev(*maglev, at);
     }
+    if (const auto subset = unpack<SubsetPolicy>(any)) {
+      to.subsets(*subset, at);
+      return translate_extension(subset->subset_lb_policy(), join_path(at, "subset_lb_policy"), to, out);
+    }
     if (const auto weighted = unpack<policies::wrr_locality::v3::WrrLocality>(any)) {
       translate_extension(weighted->endpoint_picking_policy(), join_path(at, "endpoint_picking_policy"), to, out);
       out.balancing.locality_weighted = true;
@@ -169,7 +181,7 @@ void translate_extension(const LoadBalancingPolicy& list, const std::string& pat
 
 }  // namespace
 
-HashTablePlan translate_load_balancing(const Cluster& cluster, const std::string& path, config::Cluster& out,
+BalancingPlan translate_load_balancing(const Cluster& cluster, const std::string& path, config::Cluster& out,
                                        Diagnostics& diagnostics) {
   Translation to(out, diagnostics);
   out.load_balancing = config::LoadBalancing::kRandom;

@@ -10,6 +10,7 @@
 #include "control-agent/translate_hash_policy.h"
 #include "control-agent/translate_retry.h"
 #include "control-agent/translate_route_match.h"
+#include "control-agent/translate_subsets.h"
 
 namespace millrace::agent {
 
@@ -22,8 +23,8 @@ void check_cluster(const std::string& name, const std::string& path, const Route
   context.diagnostics.error(path, "there is no cluster \"" + name + "\"; define it, or set validate_clusters to false");
 }
 
-void translate_weights(const route::WeightedCluster& weighted, const std::string& path, const RouteScope& scope,
-                       config::ForwardAction& out, TranslateContext& context) {
+void translate_weights(const route::WeightedCluster& weighted, const envoy::config::core::v3::Metadata& route_metadata,
+                       const std::string& path, const RouteScope& scope, config::ForwardAction& out, TranslateContext& context) {
   const std::string list = join_path(path, "clusters");
   out.random_value_header = lower(weighted.header_name());
   for (int i = 0; i < weighted.clusters_size(); ++i) {
@@ -43,6 +44,7 @@ void translate_weights(const route::WeightedCluster& weighted, const std::string
     target.weight = cluster.weight().value();
     target.headers = translate_mutations(cluster, cluster_path, context.diagnostics);
     target.host_rewrite = cluster.host_rewrite_literal();
+    target.metadata_match = translate_metadata_match(route_metadata, cluster.metadata_match());
     target.filters =
         translate_route_filters(cluster.typed_per_filter_config(), join_path(cluster_path, "typed_per_filter_config"), context);
     out.total_weight += target.weight;
@@ -125,11 +127,12 @@ void translate_times(const route::RouteAction& action, const std::string& path, 
 void translate_clusters(const route::RouteAction& action, const std::string& path, const RouteScope& scope,
                         config::ForwardAction& out, TranslateContext& context) {
   if (action.has_weighted_clusters()) {
-    translate_weights(action.weighted_clusters(), join_path(path, "weighted_clusters"), scope, out, context);
+    translate_weights(action.weighted_clusters(), action.metadata_match(), join_path(path, "weighted_clusters"), scope, out, context);
     return;
   }
   auto& cluster = out.clusters.emplace_back();
   cluster.weight = 1;
+  cluster.metadata_match = translate_metadata_match(action.metadata_match(), {});
   out.total_weight = 1;
   cluster.name = action.cluster();
   cluster.name_header = lower(action.cluster_header());

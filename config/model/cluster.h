@@ -10,6 +10,7 @@
 #include "config/model/circuit_breakers.h"
 #include "config/model/load_balancing.h"
 #include "config/model/outlier_detection.h"
+#include "config/model/subsets.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
 #include "dataplane/report/cells.h"
@@ -83,6 +84,7 @@ struct Cluster {
   std::vector<Endpoint> endpoints;
   std::vector<Locality> localities;                           ///< empty: all endpoints are of one
   std::vector<std::shared_ptr<const HashTable>> hash_tables;  ///< by priority; of kRingHash and kMaglev
+  std::shared_ptr<const Subsets> subsets;                     ///< null: requests may go to all
   std::uint64_t healthy_weight = 0;                           ///< sum over the healthy endpoints
   std::shared_ptr<report::ClusterCell> cell;
 };

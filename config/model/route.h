@@ -19,6 +19,7 @@
 #include "config/model/retry_policy.h"
 #include "config/model/route_index.h"
 #include "config/model/route_match.h"
+#include "config/model/subsets.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
@@ -52,6 +53,8 @@ struct WeightedCluster {
   std::uint32_t weight = 0;
   HeaderMutations headers;
   std::string host_rewrite;  ///< empty: none
+  /// What is asked of its endpoints, the route's metadata_match included; null: nothing.
+  std::shared_ptr<const MetadataMatch> metadata_match = {};
   RouteFilters filters = {};
 };
 

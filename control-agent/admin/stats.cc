@@ -233,6 +233,9 @@ void collect_membership(const config::Cluster& cluster, CellCollector& collector
   collector.gauge("membership_healthy", count(config::EndpointHealth::kHealthy));
   collector.gauge("membership_degraded", count(config::EndpointHealth::kDegraded));
   collector.gauge("membership_excluded", count(config::EndpointHealth::kExcluded));
+  if (cluster.subsets != nullptr) {
+    collector.gauge("lb_subsets_active", static_cast<std::int64_t>(cluster.subsets->subsets.size()));
+  }
 }
 
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {

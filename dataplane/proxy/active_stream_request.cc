@@ -167,7 +167,7 @@ bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant 
   }
   take(*cluster);
   if (!action.hash_policies.empty()) hash_ = hash_of(action.hash_policies, *request_, info_, runtime_.worker(), arena_);
-  ConnectionPool* pool = cluster_->choose({.hash = hash_.hash}, now);
+  ConnectionPool* pool = cluster_->choose({.hash = hash_.hash, .metadata = levels_.cluster->metadata_match.get()}, now);
   if (pool == nullptr) {
     cluster_->stats().upstream_cx_none_healthy.add();
     reply(LocalReplyReason::kNoHealthyUpstream, now);

@@ -109,7 +109,10 @@ void ActiveStream::try_again(Instant now) {
 // As the configuration is now: it may have changed while the request waited.
 bool ActiveStream::choose_another_endpoint(Instant now) {
   ClusterRuntime* cluster = runtime_.clusters.find(*runtime_.snapshot, info_.cluster);
-  ConnectionPool* pool = cluster == nullptr ? nullptr : retries_->choose(*cluster, hash_.hash, now);
+  ConnectionPool* pool =
+      cluster == nullptr
+          ? nullptr
+          : retries_->choose(*cluster, {.hash = hash_.hash, .metadata = levels_.cluster->metadata_match.get()}, now);
   if (pool == nullptr) {
     if (cluster != nullptr) cluster->stats().upstream_cx_none_healthy.add();
     reply(LocalReplyReason::kNoHealthyUpstream, now);

@@ -106,7 +106,18 @@ ConnectionPool* ClusterRuntime::choose(const ChoiceContext& context, Instant now
   if (by_endpoint_.empty()) return nullptr;  // of a cluster that is gone there is nobody to ask
   const HostChoice choice = balancer_.choose(context, runtime_.context.rng, Facts{*this, now});
   if (choice.in_panic) stats_.lb_healthy_panic.add();
+  if (choice.subset != SubsetOutcome::kNone) [[unlikely]]
+    count(choice.subset);
   return choice.endpoint ? by_endpoint_[*choice.endpoint] : nullptr;
+}
+
+void ClusterRuntime::count(SubsetOutcome outcome) {
+  switch (outcome) {
+    case SubsetOutcome::kSelected: return stats_.lb_subsets_selected.add();
+    case SubsetOutcome::kFallback: return stats_.lb_subsets_fallback.add();
+    case SubsetOutcome::kFallbackPanic: return stats_.lb_subsets_fallback_panic.add();
+    case SubsetOutcome::kNone: return;
+  }
 }
 
 void ClusterRuntime::follow_health(std::uint32_t version, Instant now) {

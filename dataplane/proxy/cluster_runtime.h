@@ -57,6 +57,7 @@ class ClusterRuntime {
   void follow_endpoints(Instant now);
   void follow_thresholds();
   [[nodiscard]] std::vector<const report::EndpointCell*> members() const;
+  void count(SubsetOutcome outcome);
   void follow_health(std::uint32_t version, Instant now);
 
   Runtime& runtime_;

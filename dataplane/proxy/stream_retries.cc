@@ -82,10 +82,10 @@ bool StreamRetries::unwanted(const ConnectionPool& pool) const {
   return false;
 }
 
-ConnectionPool* StreamRetries::choose(ClusterRuntime& cluster, std::optional<std::uint64_t> hash, Instant now) {
+ConnectionPool* StreamRetries::choose(ClusterRuntime& cluster, ChoiceContext context, Instant now) {
   avoid_tried_priorities();
   const bool avoids = avoided_.any();
-  ChoiceContext context{.hash = hash, .avoid_priorities = &avoided_};
+  context.avoid_priorities = &avoided_;
   for (;; ++context.attempt) {
     ConnectionPool* pool = cluster.choose(context, now);
     if (avoids && avoided_.none()) {  // all were tried: from the beginning

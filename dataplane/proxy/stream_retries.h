@@ -7,10 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 #include "dataplane/base/timer_wheel.h"
-#include "dataplane/proxy/lb/priority_load.h"
+#include "dataplane/proxy/lb/host_view.h"
 #include "dataplane/proxy/policy/retry.h"
 #include "dataplane/report/cells.h"
 #include "dataplane/stream/chain.h"
@@ -50,8 +49,8 @@ class StreamRetries {
   /// A try begins at this endpoint.
   void note(const ConnectionPool& pool);
   /// The endpoint of the next try, as far as choosing again helps one that the policy does not want; null: none is healthy.
-  /// `hash`: the request's, as at the first try.
-  [[nodiscard]] ConnectionPool* choose(ClusterRuntime& cluster, std::optional<std::uint64_t> hash, Instant now);
+  /// `context`: as at the first try.
+  [[nodiscard]] ConnectionPool* choose(ClusterRuntime& cluster, ChoiceContext context, Instant now);
 
   /// The request is complete and has a connection: the time of this try begins.
   void begin_try(Instant now);

@@ -1,4 +1,4 @@
-"""Load balancing against real origins: weights, consistent hashing, priorities of which one is not healthy."""
+"""Load balancing against real origins: weights, consistent hashing, priorities of which one is not healthy, subsets."""
 
 import collections
 
@@ -47,6 +47,7 @@ def gateway(namespace):
     routes = {
         "weighted": "", "header": ", hash_policy: [{header: {header_name: x-user}}]",
         "cookie": ", hash_policy: [{cookie: {name: place, ttl: 60s, path: /}}]", "failover": "", "panic": "",
+        "subsets": ", metadata_match: {filter_metadata: {envoy.lb: {version: '2'}}}",
     }
     listeners = "".join(http_listener(name, 80 + i, f"[{{match: {{prefix: /}}, route: {{cluster: {name}{more}}}}}]")
                         for i, (name, more) in enumerate(routes.items()))
@@ -56,6 +57,9 @@ def gateway(namespace):
                 cluster("failover", [group([endpoint(PORTS[0], sick), endpoint(PORTS[1], sick)]),
                                      group([endpoint(PORTS[2])], ", priority: 1")]) +
                 cluster("panic", [group([endpoint(PORTS[0]), endpoint(PORTS[1], sick), endpoint(PORTS[2], sick)])]))
+    version = ", metadata: {{filter_metadata: {{envoy.lb: {{version: '{}'}}}}}}"
+    clusters += cluster("subsets", [group([endpoint(port, version.format(1 + i % 2)) for i, port in enumerate(PORTS)])],
+                        "lb_subset_config: {subset_selectors: [{keys: [version]}]}")
     with Gateway(namespace, bootstrap(listeners, clusters)) as made:
         yield made
 
@@ -102,3 +106,10 @@ def test_a_priority_without_a_healthy_endpoint_gives_way_to_the_next(gateway, cu
 def test_with_too_few_healthy_endpoints_all_are_used(gateway, curl):
     assert {curl(f"{BASE}:84/") for _ in range(9)} == {str(port) for port in PORTS[:3]}
     assert gateway.stats("^cluster.panic.lb")["cluster.panic.lb_healthy_panic"] == 9
+
+
+def test_a_route_chooses_a_subset(gateway, curl):
+    assert {curl(f"{BASE}:85/") for _ in range(6)} == {str(PORTS[1]), str(PORTS[3])}
+    stats = gateway.stats("^cluster.subsets.lb_subsets")
+    assert stats["cluster.subsets.lb_subsets_selected"] == 6
+    assert stats["cluster.subsets.lb_subsets_active"] == 2

@@ -8,9 +8,9 @@ namespace millrace::proxy {
 namespace {
 
 // Those of `hosts` in each locality; none where localities share nothing by weight.
-std::vector<LocalityHosts> localities_of(const config::Cluster& cluster, std::span<const std::uint32_t> hosts) {
+std::vector<LocalityHosts> localities_of(const config::Cluster& cluster, std::span<const std::uint32_t> hosts, LocalityUse use) {
   std::vector<LocalityHosts> out;
-  if (!cluster.balancing.locality_weighted) return out;
+  if (!cluster.balancing.locality_weighted || use == LocalityUse::kNone) return out;
   std::vector<std::uint32_t> place(cluster.localities.size(), 0);  // in `out`, plus one
   for (const std::uint32_t host : hosts) {
     const std::uint32_t locality = cluster.endpoints[host].locality;
@@ -21,13 +21,20 @@ std::vector<LocalityHosts> localities_of(const config::Cluster& cluster, std::sp
     }
     out[place[locality] - 1].hosts.push_back(host);
   }
+  if (use != LocalityUse::kScaled) return out;
+  std::vector<std::size_t> whole(cluster.localities.size(), 0);
+  for (const config::Endpoint& endpoint : cluster.endpoints) ++whole[endpoint.locality];
+  for (LocalityHosts& locality : out) {
+    locality.weight *=
+        static_cast<double>(locality.hosts.size()) / static_cast<double>(whole[cluster.endpoints[locality.hosts[0]].locality]);
+  }
   return out;
 }
 
 }  // namespace
 
 HostView::HostView(const config::Cluster& cluster, std::span<const std::uint32_t> hosts,
-                   std::span<const std::shared_ptr<const config::HashTable>> tables)
+                   std::span<const std::shared_ptr<const config::HashTable>> tables, LocalityUse use)
     : rules_{.overprovisioning_factor = cluster.balancing.overprovisioning_factor,
              .panic_threshold = cluster.balancing.panic_threshold},
       fail_in_panic_(cluster.balancing.fail_traffic_on_panic) {
@@ -40,7 +47,7 @@ HostView::HostView(const config::Cluster& cluster, std::span<const std::uint32_t
   }
   sets_.reserve(by_priority.size());
   for (std::size_t i = 0; i < by_priority.size(); ++i) {
-    auto localities = localities_of(cluster, by_priority[i]);
+    auto localities = localities_of(cluster, by_priority[i], use);
     sets_.emplace_back(cluster, std::move(by_priority[i]), std::move(localities), i < tables.size() ? tables[i].get() : nullptr);
   }
   loads_.resize(sets_.size());

@@ -17,22 +17,30 @@ namespace millrace::proxy {
 
 /// What a request brings to the choice of its endpoint.
 struct ChoiceContext {
-  std::optional<std::uint64_t> hash = {};  ///< by its route's hash policy; nothing: random
-  std::uint32_t attempt = 0;               ///< how many choices for this try were not wanted
+  std::optional<std::uint64_t> hash = {};           ///< by its route's hash policy; nothing: random
+  const config::MetadataMatch* metadata = nullptr;  ///< what its route asks of endpoints; null: nothing
+  std::uint32_t attempt = 0;                        ///< how many choices for this try were not wanted
   /// Those that it was tried on before, with previous_priorities: emptied when nobody else is left. Null: none.
   PriorityMask* avoid_priorities = nullptr;
 };
 
+/// How the choice came by its endpoints, where a cluster has subsets.
+enum class SubsetOutcome : std::uint8_t { kNone, kSelected, kFallback, kFallbackPanic };
+
 struct HostChoice {
   std::optional<std::uint32_t> endpoint = {};  ///< index into config::Cluster::endpoints
   bool in_panic = false;                       ///< its priority did not look at health
+  SubsetOutcome subset = SubsetOutcome::kNone;
 };
+
+/// Whether localities share by their weights, and whether these count in proportion to the endpoints that are in the view.
+enum class LocalityUse : std::uint8_t { kNone, kAsConfigured, kScaled };
 
 class HostView {
  public:
   /// Of `cluster`, the endpoints `hosts`. `tables`: by priority, as config::Cluster::hash_tables.
   HostView(const config::Cluster& cluster, std::span<const std::uint32_t> hosts,
-           std::span<const std::shared_ptr<const config::HashTable>> tables);
+           std::span<const std::shared_ptr<const config::HashTable>> tables, LocalityUse localities = LocalityUse::kAsConfigured);
 
   /// As HostSet::refresh().
   void refresh(std::span<const HostHealth> health, Rng& rng);
@@ -42,7 +50,7 @@ class HostView {
 
   template <HostFacts Facts>
   [[nodiscard]] HostChoice choose(const ChoiceContext& context, Rng& rng, const Facts& facts) {
-    if (simple_ != nullptr) return {simple_->choose(rng, facts), false};
+    if (simple_ != nullptr) return {.endpoint = simple_->choose(rng, facts)};
     if (sets_.empty()) return {};
     const std::uint64_t hash = context.hash ? *context.hash : rng.next();
     return choose_of(choose_priority(loads_for(context), hash), hash, context.attempt, rng, facts);
@@ -51,8 +59,9 @@ class HostView {
   template <HostFacts Facts>
   [[nodiscard]] HostChoice choose_of(PriorityChoice at, std::uint64_t hash, std::uint32_t attempt, Rng& rng, const Facts& facts) {
     const bool panic = loads_[at.priority].panic;
-    if (panic && fail_in_panic_) return {std::nullopt, true};
-    return {sets_[at.priority].choose({.degraded = at.degraded, .panic = panic}, hash, attempt, rng, facts), panic};
+    if (panic && fail_in_panic_) return {.in_panic = true};
+    return {.endpoint = sets_[at.priority].choose({.degraded = at.degraded, .panic = panic}, hash, attempt, rng, facts),
+            .in_panic = panic};
   }
 
  private:

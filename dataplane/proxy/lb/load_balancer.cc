@@ -15,13 +15,17 @@ std::vector<std::uint32_t> all_of(const config::Cluster& cluster) {
 }  // namespace
 
 LoadBalancer::LoadBalancer(const config::Cluster& cluster, Rng& rng)
-    : cluster_(&cluster), health_(cluster.endpoints.size()), all_(cluster, all_of(cluster), cluster.hash_tables) {
+    : cluster_(&cluster),
+      health_(cluster.endpoints.size()),
+      all_(cluster, cluster.subsets ? std::vector<std::uint32_t>() : all_of(cluster), cluster.hash_tables) {
+  if (cluster.subsets) subsets_.emplace(cluster, all_of(cluster));
   refresh(rng);
 }
 
 void LoadBalancer::refresh(Rng& rng) {
   std::ranges::transform(cluster_->endpoints, health_.begin(), config::health_of);
   all_.refresh(health_, rng);
+  if (subsets_) subsets_->refresh(health_, rng);
 }
 
 }  // namespace millrace::proxy

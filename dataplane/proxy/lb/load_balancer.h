@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "dataplane/base/rng.h"
 #include "dataplane/proxy/lb/host_facts.h"
 #include "dataplane/proxy/lb/host_view.h"
+#include "dataplane/proxy/lb/subset_choice.h"
 
 namespace millrace::proxy {
 
@@ -25,7 +27,7 @@ class LoadBalancer {
 
   template <HostFacts Facts>
   [[nodiscard]] HostChoice choose(const ChoiceContext& context, Rng& rng, const Facts& facts) {
-    return all_.choose(context, rng, facts);
+    return subsets_ ? subsets_->choose(context, rng, facts) : all_.choose(context, rng, facts);
   }
 
   [[nodiscard]] std::span<const HostHealth> health() const { return health_; }
@@ -33,7 +35,8 @@ class LoadBalancer {
  private:
   const config::Cluster* cluster_;
   std::vector<HostHealth> health_;  // as cluster_->endpoints
-  HostView all_;
+  HostView all_;                    // empty where there are subsets
+  std::optional<SubsetChoice> subsets_;
 };
 
 }  // namespace millrace::proxy
