@@ -43,14 +43,23 @@ class CellTable {
 
 struct CellRegistry {
   explicit CellRegistry(std::size_t workers)
-      : listeners(workers), inspectors(workers), http(workers), tcp(workers), clusters(workers), endpoints(workers) {}
+      : listeners(workers),
+        inspectors(workers),
+        http(workers),
+        tcp(workers),
+        clusters(workers),
+        endpoints(workers),
+        local_rate_limits(workers),
+        token_buckets(workers) {}
 
-  CellTable<report::ListenerCell> listeners;    ///< by stat_prefix, else by address: "0.0.0.0_80"
-  CellTable<report::InspectorCell> inspectors;  ///< one, "inspectors"
-  CellTable<report::HttpCell> http;             ///< by stat_prefix
-  CellTable<report::TcpCell> tcp;               ///< by stat_prefix
-  CellTable<report::ClusterCell> clusters;      ///< by name (not alt_stat_name: ids must not be shared)
-  CellTable<report::EndpointCell> endpoints;    ///< by "cluster|address"
+  CellTable<report::ListenerCell> listeners;                ///< by stat_prefix, else by address: "0.0.0.0_80"
+  CellTable<report::InspectorCell> inspectors;              ///< one, "inspectors"
+  CellTable<report::HttpCell> http;                         ///< by stat_prefix
+  CellTable<report::TcpCell> tcp;                           ///< by stat_prefix
+  CellTable<report::ClusterCell> clusters;                  ///< by name (not alt_stat_name: ids must not be shared)
+  CellTable<report::EndpointCell> endpoints;                ///< by "cluster|address"
+  CellTable<report::LocalRateLimitCell> local_rate_limits;  ///< by stat_prefix
+  CellTable<report::TokenBucketCell> token_buckets;         ///< by place in the configuration, and limits
 };
 
 }  // namespace millrace::agent

@@ -163,7 +163,7 @@ void translate_filters(Work& w) {
   bool routed = false;
   for (int i = 0; i < w.in.http_filters_size(); ++i) {
     const auto& filter = w.in.http_filters(i);
-    if (is_left_out(filter)) continue;
+    if (is_left_out(filter) || only_counts(filter.typed_config())) continue;
     const std::string field = index_path("http_filters", static_cast<std::size_t>(i));
     const std::string config_field = join_path(field, "typed_config");
     if (routed) w.error(field, "stands behind the router, which must be the last filter");

@@ -8,6 +8,7 @@
 #include "config/compile/route_table.h"
 #include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_rate_limit.h"
 #include "control-agent/translate_retry.h"
 #include "envoy/config/route/v3/route.pb.h"
 
@@ -159,6 +160,8 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
   out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)
                                         : scope.retry;
   out.retry_buffer_limit_bytes = scope.retry_buffer_limit_bytes;
+  out.rate_limits = translate_rate_limits(action.rate_limits(), join_path(path, "rate_limits"), context);
+  out.include_virtual_host_rate_limits = action.include_vh_rate_limits().value();
   return out;
 }
 
@@ -241,6 +244,7 @@ config::VirtualHost translate_virtual_host(const route::VirtualHost& host, const
                     : host.require_tls() == route::VirtualHost::EXTERNAL_ONLY ? RequireTls::kExternalOnly
                                                                               : RequireTls::kNone;
   out.include_request_attempt_count = host.include_request_attempt_count();
+  out.rate_limits = translate_rate_limits(host.rate_limits(), join_path(path, "rate_limits"), context);
   out.filters = translate_route_filters(host.typed_per_filter_config(), join_path(path, "typed_per_filter_config"), context);
   return out;
 }

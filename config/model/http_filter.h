@@ -9,12 +9,17 @@
 #include <variant>
 #include <vector>
 
+#include "config/model/filters/answer_health_checks.h"
+#include "config/model/filters/buffer_requests.h"
 #include "config/model/filters/cors.h"
+#include "config/model/filters/csrf.h"
+#include "config/model/filters/edit_headers.h"
 #include "config/model/filters/fault.h"
+#include "config/model/filters/local_rate_limit.h"
 
 namespace millrace::config {
 
-using HttpFilterConfig = std::variant<Cors, Fault>;
+using HttpFilterConfig = std::variant<AnswerHealthChecks, BufferRequests, Cors, Csrf, EditHeaders, Fault, LocalRateLimit>;
 
 struct HttpFilter {
   std::string name;       ///< by which routes refer to it
@@ -23,7 +28,7 @@ struct HttpFilter {
 };
 
 /// std::monostate: it says only whether the filter is disabled.
-using RouteFilterConfig = std::variant<std::monostate, CorsPolicy, Fault>;
+using RouteFilterConfig = std::variant<std::monostate, BufferRequests, CorsPolicy, Csrf, Fault, HeaderEdits, LocalRateLimit>;
 
 /// An entry of typed_per_filter_config: of a route configuration, a virtual host, a route or a weighted cluster.
 struct RouteFilter {

@@ -11,30 +11,14 @@
 #include <variant>
 #include <vector>
 
-#include "config/model/format.h"
+#include "config/model/header_mutation.h"
 #include "config/model/http_filter.h"
 #include "config/model/matcher.h"
+#include "config/model/rate_limit.h"
 #include "config/model/retry_policy.h"
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
-
-/// envoy.config.core.v3.HeaderValueOption
-struct HeaderMutation {
-  enum class Action : std::uint8_t { kAppendIfExistsOrAdd, kAddIfAbsent, kOverwriteIfExistsOrAdd, kOverwriteIfExists };
-  std::string name;  ///< lower case
-  Format value;
-  Action action = Action::kAppendIfExistsOrAdd;
-  bool keep_empty_value = false;
-};
-
-/// What one level (route configuration, virtual host, route, weighted cluster) does to header fields.
-struct HeaderMutations {
-  std::vector<HeaderMutation> request_add;
-  std::vector<std::string> request_remove;
-  std::vector<HeaderMutation> response_add;
-  std::vector<std::string> response_remove;
-};
 
 struct PathMatcher {
   enum class Kind : std::uint8_t { kPrefix, kExact, kPathSeparatedPrefix, kRegex };
@@ -81,6 +65,8 @@ struct ForwardAction {
   std::shared_ptr<const RetryPolicy> retry;  ///< its own, or else its virtual host's; null: none
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
+  std::vector<RateLimit> rate_limits = {};
+  bool include_virtual_host_rate_limits = false;
 };
 
 /// envoy.config.route.v3.RedirectAction
@@ -116,6 +102,7 @@ struct VirtualHost {
   HeaderMutations headers;
   enum class RequireTls : std::uint8_t { kNone, kExternalOnly, kAll } require_tls = RequireTls::kNone;
   bool include_request_attempt_count = false;
+  std::vector<RateLimit> rate_limits = {};
   RouteFilters filters;
 };
 

@@ -95,18 +95,22 @@ void collect_filters(const report::HttpCell& cell, const config::HttpConnectionM
   collector.counter(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
 #define MR_COLLECT_FILTER_GAUGE(name) \
   collector.gauge(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
-  if (has.operator()<config::Cors>()) {
-    CellCollector collector = collector_of("cors");
-    const auto block = &report::HttpStats::cors;
-    MR_CORS_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
+#define MR_COLLECT_FILTER(member, Config, LIST)                             \
+  if (has.operator()<config::Config>()) {                                   \
+    CellCollector collector = collector_of(#member);                        \
+    const auto block = &report::HttpStats::member;                          \
+    MR_##LIST##_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, ) \
   }
-  if (has.operator()<config::Fault>()) {
-    CellCollector collector = collector_of("fault");
-    const auto block = &report::HttpStats::fault;
-    MR_FAULT_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
-  }
+  MR_HTTP_FILTERS(MR_COLLECT_FILTER)
+#undef MR_COLLECT_FILTER
 #undef MR_COLLECT_FILTER_COUNTER
 #undef MR_COLLECT_FILTER_GAUGE
+}
+void collect(const report::LocalRateLimitCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::LocalRateLimitStats;
+  CellCollector collector(out, cell.name + ".http_local_rate_limit.", "envoy_http_local_rate_limit_",
+                          {{"envoy_local_http_ratelimit_prefix", cell.name}});
+  MR_LOCAL_RATE_LIMIT_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
 }
 void collect(const report::TcpCell& cell, CellCollector collector) {
   using StatsType = report::TcpStats;
@@ -143,6 +147,36 @@ void collect_tls(const Cell& cell, CellCollector collector) {
 #undef MR_COLLECT_COUNTER
 }
 
+/// visit(filters) for what each level says of HTTP filters.
+template <typename Visit>
+void for_each_level(const config::RouteTable& table, Visit&& visit) {
+  visit(table.filters);
+  for (const config::VirtualHost& host : table.virtual_hosts) {
+    visit(host.filters);
+    for (const config::Route& route : host.routes) {
+      visit(route.filters);
+      const auto* forward = std::get_if<config::ForwardAction>(&route.action);
+      if (forward == nullptr) continue;
+      for (const config::WeightedCluster& cluster : forward->clusters) visit(cluster.filters);
+    }
+  }
+}
+
+// Of the filters that have cells of their own, in the connection manager and on its routes.
+template <typename FirstTime>
+void collect_filter_cells(const config::HttpConnectionManager& manager, FirstTime&& first_time, std::vector<Stat>& out) {
+  const auto collect_one = [&](const auto& config) {
+    if constexpr (requires { *config.cell; }) {
+      if (first_time(config.cell.get())) collect(*config.cell, out);
+    }
+  };
+  for (const config::HttpFilter& filter : manager.filters) std::visit(collect_one, filter.config);
+  if (manager.routes == nullptr) return;
+  for_each_level(*manager.routes, [&](const config::RouteFilters& filters) {
+    for (const config::RouteFilter& filter : filters.entries) std::visit(collect_one, filter.config);
+  });
+}
+
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
   std::vector<const void*> seen;  // several listeners and chains may share a stat_prefix, and then one cell
   const auto first_time = [&seen](const void* cell) {
@@ -164,6 +198,7 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
       collect(*inspector, out);
     }
     for (const config::FilterChain& chain : listener->chains) {
+      if (chain.http() != nullptr) collect_filter_cells(*chain.http(), first_time, out);
       if (chain.http() != nullptr && first_time(chain.http()->cell.get())) {
         const report::HttpCell& http = *chain.http()->cell;
         collect(http, {out, "http." + http.name + ".", "envoy_http_", {{"envoy_http_conn_manager_prefix", http.name}}});

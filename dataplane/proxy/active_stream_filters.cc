@@ -22,6 +22,7 @@ bool ActiveStream::make_filters() {
                               .timers = runtime_.context.timers,
                               .rng = runtime_.context.rng,
                               .chains = runtime_.context.chains,
+                              .hostname = runtime_.context.hostname,
                               .wall_offset_nanoseconds = runtime_.context.wall_offset_nanoseconds,
                               .worker = runtime_.worker()};
   filters_ = ::new (memory) FilterChain(http().filters, context);
@@ -96,6 +97,16 @@ bool ActiveStream::filter_response_body(Instant now) {
   const bool ran = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
   upstream_.consumed(before - pipe.waiting());
   return ran;
+}
+
+SharedTokenBucket* ActiveStream::connection_bucket(std::uint32_t id) { return connection_.buckets().find_or_make(id); }
+
+std::optional<ClusterHealth> ActiveStream::cluster_health(std::string_view cluster) const {
+  const config::Cluster* found = runtime_.snapshot->find_cluster(cluster);
+  if (found == nullptr) return std::nullopt;
+  const auto healthy = std::ranges::count_if(
+      found->endpoints, [](const config::Endpoint& endpoint) { return endpoint.healthy && endpoint.cell->is_faultless(); });
+  return ClusterHealth{.total = found->endpoints.size(), .healthy = static_cast<std::size_t>(healthy)};
 }
 
 void ActiveStream::resume_request(Instant now) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/shared_token_bucket.h"
 #include "dataplane/report/counter.h"
 #include "dataplane/report/histogram.h"
 #include "dataplane/report/stats.def"
@@ -31,16 +32,20 @@ struct alignas(64) InspectorStats {
 struct alignas(64) TcpStats {
   MR_TCP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
-struct CorsStats {
-  MR_CORS_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
-};
-struct FaultStats {
-  MR_FAULT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
-};
+#define MR_DECLARE_FILTER(member, Config, LIST)                                   \
+  struct Config##Stats {                                                          \
+    MR_##LIST##_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM) \
+  };
+MR_HTTP_FILTERS(MR_DECLARE_FILTER)
+#undef MR_DECLARE_FILTER
 struct alignas(64) HttpStats {
   MR_HTTP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
-  CorsStats cors;
-  FaultStats fault;
+#define MR_DECLARE_BLOCK(member, Config, LIST) Config##Stats member;
+  MR_HTTP_FILTERS(MR_DECLARE_BLOCK)
+#undef MR_DECLARE_BLOCK
+};
+struct alignas(64) LocalRateLimitStats {
+  MR_LOCAL_RATE_LIMIT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
 struct alignas(64) ClusterStats {
   MR_CLUSTER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
@@ -68,6 +73,18 @@ using ListenerCell = Cell<ListenerStats>;    ///< named by address, as in Envoy:
 using InspectorCell = Cell<InspectorStats>;  ///< one for all listeners: the counters of Envoy's listener filters name none
 using HttpCell = Cell<HttpStats>;            ///< named by stat_prefix
 using TcpCell = Cell<TcpStats>;              ///< named by stat_prefix
+
+using LocalRateLimitCell = Cell<LocalRateLimitStats>;  ///< named by stat_prefix
+
+/// What is left in a token bucket, for all workers. Named by its place in the configuration and its limits, so that a bucket goes
+/// on as it was where nothing of it has changed.
+struct TokenBucketCell {
+  TokenBucketCell(std::uint32_t cell_id, std::string cell_name, std::size_t) : id(cell_id), name(std::move(cell_name)) {}
+
+  const std::uint32_t id;
+  const std::string name;
+  alignas(64) SharedTokenBucket bucket;
+};
 
 /// What a cluster's workers share besides its counters.
 struct ClusterCell : Cell<ClusterStats> {
