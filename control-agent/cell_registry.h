@@ -49,6 +49,8 @@ struct CellRegistry {
         tcp(workers),
         clusters(workers),
         endpoints(workers),
+        compressors(workers),
+        decompressors(workers),
         local_rate_limits(workers),
         token_buckets(workers) {}
 
@@ -58,6 +60,8 @@ struct CellRegistry {
   CellTable<report::TcpCell> tcp;                           ///< by stat_prefix
   CellTable<report::ClusterCell> clusters;                  ///< by name (not alt_stat_name: ids must not be shared)
   CellTable<report::EndpointCell> endpoints;                ///< by "cluster|address"
+  CellTable<report::CompressorCell> compressors;            ///< by connection manager and library
+  CellTable<report::DecompressorCell> decompressors;        ///< by connection manager and library
   CellTable<report::LocalRateLimitCell> local_rate_limits;  ///< by stat_prefix
   CellTable<report::TokenBucketCell> token_buckets;         ///< by place in the configuration, and limits
 };

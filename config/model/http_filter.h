@@ -11,6 +11,7 @@
 
 #include "config/model/filters/answer_health_checks.h"
 #include "config/model/filters/buffer_requests.h"
+#include "config/model/filters/compression.h"
 #include "config/model/filters/cors.h"
 #include "config/model/filters/csrf.h"
 #include "config/model/filters/edit_headers.h"
@@ -19,7 +20,8 @@
 
 namespace millrace::config {
 
-using HttpFilterConfig = std::variant<AnswerHealthChecks, BufferRequests, Cors, Csrf, EditHeaders, Fault, LocalRateLimit>;
+using HttpFilterConfig =
+    std::variant<AnswerHealthChecks, BufferRequests, Compressor, Cors, Csrf, Decompressor, EditHeaders, Fault, LocalRateLimit>;
 
 struct HttpFilter {
   std::string name;       ///< by which routes refer to it
@@ -28,7 +30,8 @@ struct HttpFilter {
 };
 
 /// std::monostate: it says only whether the filter is disabled.
-using RouteFilterConfig = std::variant<std::monostate, BufferRequests, CorsPolicy, Csrf, Fault, HeaderEdits, LocalRateLimit>;
+using RouteFilterConfig =
+    std::variant<std::monostate, BufferRequests, CompressorOverride, CorsPolicy, Csrf, Fault, HeaderEdits, LocalRateLimit>;
 
 /// An entry of typed_per_filter_config: of a route configuration, a virtual host, a route or a weighted cluster.
 struct RouteFilter {

@@ -106,6 +106,32 @@ void collect_filters(const report::HttpCell& cell, const config::HttpConnectionM
 #undef MR_COLLECT_FILTER_COUNTER
 #undef MR_COLLECT_FILTER_GAUGE
 }
+#define MR_COLLECT_BLOCK_COUNTER(name) \
+  collector.counter(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
+void collect(const report::CompressorCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::CompressorStats;
+  const std::size_t cut = cell.name.find('|');
+  const std::string base = cell.name.substr(0, cut);
+  {
+    CellCollector collector(out, base + "request.", "envoy_http_compressor_request_", {{"envoy_http_compressor", base}});
+    const auto block = &StatsType::request;
+    MR_COMPRESSION_STATS(MR_COLLECT_BLOCK_COUNTER, , )
+  }
+  CellCollector collector(out, base + cell.name.substr(cut + 1), "envoy_http_compressor_", {{"envoy_http_compressor", base}});
+  const auto block = &StatsType::response;
+  MR_COMPRESSION_STATS(MR_COLLECT_BLOCK_COUNTER, , )
+  MR_COMPRESSOR_STATS(MR_COLLECT_COUNTER, , )
+}
+void collect(const report::DecompressorCell& cell, std::vector<Stat>& out) {
+  const auto collect_direction = [&](const std::string& direction, auto block) {
+    CellCollector collector(out, cell.name + direction + ".", "envoy_http_decompressor_" + direction + "_",
+                            {{"envoy_http_decompressor", cell.name}});
+    MR_DECOMPRESSION_STATS(MR_COLLECT_BLOCK_COUNTER, , )
+  };
+  collect_direction("request", &report::DecompressorStats::request);
+  collect_direction("response", &report::DecompressorStats::response);
+}
+#undef MR_COLLECT_BLOCK_COUNTER
 void collect(const report::LocalRateLimitCell& cell, std::vector<Stat>& out) {
   using StatsType = report::LocalRateLimitStats;
   CellCollector collector(out, cell.name + ".http_local_rate_limit.", "envoy_http_local_rate_limit_",

@@ -34,8 +34,10 @@ constexpr Row<config::RouteFilterConfig> kRouteFilter = translate_as<Message, co
 // In connection managers.
 constexpr std::array kFilters = {
     kFilter<http::buffer::v3::Buffer>,
+    kFilter<http::compressor::v3::Compressor>,
     kFilter<http::cors::v3::Cors>,
     kFilter<http::csrf::v3::CsrfPolicy>,
+    kFilter<http::decompressor::v3::Decompressor>,
     kFilter<http::fault::v3::HTTPFault>,
     kFilter<http::header_mutation::v3::HeaderMutation>,
     kFilter<http::health_check::v3::HealthCheck>,
@@ -45,6 +47,7 @@ constexpr std::array kFilters = {
 // On routes, virtual hosts, route configurations and weighted clusters.
 constexpr std::array kRouteFilters = {
     kRouteFilter<http::buffer::v3::BufferPerRoute>,
+    kRouteFilter<http::compressor::v3::CompressorPerRoute>,
     kRouteFilter<http::cors::v3::CorsPolicy>,
     kRouteFilter<http::csrf::v3::CsrfPolicy>,
     kRouteFilter<http::fault::v3::HTTPFault>,

@@ -7,8 +7,10 @@
 #include "config/model/http_filter.h"
 #include "control-agent/translate.h"
 #include "envoy/extensions/filters/http/buffer/v3/buffer.pb.h"
+#include "envoy/extensions/filters/http/compressor/v3/compressor.pb.h"
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/csrf/v3/csrf.pb.h"
+#include "envoy/extensions/filters/http/decompressor/v3/decompressor.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
 #include "envoy/extensions/filters/http/header_mutation/v3/header_mutation.pb.h"
 #include "envoy/extensions/filters/http/health_check/v3/health_check.pb.h"
@@ -26,6 +28,14 @@ namespace millrace::agent {
                                                       const std::string& path, TranslateContext& context);
 [[nodiscard]] config::BufferRequests translate_filter(const envoy::extensions::filters::http::buffer::v3::BufferPerRoute& route,
                                                       const std::string& path, TranslateContext& context);
+[[nodiscard]] config::Compressor translate_filter(const envoy::extensions::filters::http::compressor::v3::Compressor& filter,
+                                                  const std::string& path, TranslateContext& context);
+[[nodiscard]] config::CompressorOverride translate_filter(
+    const envoy::extensions::filters::http::compressor::v3::CompressorPerRoute& route, const std::string& path,
+    TranslateContext& context);
+[[nodiscard]] config::Decompressor translate_filter(
+    const envoy::extensions::filters::http::decompressor::v3::Decompressor& filter, const std::string& path,
+    TranslateContext& context);
 [[nodiscard]] config::Csrf translate_filter(const envoy::extensions::filters::http::csrf::v3::CsrfPolicy& policy,
                                             const std::string& path, TranslateContext& context);
 [[nodiscard]] config::EditHeaders translate_filter(

@@ -77,10 +77,10 @@ bool ActiveStream::filter_request_body(Instant now) {
   const std::size_t limit = runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
   const std::size_t before = pipe.waiting();
   stream::Chain passed(runtime_.context.chains);
-  const bool ran = pipe.run(passed, limit - std::min(limit, request_body_.size()), now);
+  const BodyFilter::Outcome outcome = pipe.run(passed, limit - std::min(limit, request_body_.size()), now);
   consume_request(before - pipe.waiting(), before);
-  if (!ran) {
-    reply(LocalReplyReason::kOverloaded, now);
+  if (outcome != BodyFilter::Outcome::kPassed) {
+    reply(outcome == BodyFilter::Outcome::kBadData ? LocalReplyReason::kBadBody : LocalReplyReason::kOverloaded, now);
     return false;
   }
   const bool may_go_on = retries_ == nullptr || keep_for_retries(passed);
@@ -94,9 +94,9 @@ bool ActiveStream::filter_response_body(Instant now) {
   const std::size_t limit =
       runtime_.buffer_limit(cluster_ == nullptr ? chain_.listener().buffer_limit_bytes : cluster_->config().buffer_limit_bytes);
   const std::size_t before = pipe.waiting();
-  const bool ran = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
+  const BodyFilter::Outcome outcome = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
   upstream_.consumed(before - pipe.waiting());
-  return ran;
+  return outcome == BodyFilter::Outcome::kPassed;
 }
 
 SharedTokenBucket* ActiveStream::connection_bucket(std::uint32_t id) { return connection_.buckets().find_or_make(id); }

@@ -47,6 +47,21 @@ struct alignas(64) HttpStats {
 struct alignas(64) LocalRateLimitStats {
   MR_LOCAL_RATE_LIMIT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
+struct CompressionStats {
+  MR_COMPRESSION_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) CompressorStats {
+  MR_COMPRESSOR_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  CompressionStats request;
+  CompressionStats response;
+};
+struct DecompressionStats {
+  MR_DECOMPRESSION_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) DecompressorStats {
+  DecompressionStats request;
+  DecompressionStats response;
+};
 struct alignas(64) ClusterStats {
   MR_CLUSTER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
   TlsStats tls;
@@ -74,6 +89,8 @@ using InspectorCell = Cell<InspectorStats>;  ///< one for all listeners: the cou
 using HttpCell = Cell<HttpStats>;            ///< named by stat_prefix
 using TcpCell = Cell<TcpStats>;              ///< named by stat_prefix
 
+using CompressorCell = Cell<CompressorStats>;          ///< named by what stands before its statistics, "|", and before responses'
+using DecompressorCell = Cell<DecompressorStats>;      ///< named by what stands before its statistics
 using LocalRateLimitCell = Cell<LocalRateLimitStats>;  ///< named by stat_prefix
 
 /// What is left in a token bucket, for all workers. Named by its place in the configuration and its limits, so that a bucket goes

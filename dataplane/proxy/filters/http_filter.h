@@ -96,6 +96,11 @@ template <typename T>
 /// Passes a body on. It may change it, or hold it back; what it holds is bounded by whoever feeds it.
 class BodyFilter {
  public:
+  enum class Outcome : std::uint8_t {
+    kPassed,
+    kNoMemory,  ///< the request is answered with 503, a response is reset
+    kBadData,   ///< it is not what it says to be: 400, or a reset
+  };
   struct Pass {
     stream::Chain& in;
     bool in_ended;       ///< `in` is the rest of the body
@@ -104,8 +109,8 @@ class BodyFilter {
     bool out_ended;      ///< false; set to true when nothing follows
   };
   /// Takes what it can from the front of `pass.in`. What it leaves is there again when it is called next: when more has come,
-  /// when there is room again, or after FilterActions::resume_bodies(). False: no memory; the stream is reset.
-  [[nodiscard]] virtual bool pass(Pass& pass, Instant now) = 0;
+  /// when there is room again, or after FilterActions::resume_bodies().
+  [[nodiscard]] virtual Outcome pass(Pass& pass, Instant now) = 0;
 
  protected:
   ~BodyFilter() = default;
