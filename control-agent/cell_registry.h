@@ -49,15 +49,23 @@ struct CellRegistry {
         tcp(workers),
         rbac(workers),
         clusters(workers),
-        endpoints(workers) {}
+        endpoints(workers),
+        compressors(workers),
+        decompressors(workers),
+        local_rate_limits(workers),
+        token_buckets(workers) {}
 
-  CellTable<report::ListenerCell> listeners;    ///< by stat_prefix, else by address: "0.0.0.0_80"
-  CellTable<report::InspectorCell> inspectors;  ///< one, "inspectors"
-  CellTable<report::HttpCell> http;             ///< by stat_prefix
-  CellTable<report::TcpCell> tcp;               ///< by stat_prefix
-  CellTable<report::RbacCell> rbac;             ///< by prefix: "http.ingress.rbac."
-  CellTable<report::ClusterCell> clusters;      ///< by name (not alt_stat_name: ids must not be shared)
-  CellTable<report::EndpointCell> endpoints;    ///< by "cluster|address"
+  CellTable<report::ListenerCell> listeners;                ///< by stat_prefix, else by address: "0.0.0.0_80"
+  CellTable<report::InspectorCell> inspectors;              ///< one, "inspectors"
+  CellTable<report::HttpCell> http;                         ///< by stat_prefix
+  CellTable<report::TcpCell> tcp;                           ///< by stat_prefix
+  CellTable<report::RbacCell> rbac;                         ///< by prefix: "http.ingress.rbac."
+  CellTable<report::ClusterCell> clusters;                  ///< by name (not alt_stat_name: ids must not be shared)
+  CellTable<report::EndpointCell> endpoints;                ///< by "cluster|address"
+  CellTable<report::CompressorCell> compressors;            ///< by connection manager and library
+  CellTable<report::DecompressorCell> decompressors;        ///< by connection manager and library
+  CellTable<report::LocalRateLimitCell> local_rate_limits;  ///< by stat_prefix
+  CellTable<report::TokenBucketCell> token_buckets;         ///< by place in the configuration, and limits
 };
 
 }  // namespace millrace::agent

@@ -50,6 +50,7 @@ struct TranslateContext {
   std::vector<config::LogSink> log_sinks = {};               ///< filled by access logs
   std::shared_ptr<SecretStore> secrets = {};                 ///< gets every TLS context; not null
   std::shared_ptr<const StaticSecrets> static_secrets = {};  ///< filled before listeners and clusters
+  std::string stat_prefix = {};                              ///< of the connection manager that is translated
   bool keep_records_in_openssl = false;                      ///< the dataplane's tls.record_engine: OPENSSL
 };
 

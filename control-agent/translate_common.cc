@@ -141,45 +141,48 @@ bool is_fixed_field(const std::string& name) { return name.starts_with(':') || n
 
 }  // namespace
 
+config::HeaderMutation translate_header_option(const envoy::config::core::v3::HeaderValueOption& option, const std::string& path,
+                                               Diagnostics& diagnostics) {
+  const std::string header_path = join_path(path, "header");
+  config::HeaderMutation mutation;
+  mutation.name = lower(option.header().key());
+  if (!is_field_name(mutation.name) && !is_fixed_field(mutation.name)) {
+    diagnostics.error(join_path(header_path, "key"),
+                      "\"" + option.header().key() + "\" is not a header name: letters, digits and !#$%&'*+-.^_`|~ only");
+  } else if (is_fixed_field(mutation.name)) {
+    diagnostics.error(
+        join_path(header_path, "key"),
+        "\"" + mutation.name + "\" cannot be changed here; for the host use host_rewrite_literal, for the path prefix_rewrite");
+  }
+  if (!option.header().value().empty() && !option.header().raw_value().empty()) {
+    diagnostics.error(join_path(header_path, "raw_value"), "cannot be set together with \"value\": choose one");
+  }
+  const bool raw = option.header().value().empty();
+  mutation.value = translate_format(raw ? option.header().raw_value() : option.header().value(),
+                                    join_path(header_path, raw ? "raw_value" : "value"), diagnostics);
+  mutation.action = translate_append(option, path, diagnostics);
+  mutation.keep_empty_value = option.keep_empty_value();
+  return mutation;
+}
+
 std::vector<config::HeaderMutation> translate_header_options(const HeaderOptions& options, const std::string& path,
                                                              Diagnostics& diagnostics) {
   std::vector<config::HeaderMutation> mutations;
-  for (int i = 0; i < options.size(); ++i) {
-    const auto& option = options[i];
-    const std::string option_path = index_path(path, static_cast<std::size_t>(i));
-    const std::string header_path = join_path(option_path, "header");
-    config::HeaderMutation mutation;
-    mutation.name = lower(option.header().key());
-    if (!is_field_name(mutation.name) && !is_fixed_field(mutation.name)) {
-      diagnostics.error(join_path(header_path, "key"),
-                        "\"" + option.header().key() + "\" is not a header name: letters, digits and !#$%&'*+-.^_`|~ only");
-    } else if (is_fixed_field(mutation.name)) {
-      diagnostics.error(
-          join_path(header_path, "key"),
-          "\"" + mutation.name + "\" cannot be changed here; for the host use host_rewrite_literal, for the path prefix_rewrite");
-    }
-    if (!option.header().value().empty() && !option.header().raw_value().empty()) {
-      diagnostics.error(join_path(header_path, "raw_value"), "cannot be set together with \"value\": choose one");
-    }
-    const bool raw = option.header().value().empty();
-    mutation.value = translate_format(raw ? option.header().raw_value() : option.header().value(),
-                                      join_path(header_path, raw ? "raw_value" : "value"), diagnostics);
-    mutation.action = translate_append(option, option_path, diagnostics);
-    mutation.keep_empty_value = option.keep_empty_value();
-    mutations.push_back(std::move(mutation));
-  }
+  for (int i = 0; i < options.size(); ++i)
+    mutations.push_back(translate_header_option(options[i], index_path(path, static_cast<std::size_t>(i)), diagnostics));
   return mutations;
+}
+
+std::string translate_header_removal(const std::string& name, const std::string& path, Diagnostics& diagnostics) {
+  std::string removal = lower(name);
+  if (is_fixed_field(removal)) diagnostics.error(path, "\"" + removal + "\" cannot be removed: no request can do without it");
+  return removal;
 }
 
 std::vector<std::string> translate_header_removals(const HeaderNames& names, const std::string& path, Diagnostics& diagnostics) {
   std::vector<std::string> removals;
-  for (int i = 0; i < names.size(); ++i) {
-    removals.push_back(lower(names[i]));
-    if (is_fixed_field(removals.back())) {
-      diagnostics.error(index_path(path, static_cast<std::size_t>(i)),
-                        "\"" + removals.back() + "\" cannot be removed: no request can do without it");
-    }
-  }
+  for (int i = 0; i < names.size(); ++i)
+    removals.push_back(translate_header_removal(names[i], index_path(path, static_cast<std::size_t>(i)), diagnostics));
   return removals;
 }
 

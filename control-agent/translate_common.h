@@ -66,6 +66,10 @@ using HeaderNames = google::protobuf::RepeatedPtrField<std::string>;
 /// `path` is that of the list. Pseudo fields and "host" cannot be changed (Envoy refuses them too).
 [[nodiscard]] std::vector<config::HeaderMutation> translate_header_options(const HeaderOptions& options, const std::string& path,
                                                                            Diagnostics& diagnostics);
+/// One of them; `path` is its own.
+[[nodiscard]] config::HeaderMutation translate_header_option(const envoy::config::core::v3::HeaderValueOption& option,
+                                                             const std::string& path, Diagnostics& diagnostics);
+[[nodiscard]] std::string translate_header_removal(const std::string& name, const std::string& path, Diagnostics& diagnostics);
 [[nodiscard]] std::vector<std::string> translate_header_removals(const HeaderNames& names, const std::string& path,
                                                                  Diagnostics& diagnostics);
 

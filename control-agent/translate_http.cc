@@ -159,11 +159,19 @@ bool is_left_out(const envoy::extensions::filters::network::http_connection_mana
   return filter.is_optional() && !has_message(url.substr(url.rfind('/') + 1));
 }
 
+/// What comes behind it sees another body than the client has sent.
+bool changes_request_bodies(const config::HttpFilterConfig& filter) {
+  const auto* compressor = std::get_if<config::Compressor>(&filter);
+  const auto* decompressor = std::get_if<config::Decompressor>(&filter);
+  return (compressor != nullptr && compressor->request.enabled) || (decompressor != nullptr && decompressor->request.enabled);
+}
+
 void translate_filters(Work& w) {
   bool routed = false;
+  bool changed = false;
   for (int i = 0; i < w.in.http_filters_size(); ++i) {
     const auto& filter = w.in.http_filters(i);
-    if (is_left_out(filter)) continue;
+    if (is_left_out(filter) || only_counts(filter.typed_config())) continue;
     const std::string field = index_path("http_filters", static_cast<std::size_t>(i));
     const std::string config_field = join_path(field, "typed_config");
     if (routed) w.error(field, "stands behind the router, which must be the last filter");
@@ -172,6 +180,9 @@ void translate_filters(Work& w) {
       routed = true;
       w.out.suppress_envoy_headers = router->suppress_envoy_headers();
     } else if (auto config = translate_http_filter(filter.typed_config(), w.at(config_field), w.context)) {
+      if (changed && std::holds_alternative<config::BufferRequests>(*config))
+        w.error(field, "must stand before the filters that compress or decompress requests: behind them it is not supported yet");
+      changed = changed || changes_request_bodies(*config);
       w.out.filters.push_back({.name = filter.name(), .disabled = filter.disabled(), .config = std::move(*config)});
     }
   }
@@ -198,6 +209,7 @@ HttpConnectionManager translate_http_connection_manager(const Hcm& manager, cons
   translate_path_options(work);
   translate_added_fields(work);
   translate_upgrades(work);
+  context.stat_prefix = manager.stat_prefix();
   translate_filters(work);
   work.out.cell = context.cells.http.get(manager.stat_prefix());
   return std::move(work.out);

@@ -6,6 +6,7 @@
 #include "config/compile/route_table.h"
 #include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_rate_limit.h"
 #include "control-agent/translate_retry.h"
 #include "control-agent/translate_route_action.h"
 #include "control-agent/translate_route_match.h"
@@ -101,6 +102,7 @@ config::VirtualHost translate_virtual_host(const route::VirtualHost& host, const
   out.include_request_attempt_count = host.include_request_attempt_count();
   out.include_attempt_count_in_response = host.include_attempt_count_in_response();
   out.include_is_timeout_retry_header = host.include_is_timeout_retry_header();
+  out.rate_limits = translate_rate_limits(host.rate_limits(), join_path(path, "rate_limits"), context);
   out.filters = translate_route_filters(host.typed_per_filter_config(), join_path(path, "typed_per_filter_config"), context);
   return out;
 }

@@ -8,6 +8,7 @@
 #include "control-agent/translate_circuit_breakers.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_hash_policy.h"
+#include "control-agent/translate_rate_limit.h"
 #include "control-agent/translate_retry.h"
 #include "control-agent/translate_route_match.h"
 #include "control-agent/translate_subsets.h"
@@ -127,7 +128,8 @@ void translate_times(const route::RouteAction& action, const std::string& path, 
 void translate_clusters(const route::RouteAction& action, const std::string& path, const RouteScope& scope,
                         config::ForwardAction& out, TranslateContext& context) {
   if (action.has_weighted_clusters()) {
-    translate_weights(action.weighted_clusters(), action.metadata_match(), join_path(path, "weighted_clusters"), scope, out, context);
+    translate_weights(action.weighted_clusters(), action.metadata_match(), join_path(path, "weighted_clusters"), scope, out,
+                      context);
     return;
   }
   auto& cluster = out.clusters.emplace_back();
@@ -158,6 +160,8 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
   out.priority = translate_priority(action.priority());
   out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)
                                         : scope.retry;
+  out.rate_limits = translate_rate_limits(action.rate_limits(), join_path(path, "rate_limits"), context);
+  out.include_virtual_host_rate_limits = action.include_vh_rate_limits().value();
   out.retry_buffer_limit_bytes = scope.retry_buffer_limit_bytes;
   return out;
 }

@@ -9,14 +9,21 @@
 #include <variant>
 #include <vector>
 
+#include "config/model/filters/answer_health_checks.h"
+#include "config/model/filters/buffer_requests.h"
+#include "config/model/filters/compression.h"
 #include "config/model/filters/cors.h"
+#include "config/model/filters/csrf.h"
+#include "config/model/filters/edit_headers.h"
 #include "config/model/filters/fault.h"
 #include "config/model/filters/jwt_authn.h"
+#include "config/model/filters/local_rate_limit.h"
 #include "config/model/rbac.h"
 
 namespace millrace::config {
 
-using HttpFilterConfig = std::variant<Cors, Fault, JwtAuthn, Rbac>;
+using HttpFilterConfig = std::variant<AnswerHealthChecks, BufferRequests, Compressor, Cors, Csrf, Decompressor, EditHeaders,
+                                      Fault, JwtAuthn, LocalRateLimit, Rbac>;
 
 struct HttpFilter {
   std::string name;       ///< by which routes refer to it
@@ -25,7 +32,8 @@ struct HttpFilter {
 };
 
 /// std::monostate: it says only whether the filter is disabled.
-using RouteFilterConfig = std::variant<std::monostate, CorsPolicy, Fault, JwtAuthnPerRoute, RbacPerRoute>;
+using RouteFilterConfig = std::variant<std::monostate, BufferRequests, CompressorOverride, CorsPolicy, Csrf, Fault, HeaderEdits,
+                                       JwtAuthnPerRoute, LocalRateLimit, RbacPerRoute>;
 
 /// An entry of typed_per_filter_config: of a route configuration, a virtual host, a route or a weighted cluster.
 struct RouteFilter {

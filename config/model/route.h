@@ -14,8 +14,10 @@
 #include "config/model/circuit_breakers.h"
 #include "config/model/format.h"
 #include "config/model/hash_policy.h"
+#include "config/model/header_mutation.h"
 #include "config/model/http_filter.h"
 #include "config/model/matcher.h"
+#include "config/model/rate_limit.h"
 #include "config/model/retry_policy.h"
 #include "config/model/route_index.h"
 #include "config/model/route_match.h"
@@ -23,23 +25,6 @@
 #include "dataplane/base/time.h"
 
 namespace millrace::config {
-
-/// envoy.config.core.v3.HeaderValueOption
-struct HeaderMutation {
-  enum class Action : std::uint8_t { kAppendIfExistsOrAdd, kAddIfAbsent, kOverwriteIfExistsOrAdd, kOverwriteIfExists };
-  std::string name;  ///< lower case
-  Format value;
-  Action action = Action::kAppendIfExistsOrAdd;
-  bool keep_empty_value = false;
-};
-
-/// What one level (route configuration, virtual host, route, weighted cluster) does to header fields.
-struct HeaderMutations {
-  std::vector<HeaderMutation> request_add;
-  std::vector<std::string> request_remove;
-  std::vector<HeaderMutation> response_add;
-  std::vector<std::string> response_remove;
-};
 
 /// A regex and its substitution (RE2 rewrite syntax): envoy.type.matcher.v3.RegexMatchAndSubstitute.
 struct RegexRewrite {
@@ -95,6 +80,8 @@ struct ForwardAction {
   HashPolicies hash_policies;  ///< of a cluster that balances by hash; none: each request is balanced alone
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
+  std::vector<RateLimit> rate_limits = {};
+  bool include_virtual_host_rate_limits = false;
 };
 
 /// envoy.config.route.v3.RedirectAction
@@ -133,6 +120,7 @@ struct VirtualHost {
   bool include_request_attempt_count = false;
   bool include_attempt_count_in_response = false;
   bool include_is_timeout_retry_header = false;
+  std::vector<RateLimit> rate_limits = {};
   RouteFilters filters;
 };
 

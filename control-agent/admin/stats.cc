@@ -95,24 +95,50 @@ void collect_filters(const report::HttpCell& cell, const config::HttpConnectionM
   collector.counter(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
 #define MR_COLLECT_FILTER_GAUGE(name) \
   collector.gauge(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
-  if (has.operator()<config::Cors>()) {
-    CellCollector collector = collector_of("cors");
-    const auto block = &report::HttpStats::cors;
-    MR_CORS_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
+#define MR_COLLECT_FILTER(member, Config, LIST)                             \
+  if (has.operator()<config::Config>()) {                                   \
+    CellCollector collector = collector_of(#member);                        \
+    const auto block = &report::HttpStats::member;                          \
+    MR_##LIST##_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, ) \
   }
-  if (has.operator()<config::Fault>()) {
-    CellCollector collector = collector_of("fault");
-    const auto block = &report::HttpStats::fault;
-    MR_FAULT_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
-  }
-  if (has.operator()<config::JwtAuthn>()) {
-    CellCollector collector = collector_of("jwt_authn");
-    const auto block = &report::HttpStats::jwt_authn;
-    MR_JWT_AUTHN_STATS(MR_COLLECT_FILTER_COUNTER, MR_COLLECT_FILTER_GAUGE, )
-  }
+  MR_HTTP_FILTERS(MR_COLLECT_FILTER)
+#undef MR_COLLECT_FILTER
 #undef MR_COLLECT_FILTER_COUNTER
 #undef MR_COLLECT_FILTER_GAUGE
 }
+#define MR_COLLECT_BLOCK_COUNTER(name) \
+  collector.counter(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
+void collect(const report::CompressorCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::CompressorStats;
+  const std::size_t cut = cell.name.find('|');
+  const std::string base = cell.name.substr(0, cut);
+  {
+    CellCollector collector(out, base + "request.", "envoy_http_compressor_request_", {{"envoy_http_compressor", base}});
+    const auto block = &StatsType::request;
+    MR_COMPRESSION_STATS(MR_COLLECT_BLOCK_COUNTER, , )
+  }
+  CellCollector collector(out, base + cell.name.substr(cut + 1), "envoy_http_compressor_", {{"envoy_http_compressor", base}});
+  const auto block = &StatsType::response;
+  MR_COMPRESSION_STATS(MR_COLLECT_BLOCK_COUNTER, , )
+  MR_COMPRESSOR_STATS(MR_COLLECT_COUNTER, , )
+}
+void collect(const report::DecompressorCell& cell, std::vector<Stat>& out) {
+  const auto collect_direction = [&](const std::string& direction, auto block) {
+    CellCollector collector(out, cell.name + direction + ".", "envoy_http_decompressor_" + direction + "_",
+                            {{"envoy_http_decompressor", cell.name}});
+    MR_DECOMPRESSION_STATS(MR_COLLECT_BLOCK_COUNTER, , )
+  };
+  collect_direction("request", &report::DecompressorStats::request);
+  collect_direction("response", &report::DecompressorStats::response);
+}
+#undef MR_COLLECT_BLOCK_COUNTER
+void collect(const report::LocalRateLimitCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::LocalRateLimitStats;
+  CellCollector collector(out, cell.name + ".http_local_rate_limit.", "envoy_http_local_rate_limit_",
+                          {{"envoy_local_http_ratelimit_prefix", cell.name}});
+  MR_LOCAL_RATE_LIMIT_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
+
 // Of access control: an HTTP filter's (`manager` is its connection manager's stat_prefix) or a network filter's (it is empty).
 template <typename FirstTime>
 void collect_rbac(const config::Rbac& rbac, const std::string& manager, const FirstTime& first_time, std::vector<Stat>& out) {
@@ -213,6 +239,21 @@ void collect_breakers(const config::Cluster& cluster, CellCollector& collector) 
   }
 }
 
+/// visit(filters) for what each level says of HTTP filters.
+template <typename Visit>
+void for_each_level(const config::RouteTable& table, Visit&& visit) {
+  visit(table.filters);
+  for (const config::VirtualHost& host : table.virtual_hosts) {
+    visit(host.filters);
+    for (const config::Route& route : host.routes) {
+      visit(route.filters);
+      const auto* forward = std::get_if<config::ForwardAction>(&route.action);
+      if (forward == nullptr) continue;
+      for (const config::WeightedCluster& cluster : forward->clusters) visit(cluster.filters);
+    }
+  }
+}
+
 void collect_outlier_detection(const report::ClusterCell& cell, CellCollector& collector) {
 #define MR_COLLECT_COUNTER(name)                                                     \
   {                                                                                  \
@@ -236,6 +277,23 @@ void collect_membership(const config::Cluster& cluster, CellCollector& collector
   if (cluster.subsets != nullptr) {
     collector.gauge("lb_subsets_active", static_cast<std::int64_t>(cluster.subsets->subsets.size()));
   }
+}
+
+// Of the filters that have cells of their own, in the connection manager and on its routes.
+template <typename FirstTime>
+void collect_filter_cells(const config::HttpConnectionManager& manager, FirstTime&& first_time, std::vector<Stat>& out) {
+  const auto collect_one = [&](const auto& config) {
+    if constexpr (std::is_same_v<decltype(config), const config::Rbac&>) {
+      collect_rbac(config, manager.stat_prefix, first_time, out);
+    } else if constexpr (requires { *config.cell; }) {
+      if (first_time(config.cell.get())) collect(*config.cell, out);
+    }
+  };
+  for (const config::HttpFilter& filter : manager.filters) std::visit(collect_one, filter.config);
+  if (manager.routes == nullptr) return;
+  for_each_level(*manager.routes, [&](const config::RouteFilters& filters) {
+    for (const config::RouteFilter& filter : filters.entries) std::visit(collect_one, filter.config);
+  });
 }
 
 void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
@@ -262,12 +320,7 @@ void collect_cells(const config::Snapshot& snapshot, std::vector<Stat>& out) {
       for (const config::NetworkFilter& filter : chain.network_filters) {
         if (const auto* rbac = std::get_if<config::Rbac>(&filter)) collect_rbac(*rbac, "", first_time, out);
       }
-      if (chain.http() != nullptr) {
-        for (const config::HttpFilter& filter : chain.http()->filters) {
-          if (const auto* rbac = std::get_if<config::Rbac>(&filter.config))
-            collect_rbac(*rbac, chain.http()->stat_prefix, first_time, out);
-        }
-      }
+      if (chain.http() != nullptr) collect_filter_cells(*chain.http(), first_time, out);
       if (chain.http() != nullptr && first_time(chain.http()->cell.get())) {
         const report::HttpCell& http = *chain.http()->cell;
         collect(http, {out, "http." + http.name + ".", "envoy_http_", {{"envoy_http_conn_manager_prefix", http.name}}});

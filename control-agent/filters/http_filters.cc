@@ -6,6 +6,7 @@
 #include "control-agent/field_table.h"
 #include "control-agent/filters/rows.h"
 #include "control-agent/translate_common.h"
+#include "envoy/extensions/filters/http/grpc_stats/v3/config.pb.h"
 
 namespace millrace::agent {
 
@@ -32,18 +33,30 @@ constexpr Row<config::RouteFilterConfig> kRouteFilter = translate_as<Message, co
 
 // In connection managers.
 constexpr std::array kFilters = {
+    kFilter<http::buffer::v3::Buffer>,
+    kFilter<http::compressor::v3::Compressor>,
     kFilter<http::cors::v3::Cors>,
+    kFilter<http::csrf::v3::CsrfPolicy>,
+    kFilter<http::decompressor::v3::Decompressor>,
     kFilter<http::fault::v3::HTTPFault>,
     kFilter<http::jwt_authn::v3::JwtAuthentication>,
     kFilter<http::rbac::v3::RBAC>,
+    kFilter<http::header_mutation::v3::HeaderMutation>,
+    kFilter<http::health_check::v3::HealthCheck>,
+    kFilter<http::local_ratelimit::v3::LocalRateLimit>,
 };
 
 // On routes, virtual hosts, route configurations and weighted clusters.
 constexpr std::array kRouteFilters = {
+    kRouteFilter<http::buffer::v3::BufferPerRoute>,
+    kRouteFilter<http::compressor::v3::CompressorPerRoute>,
     kRouteFilter<http::cors::v3::CorsPolicy>,
+    kRouteFilter<http::csrf::v3::CsrfPolicy>,
     kRouteFilter<http::fault::v3::HTTPFault>,
     kRouteFilter<http::jwt_authn::v3::PerRouteConfig>,
     kRouteFilter<http::rbac::v3::RBACPerRoute>,
+    kRouteFilter<http::header_mutation::v3::HeaderMutationPerRoute>,
+    kRouteFilter<http::local_ratelimit::v3::LocalRateLimit>,
 };
 
 template <typename Rows>
@@ -75,6 +88,8 @@ bool translate_route_filter(const Any& any, const std::string& path, config::Rou
 }
 
 }  // namespace
+
+bool only_counts(const Any& config) { return config.Is<http::grpc_stats::v3::FilterConfig>(); }
 
 std::optional<config::HttpFilterConfig> translate_http_filter(const Any& config, const std::string& path,
                                                               TranslateContext& context) {

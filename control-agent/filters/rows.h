@@ -7,8 +7,15 @@
 #include "config/model/http_filter.h"
 #include "control-agent/filters/jwt_authn_messages.h"
 #include "control-agent/translate.h"
+#include "envoy/extensions/filters/http/buffer/v3/buffer.pb.h"
+#include "envoy/extensions/filters/http/compressor/v3/compressor.pb.h"
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
+#include "envoy/extensions/filters/http/csrf/v3/csrf.pb.h"
+#include "envoy/extensions/filters/http/decompressor/v3/decompressor.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
+#include "envoy/extensions/filters/http/header_mutation/v3/header_mutation.pb.h"
+#include "envoy/extensions/filters/http/health_check/v3/health_check.pb.h"
+#include "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.pb.h"
 #include "envoy/extensions/filters/http/rbac/v3/rbac.pb.h"
 
 namespace millrace::agent {
@@ -28,5 +35,31 @@ namespace millrace::agent {
                                             const std::string& path, TranslateContext& context);
 [[nodiscard]] config::RbacPerRoute translate_filter(const envoy::extensions::filters::http::rbac::v3::RBACPerRoute& route,
                                                     const std::string& path, TranslateContext& context);
+[[nodiscard]] config::BufferRequests translate_filter(const envoy::extensions::filters::http::buffer::v3::Buffer& filter,
+                                                      const std::string& path, TranslateContext& context);
+[[nodiscard]] config::BufferRequests translate_filter(const envoy::extensions::filters::http::buffer::v3::BufferPerRoute& route,
+                                                      const std::string& path, TranslateContext& context);
+[[nodiscard]] config::Compressor translate_filter(const envoy::extensions::filters::http::compressor::v3::Compressor& filter,
+                                                  const std::string& path, TranslateContext& context);
+[[nodiscard]] config::CompressorOverride translate_filter(
+    const envoy::extensions::filters::http::compressor::v3::CompressorPerRoute& route, const std::string& path,
+    TranslateContext& context);
+[[nodiscard]] config::Decompressor translate_filter(
+    const envoy::extensions::filters::http::decompressor::v3::Decompressor& filter, const std::string& path,
+    TranslateContext& context);
+[[nodiscard]] config::Csrf translate_filter(const envoy::extensions::filters::http::csrf::v3::CsrfPolicy& policy,
+                                            const std::string& path, TranslateContext& context);
+[[nodiscard]] config::EditHeaders translate_filter(
+    const envoy::extensions::filters::http::header_mutation::v3::HeaderMutation& filter, const std::string& path,
+    TranslateContext& context);
+[[nodiscard]] config::HeaderEdits translate_filter(
+    const envoy::extensions::filters::http::header_mutation::v3::HeaderMutationPerRoute& route, const std::string& path,
+    TranslateContext& context);
+[[nodiscard]] config::AnswerHealthChecks translate_filter(
+    const envoy::extensions::filters::http::health_check::v3::HealthCheck& check, const std::string& path,
+    TranslateContext& context);
+[[nodiscard]] config::LocalRateLimit translate_filter(
+    const envoy::extensions::filters::http::local_ratelimit::v3::LocalRateLimit& limit, const std::string& path,
+    TranslateContext& context);
 
 }  // namespace millrace::agent

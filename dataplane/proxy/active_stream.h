@@ -135,6 +135,8 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void resume_bodies(Instant now) override;
   void answer(const LocalReply& answer, Instant now) override { reply(answer, now); }
   void choose_route_again() override { find_route(); }
+  [[nodiscard]] SharedTokenBucket* connection_bucket(std::uint32_t id) override;
+  [[nodiscard]] std::optional<ClusterHealth> cluster_health(std::string_view cluster) const override;
 
   // Another try, if this one fails.
   [[nodiscard]] bool prepare_retries(const config::ForwardAction& action, Duration try_timeout, Instant now);

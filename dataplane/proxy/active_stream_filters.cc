@@ -23,6 +23,7 @@ bool ActiveStream::make_filters() {
                               .rng = runtime_.context.rng,
                               .chains = runtime_.context.chains,
                               .json = runtime_.json,
+                              .hostname = runtime_.context.hostname,
                               .wall_offset_nanoseconds = runtime_.context.wall_offset_nanoseconds,
                               .worker = runtime_.worker()};
   filters_ = ::new (memory) FilterChain(http().filters, context);
@@ -77,10 +78,10 @@ bool ActiveStream::filter_request_body(Instant now) {
   const std::size_t limit = runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
   const std::size_t before = pipe.waiting();
   stream::Chain passed(runtime_.context.chains);
-  const bool ran = pipe.run(passed, limit - std::min(limit, request_body_.size()), now);
+  const BodyFilter::Outcome outcome = pipe.run(passed, limit - std::min(limit, request_body_.size()), now);
   consume_request(before - pipe.waiting(), before);
-  if (!ran) {
-    reply(LocalReplyReason::kOverloaded, now);
+  if (outcome != BodyFilter::Outcome::kPassed) {
+    reply(outcome == BodyFilter::Outcome::kBadData ? LocalReplyReason::kBadBody : LocalReplyReason::kOverloaded, now);
     return false;
   }
   const bool may_go_on = retries_ == nullptr || keep_for_retries(passed);
@@ -94,9 +95,19 @@ bool ActiveStream::filter_response_body(Instant now) {
   const std::size_t limit =
       runtime_.buffer_limit(cluster_ == nullptr ? chain_.listener().buffer_limit_bytes : cluster_->config().buffer_limit_bytes);
   const std::size_t before = pipe.waiting();
-  const bool ran = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
+  const BodyFilter::Outcome outcome = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
   upstream_.consumed(before - pipe.waiting());
-  return ran;
+  return outcome == BodyFilter::Outcome::kPassed;
+}
+
+SharedTokenBucket* ActiveStream::connection_bucket(std::uint32_t id) { return connection_.buckets().find_or_make(id); }
+
+std::optional<ClusterHealth> ActiveStream::cluster_health(std::string_view cluster) const {
+  const config::Cluster* found = runtime_.snapshot->find_cluster(cluster);
+  if (found == nullptr) return std::nullopt;
+  const auto healthy = std::ranges::count_if(
+      found->endpoints, [](const config::Endpoint& endpoint) { return endpoint.healthy && endpoint.cell->is_faultless(); });
+  return ClusterHealth{.total = found->endpoints.size(), .healthy = static_cast<std::size_t>(healthy)};
 }
 
 void ActiveStream::resume_request(Instant now) {

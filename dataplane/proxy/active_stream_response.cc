@@ -119,7 +119,6 @@ void ActiveStream::on_upstream_trailers(http::HeaderMap& trailers, Instant now) 
   info_.response_trailers = &trailers;
   response_ended_ = true;
   if (response_is_filtered()) filters_->response_body().end();
-  if (response_is_filtered()) filters_->response_body().end();
   push_response(now);
 }
 

@@ -48,6 +48,7 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
       tls_session_(stream_->session_facts()),
       client_cert_element_(tls_session_ == nullptr ? std::string()
                                                    : proxy::client_cert_element(*tls_session_, chain.http().client_cert_details)),
+      buckets_(runtime.connection_bucket_pool),
       timer_(Timer::calling<&DownstreamConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&DownstreamConnection::on_lifetime>(*this)) {
   chain_.pin();

@@ -15,6 +15,7 @@
 #include "dataplane/http/codec.h"
 #include "dataplane/http/http1/server_codec.h"
 #include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/connection_buckets.h"
 #include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/stream/byte_stream.h"
@@ -53,6 +54,7 @@ class DownstreamConnection final : public Serviced,
   [[nodiscard]] std::string_view client_cert_element() const { return client_cert_element_; }
   /// That the client asked for in TLS; empty: none.
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
+  [[nodiscard]] ConnectionBuckets& buckets() { return buckets_; }
 
   /// No request after those that have begun. A connection without one closes now.
   void start_drain(Instant now);
@@ -124,6 +126,7 @@ class DownstreamConnection final : public Serviced,
   const std::string server_name_;
   const std::shared_ptr<const tls::SessionFacts> tls_session_;
   const std::string client_cert_element_;
+  ConnectionBuckets buckets_;
   IntrusiveList<ActiveStream, OnConnectionTag> streams_;
   Timer timer_;     // kOpen without streams: idle_timeout; kFlushing, kLingering: delayed_close_timeout
   Timer lifetime_;  // max_connection_duration

@@ -19,6 +19,7 @@ Runtime::Runtime(const ProxyContext& given)
       downstream_pool(std::min(given.limits.initial_objects, given.limits.downstream_connections),
                       given.limits.downstream_connections),
       tcp_proxy_pool(0, given.limits.downstream_connections),
+      connection_bucket_pool(0, ConnectionBuckets::kAverage * given.limits.downstream_connections),
       stream_pool(std::min(given.limits.initial_objects, given.limits.streams), given.limits.streams),
       upstream_pool(std::min(given.limits.initial_objects, given.limits.upstream_connections), given.limits.upstream_connections),
       listeners(*this),

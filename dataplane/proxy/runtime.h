@@ -10,6 +10,7 @@
 #include "dataplane/base/pool.h"
 #include "dataplane/http/date.h"
 #include "dataplane/proxy/cluster_table.h"
+#include "dataplane/proxy/connection_buckets.h"
 #include "dataplane/proxy/listener_table.h"
 #include "dataplane/proxy/policy/json.h"
 #include "dataplane/proxy/proxy.h"
@@ -66,6 +67,7 @@ struct Runtime {
   Pool<TlsAcceptance> acceptance_pool;
   Pool<DownstreamConnection> downstream_pool;
   Pool<TcpProxyConnection> tcp_proxy_pool;
+  Pool<ConnectionBuckets::Node> connection_bucket_pool;
   Pool<ActiveStream> stream_pool;
   Pool<UpstreamConnection> upstream_pool;
 

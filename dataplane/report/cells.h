@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/shared_token_bucket.h"
 #include "dataplane/report/breakers.h"
 #include "dataplane/report/counter.h"
 #include "dataplane/report/histogram.h"
@@ -34,20 +35,35 @@ struct alignas(64) InspectorStats {
 struct alignas(64) TcpStats {
   MR_TCP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
-struct CorsStats {
-  MR_CORS_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
-};
-struct FaultStats {
-  MR_FAULT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
-};
-struct JwtAuthnStats {
-  MR_JWT_AUTHN_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
-};
+#define MR_DECLARE_FILTER(member, Config, LIST)                                   \
+  struct Config##Stats {                                                          \
+    MR_##LIST##_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM) \
+  };
+MR_HTTP_FILTERS(MR_DECLARE_FILTER)
+#undef MR_DECLARE_FILTER
 struct alignas(64) HttpStats {
   MR_HTTP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
-  CorsStats cors;
-  FaultStats fault;
-  JwtAuthnStats jwt_authn;
+#define MR_DECLARE_BLOCK(member, Config, LIST) Config##Stats member;
+  MR_HTTP_FILTERS(MR_DECLARE_BLOCK)
+#undef MR_DECLARE_BLOCK
+};
+struct alignas(64) LocalRateLimitStats {
+  MR_LOCAL_RATE_LIMIT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct CompressionStats {
+  MR_COMPRESSION_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) CompressorStats {
+  MR_COMPRESSOR_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  CompressionStats request;
+  CompressionStats response;
+};
+struct DecompressionStats {
+  MR_DECOMPRESSION_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) DecompressorStats {
+  DecompressionStats request;
+  DecompressionStats response;
 };
 struct alignas(64) RbacStats {
   MR_RBAC_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
@@ -87,6 +103,20 @@ using InspectorCell = Cell<InspectorStats>;  ///< one for all listeners: the cou
 using HttpCell = Cell<HttpStats>;            ///< named by stat_prefix
 using TcpCell = Cell<TcpStats>;              ///< named by stat_prefix
 using RbacCell = Cell<RbacStats>;            ///< named by what stands before its counters: "http.ingress.rbac."
+
+using CompressorCell = Cell<CompressorStats>;          ///< named by what stands before its statistics, "|", and before responses'
+using DecompressorCell = Cell<DecompressorStats>;      ///< named by what stands before its statistics
+using LocalRateLimitCell = Cell<LocalRateLimitStats>;  ///< named by stat_prefix
+
+/// What is left in a token bucket, for all workers. Named by its place in the configuration and its limits, so that a bucket goes
+/// on as it was where nothing of it has changed.
+struct TokenBucketCell {
+  TokenBucketCell(std::uint32_t cell_id, std::string cell_name, std::size_t) : id(cell_id), name(std::move(cell_name)) {}
+
+  const std::uint32_t id;
+  const std::string name;
+  alignas(64) SharedTokenBucket bucket;
+};
 
 /// What a cluster's workers share besides its counters.
 struct ClusterCell : Cell<ClusterStats> {

@@ -34,17 +34,17 @@ std::size_t BodyPipe::waiting() const { return first_ == nullptr ? 0 : first_->i
 
 // Once through is enough: what a filter gave on is taken by the next in the same run, and what the last one has made room for by
 // taking, the one before it gets in the next.
-bool BodyPipe::run(stream::Chain& out, std::size_t room, Instant now) {
+BodyFilter::Outcome BodyPipe::run(stream::Chain& out, std::size_t room, Instant now) {
   for (Stage* stage = first_; stage != nullptr; stage = stage->next) {
     if (stage->out_ended) continue;
     stream::Chain& to = stage->next == nullptr ? out : stage->next->in;
     const std::size_t free = stage->next == nullptr ? room : kStageBytes - std::min(kStageBytes, to.size());
     BodyFilter::Pass pass{stage->in, stage->in_ended, to, free, false};
-    if (!stage->filter.pass(pass, now)) return false;
+    if (const auto outcome = stage->filter.pass(pass, now); outcome != BodyFilter::Outcome::kPassed) return outcome;
     stage->out_ended = pass.out_ended;
     if (stage->out_ended) (stage->next == nullptr ? done_ : stage->next->in_ended) = true;
   }
-  return true;
+  return BodyFilter::Outcome::kPassed;
 }
 
 }  // namespace millrace::proxy

@@ -32,8 +32,8 @@ class BodyPipe {
   void end();
   /// Bytes that the first filter has not taken yet.
   [[nodiscard]] std::size_t waiting() const;
-  /// Moves what can go on to the end of `out`, about `room` bytes. False: no memory.
-  [[nodiscard]] bool run(stream::Chain& out, std::size_t room, Instant now);
+  /// Moves what can go on to the end of `out`, about `room` bytes. What is not kPassed ends the stream.
+  [[nodiscard]] BodyFilter::Outcome run(stream::Chain& out, std::size_t room, Instant now);
   /// All has come out.
   [[nodiscard]] bool is_done() const { return done_; }
 

@@ -162,13 +162,13 @@ class FaultFilter final : public HttpFilter, private BodyFilter {
     if (abort_by_chance(now) == Verdict::kContinue) context_.actions.resume_request(now);
   }
 
-  bool pass(Pass& pass, Instant now) override {
+  Outcome pass(Pass& pass, Instant now) override {
     const std::size_t wanted = std::min(pass.in.size(), pass.room);
     const std::size_t taken = bucket_->take(wanted, now);
-    if (taken > 0 && !pass.in.move_prefix(taken, pass.out)) return false;
+    if (taken > 0 && !pass.in.move_prefix(taken, pass.out)) return Outcome::kNoMemory;
     if (taken < wanted && !timer_.is_armed()) context_.timers.arm(timer_, now + kRateTick);
     pass.out_ended = pass.in_ended && pass.in.empty();
-    return true;
+    return Outcome::kPassed;
   }
 
   const config::Fault& config_;

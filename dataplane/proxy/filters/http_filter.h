@@ -5,14 +5,17 @@
 //   response:  first filter <-- ... <-- last filter <-- router, or a local reply
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "config/model/http_filter.h"
 #include "dataplane/base/arena.h"
 #include "dataplane/base/rng.h"
+#include "dataplane/base/shared_token_bucket.h"
 #include "dataplane/base/time.h"
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/http/message.h"
@@ -24,6 +27,12 @@
 #include "dataplane/stream/chain.h"
 
 namespace millrace::proxy {
+
+/// How many endpoints a cluster has, and how many of them are healthy.
+struct ClusterHealth {
+  std::size_t total = 0;
+  std::size_t healthy = 0;
+};
 
 /// What filters ask of their stream. None of it has an effect once the stream is answered.
 class FilterActions {
@@ -37,6 +46,10 @@ class FilterActions {
   /// Chooses the route again, by the request as it is now (Envoy: clear_route_cache). Filters that had their turn keep what they
   /// know of the old one.
   virtual void choose_route_again() = 0;
+  /// A token bucket of the client's connection, full when it is asked for first. Null: no memory.
+  [[nodiscard]] virtual SharedTokenBucket* connection_bucket(std::uint32_t id) = 0;
+  /// Nothing: there is no such cluster.
+  [[nodiscard]] virtual std::optional<ClusterHealth> cluster_health(std::string_view cluster) const = 0;
 
  protected:
   ~FilterActions() = default;
@@ -53,10 +66,13 @@ struct FilterContext {
   Rng& rng;
   stream::ChainPool& chains;
   JsonReader& json;
+  std::string_view hostname;
   std::int64_t wall_offset_nanoseconds;  ///< wall clock minus `now`
   std::uint32_t worker;
 
   [[nodiscard]] report::HttpStats& stats() const { return cell.per_worker[worker]; }
+  /// For values of header fields.
+  [[nodiscard]] FormatEnvironment environment() const { return {.hostname = hostname, .missing = ""}; }
 };
 
 /// What the route says of the filter `name`: the most specific level that says something. Null: none does.
@@ -69,9 +85,24 @@ template <typename T>
   return entry == nullptr ? nullptr : std::get_if<T>(&entry->config);
 }
 
+/// All that the route says of the filter with a T, the most specific level first; null: that level does not.
+template <typename T>
+[[nodiscard]] std::array<const T*, 4> find_route_configs(const MutationLevels& levels, std::string_view name) {
+  const auto of = [&](const auto* level) -> const T* {
+    const config::RouteFilter* entry = level == nullptr ? nullptr : level->filters.find(name);
+    return entry == nullptr ? nullptr : std::get_if<T>(&entry->config);
+  };
+  return {of(levels.cluster), of(levels.route), of(levels.virtual_host), of(levels.table)};
+}
+
 /// Passes a body on. It may change it, or hold it back; what it holds is bounded by whoever feeds it.
 class BodyFilter {
  public:
+  enum class Outcome : std::uint8_t {
+    kPassed,
+    kNoMemory,  ///< the request is answered with 503, a response is reset
+    kBadData,   ///< it is not what it says to be: 400, or a reset
+  };
   struct Pass {
     stream::Chain& in;
     bool in_ended;       ///< `in` is the rest of the body
@@ -80,8 +111,8 @@ class BodyFilter {
     bool out_ended;      ///< false; set to true when nothing follows
   };
   /// Takes what it can from the front of `pass.in`. What it leaves is there again when it is called next: when more has come,
-  /// when there is room again, or after FilterActions::resume_bodies(). False: no memory; the stream is reset.
-  [[nodiscard]] virtual bool pass(Pass& pass, Instant now) = 0;
+  /// when there is room again, or after FilterActions::resume_bodies().
+  [[nodiscard]] virtual Outcome pass(Pass& pass, Instant now) = 0;
 
  protected:
   ~BodyFilter() = default;

@@ -18,10 +18,17 @@ struct FilterSite {
   }
 };
 
+[[nodiscard]] MadeFilter make_filter(const config::AnswerHealthChecks& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::BufferRequests& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::Compressor& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Cors& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::Csrf& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::Decompressor& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::EditHeaders& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Fault& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::JwtAuthn& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Rbac& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::LocalRateLimit& config, const FilterSite& site);
 
 [[nodiscard]] inline MadeFilter make_filter(const config::HttpFilter& filter, FilterContext& context) {
   const FilterSite site{filter.name, context};

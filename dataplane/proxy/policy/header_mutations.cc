@@ -24,26 +24,6 @@ bool applies(const config::HeaderMutation& mutation, const http::HeaderMap& head
   return true;
 }
 
-// One level. Every value is evaluated before any is written, so that the order of the entries does not change what they see.
-bool apply(std::span<const config::HeaderMutation> add, std::span<const std::string> remove, http::HeaderMap& headers,
-           const StreamInfo& info, const FormatEnvironment& environment) {
-  for (const std::string& name : remove) headers.remove(name);
-  if (add.empty()) return true;
-  const std::span<Evaluated> all = headers.arena().make_array<Evaluated>(add.size());
-  if (all.empty()) return false;
-  std::size_t count = 0;
-  for (const config::HeaderMutation& mutation : add) {
-    const std::string_view value = evaluate_header_value(mutation.value, info, environment, headers.arena());
-    if (value.data() == nullptr) return false;
-    if (applies(mutation, headers, value)) all[count++] = {&mutation, value, is_overwrite(mutation.action)};
-  }
-  const auto chosen = all.first(count);
-  return std::ranges::all_of(chosen,
-                             [&](const Evaluated& e) { return !e.overwrite || headers.set_copy(e.mutation->name, e.value); }) &&
-         std::ranges::all_of(chosen,
-                             [&](const Evaluated& e) { return e.overwrite || headers.add_copy(e.mutation->name, e.value); });
-}
-
 // The levels' mutations in the order of application; null where there is none.
 std::array<const config::HeaderMutations*, 4> in_order(const MutationLevels& levels) {
   std::array<const config::HeaderMutations*, 4> order = {levels.cluster == nullptr ? nullptr : &levels.cluster->headers,
@@ -54,7 +34,33 @@ std::array<const config::HeaderMutations*, 4> in_order(const MutationLevels& lev
   return order;
 }
 
+// One level.
+bool apply(std::span<const config::HeaderMutation> add, std::span<const std::string> remove, http::HeaderMap& headers,
+           const StreamInfo& info, const FormatEnvironment& environment) {
+  for (const std::string& name : remove) headers.remove(name);
+  return apply_mutations(add, headers, info, environment);
+}
+
 }  // namespace
+
+// Every value is evaluated before any is written, so that the order of the entries does not change what they see.
+bool apply_mutations(std::span<const config::HeaderMutation> mutations, http::HeaderMap& headers, const StreamInfo& info,
+                     const FormatEnvironment& environment) {
+  if (mutations.empty()) return true;
+  const std::span<Evaluated> all = headers.arena().make_array<Evaluated>(mutations.size());
+  if (all.empty()) return false;
+  std::size_t count = 0;
+  for (const config::HeaderMutation& mutation : mutations) {
+    const std::string_view value = evaluate_header_value(mutation.value, info, environment, headers.arena());
+    if (value.data() == nullptr) return false;
+    if (applies(mutation, headers, value)) all[count++] = {&mutation, value, is_overwrite(mutation.action)};
+  }
+  const auto chosen = all.first(count);
+  return std::ranges::all_of(chosen,
+                             [&](const Evaluated& e) { return !e.overwrite || headers.set_copy(e.mutation->name, e.value); }) &&
+         std::ranges::all_of(chosen,
+                             [&](const Evaluated& e) { return e.overwrite || headers.add_copy(e.mutation->name, e.value); });
+}
 
 bool apply_request_mutations(const MutationLevels& levels, http::RequestHead& head, const StreamInfo& info,
                              const FormatEnvironment& environment) {

@@ -3,6 +3,8 @@
 // removed is removed first, then overwriting values are set, then the others added.
 #pragma once
 
+#include <span>
+
 #include "config/model/route.h"
 #include "dataplane/http/message.h"
 #include "dataplane/proxy/policy/format.h"
@@ -18,7 +20,10 @@ struct MutationLevels {
   const config::WeightedCluster* cluster = nullptr;
 };
 
-/// False: the arena or the field limit is exhausted; some mutations may have been made.
+/// One list of them. False: the arena or the field limit is exhausted; some mutations may have been made.
+[[nodiscard]] bool apply_mutations(std::span<const config::HeaderMutation> mutations, http::HeaderMap& headers,
+                                   const StreamInfo& info, const FormatEnvironment& environment);
+/// Of all levels. The same result.
 [[nodiscard]] bool apply_request_mutations(const MutationLevels& levels, http::RequestHead& head, const StreamInfo& info,
                                            const FormatEnvironment& environment);
 /// For responses from upstream and, once a route was found, for local replies too. The same result.

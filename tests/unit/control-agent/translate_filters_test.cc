@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/control-agent/config_fixture.h"
+#include "tests/unit/control-agent/filter_fixture.h"
 
 namespace millrace::agent::test {
 namespace {
@@ -18,42 +18,6 @@ constexpr std::string_view kCorsType = "type.googleapis.com/envoy.extensions.fil
 constexpr std::string_view kJwtType = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
 constexpr std::string_view kJwtRouteType = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig";
 constexpr std::string_view kCorsPolicyType = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy";
-
-std::string any(std::string_view type, const std::string& fields) {
-  return "{\"@type\": " + std::string(type) + (fields.empty() ? "" : ", " + fields) + "}";
-}
-
-/// The text of a gateway whose connection manager has one filter before the router.
-BootstrapText with_filter(const std::string& typed_config, const std::string& more = "") {
-  BootstrapText text;
-  text.filters = "{name: f, typed_config: " + typed_config + more + "}, ";
-  return text;
-}
-
-/// And whose route says this of it.
-BootstrapText with_route_config(std::string_view filter_type, const std::string& route_config) {
-  BootstrapText text = with_filter(any(filter_type, ""));
-  text.route = ", typed_per_filter_config: {f: " + route_config + "}";
-  return text;
-}
-
-template <typename Config>
-Config filter(std::string_view type, const std::string& fields) {
-  const auto snapshot = snapshot_of(with_filter(any(type, fields)));
-  if (snapshot == nullptr) return {};
-  const auto& filters = snapshot->listeners[0]->chains[0].http()->filters;
-  EXPECT_EQ(filters.size(), 1u);
-  return std::get<Config>(filters[0].config);
-}
-
-template <typename Config>
-Config route_filter(std::string_view filter_type, const std::string& route_config) {
-  const auto snapshot = snapshot_of(with_route_config(filter_type, route_config));
-  if (snapshot == nullptr) return {};
-  const config::RouteFilter* entry = route_of(snapshot).filters.find("f");
-  EXPECT_NE(entry, nullptr);
-  return entry == nullptr ? Config{} : std::get<Config>(entry->config);
-}
 
 TEST(TranslateFilters_Fault, TakesEveryField) {
   const auto fault = filter<config::Fault>(

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/dataplane/proxy/core/proxy_harness.h"
+#include "tests/unit/dataplane/proxy/core/filter_support.h"
 
 namespace millrace::proxy::test {
 namespace {
@@ -16,15 +16,6 @@ using ::testing::StartsWith;
 
 constexpr std::string_view kFault = "envoy.filters.http.fault";
 constexpr std::string_view kCors = "envoy.filters.http.cors";
-constexpr config::Fraction kAlways{100, 100};
-
-void add_filter(config::Listener& listener, std::string_view name, config::HttpFilterConfig config) {
-  listener.chains[0].http()->filters.push_back({.name = std::string(name), .disabled = false, .config = std::move(config)});
-}
-
-void add_route_config(config::Route& route, std::string_view name, config::RouteFilterConfig config) {
-  route.filters.entries.push_back({.name = std::string(name), .disabled = false, .config = std::move(config)});
-}
 
 ProxyHarness::Change with_fault(config::Fault fault) {
   return [fault = std::move(fault)](config::Listener& listener, config::Cluster&, config::Route&) {

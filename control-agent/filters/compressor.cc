@@ -1,0 +1,138 @@
+#include <algorithm>
+#include <array>
+
+#include "control-agent/filters/rows.h"
+#include "control-agent/translate_common.h"
+#include "envoy/extensions/compression/gzip/compressor/v3/gzip.pb.h"
+#include "envoy/extensions/compression/gzip/decompressor/v3/gzip.pb.h"
+
+namespace millrace::agent {
+
+namespace compressor = envoy::extensions::filters::http::compressor::v3;
+namespace decompressor = envoy::extensions::filters::http::decompressor::v3;
+using CompressorGzip = envoy::extensions::compression::gzip::compressor::v3::Gzip;
+using DecompressorGzip = envoy::extensions::compression::gzip::decompressor::v3::Gzip;
+using envoy::config::core::v3::TypedExtensionConfig;
+
+namespace {
+
+// Envoy's, with the synonyms of each.
+constexpr std::array kDefaultContentTypes = {"text/html",
+                                             "text/plain",
+                                             "text/css",
+                                             "application/javascript",
+                                             "application/x-javascript",
+                                             "text/javascript",
+                                             "text/x-javascript",
+                                             "text/ecmascript",
+                                             "text/js",
+                                             "text/jscript",
+                                             "text/x-js",
+                                             "application/ecmascript",
+                                             "application/x-json",
+                                             "application/xml",
+                                             "application/json",
+                                             "image/svg+xml",
+                                             "text/xml",
+                                             "application/xhtml+xml"};
+
+/// Nothing, with an error: another library.
+template <typename Library>
+std::optional<Library> unpack_library(const TypedExtensionConfig& config, const std::string& path, Diagnostics& diagnostics) {
+  auto library = unpack<Library>(config.typed_config());
+  if (!library) {
+    diagnostics.error(join_path(path, "typed_config"), "the library \"" + config.typed_config().type_url() +
+                                                           "\" is not supported yet: use " + Library::descriptor()->full_name());
+  }
+  return library;
+}
+
+config::GzipCompression translate_gzip(const CompressorGzip& gzip) {
+  config::GzipCompression out;
+  if (gzip.compression_level() != CompressorGzip::DEFAULT_COMPRESSION) out.level = gzip.compression_level();
+  out.strategy = gzip.compression_strategy();  // numbered as zlib does
+  if (gzip.has_window_bits()) out.window_bits = static_cast<int>(gzip.window_bits().value());
+  if (gzip.has_memory_level()) out.memory_level = static_cast<int>(gzip.memory_level().value());
+  return out;
+}
+
+template <typename Types>
+void take_content_types(const Types& types, config::Compressor::Direction& out) {
+  if (types.empty()) {
+    out.content_types.assign(kDefaultContentTypes.begin(), kDefaultContentTypes.end());
+  } else {
+    for (const std::string& type : types) out.content_types.push_back(lower(type));
+  }
+}
+
+config::Compressor::Direction translate_direction(const compressor::Compressor::CommonDirectionConfig& common) {
+  config::Compressor::Direction out;
+  out.enabled = !common.has_enabled() || common.enabled().default_value().value();
+  if (common.has_min_content_length()) out.min_content_length = common.min_content_length().value();
+  take_content_types(common.content_type(), out);
+  return out;
+}
+
+/// As the fields say that response_direction_config has replaced.
+void translate_old_fields(const compressor::Compressor& filter, config::Compressor& out) {
+  out.response.enabled = !filter.has_runtime_enabled() || filter.runtime_enabled().default_value().value();
+  if (filter.has_content_length()) out.response.min_content_length = filter.content_length().value();
+  take_content_types(filter.content_type(), out.response);
+  out.disable_on_etag = filter.disable_on_etag_header();
+  out.remove_accept_encoding = filter.remove_accept_encoding_header();
+}
+
+config::Decompressor::Direction translate_direction(const decompressor::Decompressor::CommonDirectionConfig& common) {
+  return {.enabled = !common.has_enabled() || common.enabled().default_value().value(),
+          .ignore_no_transform = common.ignore_no_transform_header()};
+}
+
+}  // namespace
+
+config::Compressor translate_filter(const compressor::Compressor& filter, const std::string& path, TranslateContext& context) {
+  config::Compressor out;
+  const auto gzip =
+      unpack_library<CompressorGzip>(filter.compressor_library(), join_path(path, "compressor_library"), context.diagnostics);
+  if (gzip) out.gzip = translate_gzip(*gzip);
+  if (filter.has_request_direction_config()) out.request = translate_direction(filter.request_direction_config().common_config());
+  if (filter.has_response_direction_config()) {
+    const auto& response = filter.response_direction_config();
+    out.response = translate_direction(response.common_config());
+    out.disable_on_etag = response.disable_on_etag_header();
+    out.remove_accept_encoding = response.remove_accept_encoding_header();
+  } else {
+    translate_old_fields(filter, out);
+  }
+  // Statistics of responses stand one level higher where the older fields are used, as in Envoy.
+  const std::string name = "http." + context.stat_prefix + ".compressor." + filter.compressor_library().name() + ".gzip.";
+  out.cell = context.cells.compressors.get(name + (filter.has_response_direction_config() ? "|response." : "|"));
+  return out;
+}
+
+config::CompressorOverride translate_filter(const compressor::CompressorPerRoute& route, const std::string&, TranslateContext&) {
+  config::CompressorOverride out;
+  out.disabled = route.disabled();
+  if (!route.overrides().has_response_direction_config()) return out;
+  const auto& response = route.overrides().response_direction_config();
+  out.compress_responses = true;
+  if (response.has_remove_accept_encoding_header()) out.remove_accept_encoding = response.remove_accept_encoding_header().value();
+  return out;
+}
+
+config::Decompressor translate_filter(const decompressor::Decompressor& filter, const std::string& path,
+                                      TranslateContext& context) {
+  config::Decompressor out;
+  const auto gzip = unpack_library<DecompressorGzip>(filter.decompressor_library(), join_path(path, "decompressor_library"),
+                                                     context.diagnostics);
+  if (gzip && gzip->has_window_bits()) out.gzip.window_bits = static_cast<int>(gzip->window_bits().value());
+  if (gzip && gzip->has_max_inflate_ratio()) out.gzip.max_inflate_ratio = gzip->max_inflate_ratio().value();
+  const auto& request = filter.request_direction_config();
+  out.request = translate_direction(request.common_config());
+  out.response = translate_direction(filter.response_direction_config().common_config());
+  if (request.has_advertise_accept_encoding()) out.advertise = request.advertise_accept_encoding().value();
+  out.cell = context.cells.decompressors.get("http." + context.stat_prefix + ".decompressor." +
+                                             filter.decompressor_library().name() + ".gzip.");
+  return out;
+}
+
+}  // namespace millrace::agent

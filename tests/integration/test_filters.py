@@ -1,0 +1,180 @@
+"""HTTP filters before a real origin, with real clients: faults, CORS, rate limits over two workers, whole requests."""
+
+import gzip
+import hashlib
+import time
+
+import pytest
+
+from conftest import ORIGIN_PORT, Origin, bootstrap
+from lab import GATEWAY, HOST, Gateway, Namespace, static_cluster
+
+FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
+MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+TOKENS = 40
+BUFFER_BYTES = 200_000
+
+# Answers a PUT with what it has seen of it: the fields that say how long it is, and the SHA-256 of its body.
+ECHO_ORIGIN = r"""
+import hashlib, http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_PUT(self):
+        length = int(self.headers.get("content-length", -1))
+        body = self.rfile.read(length) if length >= 0 else self.chunks()
+        answer = f"{length} {self.headers.get('transfer-encoding')} {hashlib.sha256(body).hexdigest()}".encode()
+        self.send_response(200); self.send_header("content-length", str(len(answer))); self.end_headers(); self.wfile.write(answer)
+    def chunks(self):
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size); self.rfile.readline()
+        self.rfile.readline()
+        return body
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+"""
+
+# Answers every GET with one file, as text.
+TEXT_ORIGIN = r"""
+import http.server, sys
+body = open("%s", "rb").read()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200); self.send_header("content-type", "text/plain"); self.send_header("content-length", str(len(body)))
+        self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+"""
+
+
+def listener(name: str, port: int, filters: list[tuple[str, str]], route: str = "") -> str:
+    """A listener whose connection manager has filters, each as type and fields, before the router."""
+    chain = "".join(f"{{name: f{i}, typed_config: {{\"@type\": {FILTERS}.{kind}{fields and ', ' + fields}}}}}, "
+                    for i, (kind, fields) in enumerate(filters))
+    return f"""  - name: {name}
+    address: {{socket_address: {{address: "{GATEWAY}", port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: hcm
+        typed_config:
+          "@type": {MANAGER}
+          stat_prefix: {name}
+          http_filters: [{chain}{{name: router, typed_config: {{"@type": {FILTERS}.router.v3.Router}}}}]
+          route_config: {{name: {name}, virtual_hosts: [{{name: all, domains: ["*"], routes: [
+            {{match: {{prefix: /}}, route: {{cluster: origin}}{route}}}]}}]}}
+"""
+
+
+def library(kind: str) -> str:
+    gzip = f"type.googleapis.com/envoy.extensions.compression.gzip.{kind}.v3.Gzip"
+    return f"{kind}_library: {{name: text, typed_config: {{\"@type\": {gzip}}}}}"
+
+
+ALWAYS = "{default_value: {numerator: 100}}"
+LISTENERS = "".join([
+    listener("delay", 80, [("fault.v3.HTTPFault", "delay: {fixed_delay: 0.4s, percentage: {numerator: 100}}")]),
+    listener("abort", 81, [("fault.v3.HTTPFault", "abort: {http_status: 418, percentage: {numerator: 100}}")]),
+    listener("cors", 82, [("cors.v3.Cors", "")],
+             f", typed_per_filter_config: {{f0: {{\"@type\": {FILTERS}.cors.v3.CorsPolicy, allow_methods: \"GET,PUT\", "
+             f"allow_origin_string_match: [{{suffix: .example}}], filter_enabled: {ALWAYS}}}}}"),
+    listener("limit", 83, [("local_ratelimit.v3.LocalRateLimit",
+                            f"stat_prefix: edge, token_bucket: {{max_tokens: {TOKENS}, fill_interval: 3600s}}, "
+                            f"filter_enabled: {ALWAYS}, filter_enforced: {ALWAYS}")]),
+    listener("gzip", 85, [("compressor.v3.Compressor", f"response_direction_config: {{}}, {library('compressor')}")]),
+    listener("gunzip", 86, [("decompressor.v3.Decompressor", library("decompressor"))]),
+    listener("buffer", 84, [("buffer.v3.Buffer", f"max_request_bytes: {BUFFER_BYTES}")]),
+])
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Two workers: what they share has to be shared."""
+    with Namespace() as namespace:
+        dataplane = (f"ports:\n"
+                     f"- name: edge\n"
+                     f"  tap: {{interface: mr0, netns: {namespace.name}}}\n"
+                     f"  addresses: [{GATEWAY}/24]\n")
+        text = bootstrap(LISTENERS, static_cluster("origin", [(HOST, ORIGIN_PORT)]))
+        with Gateway(namespace, text, dataplane=dataplane, arguments=["--concurrency", "2"]) as gateway:
+            yield namespace, gateway, Origin(namespace, tmp_path_factory.mktemp("origin"))
+
+
+@pytest.fixture
+def curl(lab):
+    def run(port: int, *arguments, path: str = "/ok") -> str:
+        return lab[0].output(["curl", "-sS", "--max-time", "20", *arguments, f"http://{GATEWAY}:{port}{path}"])
+    return run
+
+
+def test_a_fault_delays_and_another_answers(lab, curl):
+    begin = time.monotonic()
+    assert curl(80) == "ok\n"
+    assert time.monotonic() - begin >= 0.4
+    assert curl(81, "-w", " %{http_code}") == "fault filter abort 418"
+    assert lab[1].stats("fault")["http.abort.fault.aborts_injected"] == 1
+
+
+def test_a_browser_learns_what_it_may_do(curl):
+    answer = curl(82, "-i", "-X", "OPTIONS", "-H", "origin: https://shop.example", "-H", "access-control-request-method: PUT")
+    assert "access-control-allow-origin: https://shop.example" in answer and "access-control-allow-methods: GET,PUT" in answer
+    assert "access-control" not in curl(82, "-i", "-H", "origin: https://evil.test")
+
+
+def test_two_workers_let_through_exactly_what_the_bucket_holds(lab, curl):
+    """Connections come from as many ports as there are requests, so that both workers have some."""
+    namespace, gateway, _ = lab
+    before = gateway.stats("busy_turns")
+    many = namespace.output(["sh", "-c", f"seq {3 * TOKENS} | xargs -P 8 -I{{}} curl -sS --max-time 20 -o /dev/null "
+                                         f"-w '%{{http_code}}\\n' http://{GATEWAY}:83/ok"])
+    codes = many.split()
+    assert codes.count("200") == TOKENS and codes.count("429") == 2 * TOKENS
+    stats = gateway.stats("http_local_rate_limit")
+    assert stats["edge.http_local_rate_limit.ok"] == TOKENS
+    assert stats["edge.http_local_rate_limit.rate_limited"] == stats["edge.http_local_rate_limit.enforced"] == 2 * TOKENS
+    assert stats["edge.http_local_rate_limit.enabled"] == 3 * TOKENS
+    after = gateway.stats("busy_turns")
+    assert all(after[f"millrace.worker.{i}.busy_turns"] > before[f"millrace.worker.{i}.busy_turns"] for i in range(2))
+    assert curl(83) == "local_rate_limited"
+
+
+def test_a_buffered_request_goes_on_as_a_whole(lab, curl, tmp_path):
+    body = tmp_path / "body"
+    body.write_bytes(hashlib.shake_256(b"buffered").digest(BUFFER_BYTES))
+    digest = hashlib.sha256(body.read_bytes()).hexdigest()
+    with lab[2].replaced_by(ECHO_ORIGIN):
+        for how in [["-H", "transfer-encoding: chunked"], []]:
+            assert curl(84, "-T", str(body), *how) == f"{BUFFER_BYTES} None {digest}"
+    body.write_bytes(bytes(BUFFER_BYTES + 1))
+    assert curl(84, "-T", str(body), "-H", "expect:", "-w", " %{http_code}") == "Payload Too Large 413"
+
+
+def large_text() -> bytes:
+    return b"".join(b"line %d of a text that repeats itself\n" % i for i in range(500_000))
+
+
+def test_a_large_response_is_compressed_for_those_who_want_it(lab, curl, tmp_path):
+    text = large_text()
+    (lab[2].files / "large.txt").write_bytes(text)
+    got = tmp_path / "got"
+    with lab[2].replaced_by(TEXT_ORIGIN % str(lab[2].files / "large.txt")):
+        head = curl(85, "--compressed", "-o", str(got), "-D", "-", path="/large.txt")
+        assert "content-encoding: gzip" in head and "vary: Accept-Encoding" in head
+        assert got.read_bytes() == text
+        assert "content-encoding" not in curl(85, "-o", str(got), "-D", "-", path="/large.txt")
+        assert got.read_bytes() == text
+    stats = lab[1].stats("compressor")
+    base = "http.gzip.compressor.text.gzip.response."
+    assert stats[base + "compressed"] == stats[base + "not_compressed"] == 1
+    assert stats[base + "total_uncompressed_bytes"] == len(text)
+    assert stats[base + "total_compressed_bytes"] < len(text) / 3
+
+
+def test_a_compressed_request_reaches_the_origin_plain(lab, curl, tmp_path):
+    text = large_text()
+    (tmp_path / "body.gz").write_bytes(gzip.compress(text))
+    with lab[2].replaced_by(ECHO_ORIGIN):
+        answer = curl(86, "-T", str(tmp_path / "body.gz"), "-H", "content-encoding: gzip")
+        assert answer == f"-1 chunked {hashlib.sha256(text).hexdigest()}"
+        (tmp_path / "body.gz").write_bytes(gzip.compress(bytes(100_000_000)))
+        assert curl(86, "-T", str(tmp_path / "body.gz"), "-H", "content-encoding: gzip", "-w", "%{http_code}") == "400"
