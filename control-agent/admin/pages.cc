@@ -60,14 +60,6 @@ void set_rate(Json& out, const char* name, const std::atomic<double>& rate) {
   if (const double value = rate.load(std::memory_order_relaxed); value >= 0) out[name] = {{"value", value}};
 }
 
-std::string health_flags(const config::Endpoint& endpoint) {
-  std::string flags;
-  if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck)) flags += "/failed_active_hc";
-  if (endpoint.cell->has(report::EndpointFault::kEjected)) flags += "/failed_outlier_check";
-  if (!endpoint.healthy) flags += "/failed_eds_health";
-  return flags.empty() ? "healthy" : flags;
-}
-
 Json thresholds_json(const config::CircuitBreakers& breakers) {
   Json list = Json::array();
   for (std::size_t i = 0; i < config::kRoutingPriorities; ++i) {
@@ -236,9 +228,6 @@ Json clusters_json(const config::Snapshot& snapshot) {
                    {"stats", stats},
                    {"health_status", health_json(endpoint)},
                    {"weight", endpoint.weight}};
-      if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck))
-        host["health_status"]["failed_active_health_check"] = true;
-      if (endpoint.cell->has(report::EndpointFault::kEjected)) host["health_status"]["failed_outlier_check"] = true;
       set_rate(host, "success_rate", endpoint.cell->outlier.external.percent);
       set_rate(host, "local_origin_success_rate", endpoint.cell->outlier.local.percent);
       if (!endpoint.hostname.empty()) host["hostname"] = endpoint.hostname;

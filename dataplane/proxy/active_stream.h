@@ -127,7 +127,8 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void filter_request(Instant now);
   void go_on_with(FilterChain::Verdict verdict, Instant now);
   void take_awaited_body(Instant now);
-  [[nodiscard]] bool request_is_filtered() const { return filters_ != nullptr && filters_->request_body().is_active(); }
+  /// Its body passes filters; not before its head has passed all of them.
+  [[nodiscard]] bool request_is_filtered() const { return passed_filters_ && filters_->request_body().is_active(); }
   [[nodiscard]] bool response_is_filtered() const { return filters_ != nullptr && filters_->response_body().is_active(); }
   [[nodiscard]] bool filter_request_body(Instant now);
   [[nodiscard]] bool filter_response_body(Instant now);
@@ -197,6 +198,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   MutationLevels levels_;
   Duration response_timeout_;
   RequestHash hash_;                   // the same for all tries
+  bool passed_filters_ = false;        // the request's head has passed all filters, of which there are some
   bool awaits_body_ = false;           // a filter wants all of the request before it goes on
   bool follows_grpc_timeout_ = false;  // response_timeout_ comes from the request's grpc-timeout, which tells it upstream
   bool try_timed_out_ = false;         // the last try ended by its timeout

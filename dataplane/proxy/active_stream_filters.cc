@@ -39,11 +39,12 @@ void ActiveStream::filter_request(Instant now) {
   go_on_with(filters_->pass_request(*request_, end_stream, now), now);
 }
 
-// What has come of the body until now waits in request_body_.
+// What has come of the body until now waits in request_body_, as the client has sent it.
 void ActiveStream::go_on_with(FilterChain::Verdict verdict, Instant now) {
   using Verdict = FilterChain::Verdict;
   switch (verdict) {
     case Verdict::kContinue:
+      passed_filters_ = true;
       if (request_is_filtered()) {
         filters_->request_body().push(std::move(request_body_));
         if (request_ended_) filters_->request_body().end();
@@ -52,7 +53,7 @@ void ActiveStream::go_on_with(FilterChain::Verdict verdict, Instant now) {
       break;
     case Verdict::kAwaitBody:
       awaits_body_ = true;
-      take_awaited_body(now);
+      if (answer_expectation(now)) take_awaited_body(now);
       break;
     case Verdict::kNoMemory: reply(LocalReplyReason::kOverloaded, now); break;
     case Verdict::kWait:

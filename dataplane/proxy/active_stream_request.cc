@@ -218,7 +218,7 @@ bool ActiveStream::choose_server_name(Instant now) {
 }
 
 // RFC 9110 10.1.1. As Envoy does, the gateway answers the expectation itself and does not pass it on; but only for a request that
-// it is going to forward.
+// it is going to forward, or whose body a filter wants first.
 bool ActiveStream::answer_expectation(Instant now) {
   if (!http::list_contains(request_->headers.value(http::HeaderId::kExpect), "100-continue")) return true;
   request_->headers.remove(http::HeaderId::kExpect);

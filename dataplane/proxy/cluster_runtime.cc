@@ -16,8 +16,8 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
       breakers_{CircuitBreakers(*cell_, config::RoutingPriority::kDefault, runtime.worker()),
                 CircuitBreakers(*cell_, config::RoutingPriority::kHigh, runtime.worker())},
       outlier_watch_(runtime, config_, now),
-      balancer_(*config_, runtime.context.rng),
-      health_version_(cell_->health_version.load(std::memory_order_acquire)) {
+      health_version_(cell_->health_version.load(std::memory_order_acquire)),
+      balancer_(*config_, runtime.context.rng) {
   follow_thresholds();
   follow_endpoints(now);
 }

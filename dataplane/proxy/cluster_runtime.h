@@ -68,8 +68,8 @@ class ClusterRuntime {
   OutlierWatch outlier_watch_;
   std::vector<std::unique_ptr<ConnectionPool>> pools_;  // those of endpoints that are gone included, until they are empty
   std::vector<ConnectionPool*> by_endpoint_;            // as config_->endpoints
+  std::uint32_t health_version_;                        // of cell_, that balancer_ knows: read before the faults are
   LoadBalancer balancer_;
-  std::uint32_t health_version_ = 0;  // of cell_, that balancer_ knows
   HostAges ages_;
   std::size_t pins_ = 0;
 };

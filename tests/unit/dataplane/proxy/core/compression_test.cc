@@ -277,5 +277,30 @@ TEST(Decompressor, LeavesAloneWhatIsNotItsOwn) {
   EXPECT_EQ(filter.cell->per_worker[0].response.not_decompressed.value(), 2u);
 }
 
+// The second filter holds the request when the first one has asked for its body already.
+TEST(Decompressor, ABodyThatCameDuringADelayIsUnpackedOnce) {
+  config::Fault fault;
+  fault.delay = config::Fault::Delay{{.percentage = kAlways}, Duration::seconds(1)};
+  ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) {
+    add_filter(listener, "decompressor", decompressor());
+    add_filter(listener, "fault", fault);
+  });
+  std::string seen;
+  proxy.origin().on_bytes([&](OriginConnection& connection) {
+    seen = connection.received();
+    if (seen.ends_with("\r\n0\r\n\r\n")) connection.send(ok("fine"));
+  });
+  const std::string request = zipped_put(gzip("hello, once"));
+  Client& client = proxy.connect();
+  client.send(std::string_view(request).substr(0, request.size() - 20));
+  proxy.run();
+  client.send(std::string_view(request).substr(request.size() - 20));
+  proxy.run();
+  EXPECT_EQ(seen, "");
+  proxy.advance(Duration::milliseconds(1100));
+  EXPECT_EQ(unchunk(body_of(seen)), "hello, once");
+  EXPECT_THAT(client.received(), EndsWith("fine"));
+}
+
 }  // namespace
 }  // namespace millrace::proxy::test

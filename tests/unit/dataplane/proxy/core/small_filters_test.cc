@@ -53,6 +53,20 @@ TEST(BufferFilter, ALargerOneIsRefused) {
   EXPECT_THAT(proxy.log(), StartsWith("413 - request_payload_too_large"));
 }
 
+TEST(BufferFilter, AClientThatWaitsForLeaveToSendIsAnswered) {
+  ProxyHarness proxy(with(kTenBytes));
+  std::string seen;
+  listen(proxy, seen);
+  Client& client = proxy.connect();
+  client.send("PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
+  proxy.run();
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 100 "));
+  client.send("hello");
+  proxy.run();
+  EXPECT_THAT(seen, AllOf(EndsWith("\r\n\r\nhello"), Not(HasSubstr("expect"))));
+  EXPECT_THAT(client.received(), EndsWith("fine"));
+}
+
 TEST(BufferFilter, ARouteSaysOtherwise) {
   ProxyHarness proxy(with(kTenBytes, config::BufferRequests{}));
   Client& client = proxy.connect();
