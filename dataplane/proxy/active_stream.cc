@@ -83,9 +83,17 @@ void ActiveStream::on_timeout(StreamTimeouts::Kind kind, Instant now) {
       break;
     case Kind::kDuration:
       stats().downstream_rq_max_duration_reached.add();
-      reply(request_ended_ ? LocalReplyReason::kMaxStreamDurationAfterRequest : LocalReplyReason::kMaxStreamDuration, now);
+      end_by_duration(now);
       break;
   }
+}
+
+void ActiveStream::end_by_duration(Instant now) {
+  constexpr std::uint32_t kDeadlineExceeded = 4;  // google.rpc.Code
+  LocalReply answer =
+      reply_of(request_ended_ ? LocalReplyReason::kMaxStreamDurationAfterRequest : LocalReplyReason::kMaxStreamDuration);
+  answer.grpc_status = kDeadlineExceeded;
+  reply(answer, now);
 }
 
 void ActiveStream::on_request_error(http::ProtocolError error, Instant now) {

@@ -168,6 +168,8 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] bool is_settled() const { return phase_ == Phase::kOver || (phase_ == Phase::kComplete && !switched_); }
   [[nodiscard]] FormatEnvironment environment() const;
 
+  void end_by_duration(Instant now);
+
   // The end: everything is counted and logged exactly once.
   void finish(Instant now);
   void count_status(std::uint16_t status);

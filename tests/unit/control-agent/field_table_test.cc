@@ -96,10 +96,9 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
 }
 
 TEST(CheckFields, NamesRefusedFieldsAndListsHarmlessOnes) {
-  const auto found =
-      check<envoy::config::route::v3::RouteAction>("{cluster: a, hedge_policy: {}, include_vh_rate_limits: false}");
+  const auto found = check<envoy::config::route::v3::RouteAction>("{cluster: a, hedge_policy: {}, early_data_policy: {name: x}}");
   EXPECT_THAT(found.errors, ElementsAre("hedge_policy: is not supported yet: requests are not hedged"));
-  EXPECT_THAT(found.harmless, ElementsAre("include_vh_rate_limits"));
+  EXPECT_THAT(found.harmless, ElementsAre("early_data_policy"));
 }
 
 TEST(CheckFields, RefusesMessagesWithoutRows) {
@@ -116,11 +115,14 @@ TEST(CheckFields, PassesRefusedBooleansThatSayFalse) {
 
 TEST(CheckFields, RefusesAnysByType) {
   const auto found = check<envoy::config::listener::v3::Filter>(
-      "{name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC, "
+      "{name: a, typed_config: {\"@type\": "
+      "type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, "
       "stat_prefix: a}}");
-  EXPECT_THAT(found.errors,
-              ElementsAre("typed_config: the type \"type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC\" "
-                          "is not supported yet"));
+  EXPECT_THAT(
+      found.errors,
+      ElementsAre(
+          "typed_config: the type \"type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit\" "
+          "is not supported yet"));
 }
 
 TEST(CheckFields, LeavesOutOptionalFilters) {

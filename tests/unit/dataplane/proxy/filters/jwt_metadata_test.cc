@@ -16,6 +16,8 @@ struct NoActions final : FilterActions {
   void resume_bodies(Instant) override {}
   void answer(const LocalReply&, Instant) override {}
   void choose_route_again() override {}
+  SharedTokenBucket* connection_bucket(std::uint32_t) override { return nullptr; }
+  std::optional<ClusterHealth> cluster_health(std::string_view) const override { return std::nullopt; }
 };
 
 /// One request, and a filter with one provider.
@@ -77,6 +79,7 @@ struct Stream {
                         .rng = rng,
                         .chains = chains,
                         .json = json,
+                        .hostname = {},
                         .wall_offset_nanoseconds = 0,
                         .worker = 0};
 };
@@ -135,6 +138,7 @@ TEST(JwtMetadata, WithoutMemoryNothingPasses) {
                            .rng = stream.rng,
                            .chains = stream.chains,
                            .json = stream.json,
+                           .hostname = {},
                            .wall_offset_nanoseconds = 0,
                            .worker = 0};
   ASSERT_TRUE(stream.head.headers.add_copy("authorization", "Bearer " + token));
