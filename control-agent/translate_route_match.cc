@@ -5,6 +5,7 @@
 #include "config/compile/regex_compiler.h"
 #include "config/compile/uri_template.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_metadata.h"
 #include "envoy/extensions/path/match/uri_template/v3/uri_template_match.pb.h"
 #include "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.pb.h"
 
@@ -119,6 +120,11 @@ config::RouteMatch translate_route_match(const route::RouteMatch& match, const s
   out.grpc = match.has_grpc();
   if (match.tls_context().has_presented()) out.certificate_presented = match.tls_context().presented().value();
   if (match.tls_context().has_validated()) out.certificate_validated = match.tls_context().validated().value();
+  const std::string metadata = join_path(path, "dynamic_metadata");
+  for (int i = 0; i < match.dynamic_metadata_size(); ++i) {
+    out.metadata.push_back(
+        translate_metadata_matcher(match.dynamic_metadata(i), index_path(metadata, static_cast<std::size_t>(i)), context));
+  }
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/model/matcher.h"
+#include "config/model/metadata_matcher.h"
 
 namespace millrace::config {
 
@@ -27,6 +28,7 @@ struct RouteMatch {
   bool grpc = false;                          ///< gRPC requests only
   std::optional<bool> certificate_presented;  ///< must the client have shown a certificate, or must it not
   std::optional<bool> certificate_validated;
+  std::vector<MetadataMatcher> metadata;  ///< dynamic_metadata: all have to match what filters have left
 };
 
 }  // namespace millrace::config

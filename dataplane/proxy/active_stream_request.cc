@@ -68,8 +68,9 @@ void ActiveStream::find_route() {
   info_.route = nullptr;
   levels_ = {};
   if (host == nullptr || needs_tls_redirect(*host, *request_)) return;
-  info_.route = proxy::find_route(*host, *request_,
-                                  {runtime_.worker(), runtime_.context.rng, info_.downstream_tls, table->ignore_path_parameters});
+  info_.route = proxy::find_route(
+      *host, *request_,
+      {runtime_.worker(), runtime_.context.rng, info_.downstream_tls, table->ignore_path_parameters, &info_.metadata});
   if (info_.route == nullptr) return;
   levels_ = {.table = table, .virtual_host = host, .route = info_.route, .cluster = nullptr};
   if (const auto* action = std::get_if<config::ForwardAction>(&info_.route->action)) {

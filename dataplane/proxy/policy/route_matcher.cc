@@ -106,6 +106,12 @@ bool candidate_matches_path(const config::PathMatcher& matcher, std::string_view
   return false;
 }
 
+bool matches_metadata(const config::RouteMatch& match, const RouteContext& context) {
+  const Metadata nothing;
+  const Metadata& metadata = context.metadata == nullptr ? nothing : *context.metadata;
+  return std::ranges::all_of(match.metadata, [&](const auto& matcher) { return matches(matcher, metadata, context.worker); });
+}
+
 // All conditions but the path's.
 bool matches_otherwise(const config::RouteMatch& match, const http::RequestHead& head, const RouteContext& context) {
   const auto field_matches = [&](const config::HeaderMatcher& m) { return matches(m, head, context.worker); };
@@ -114,7 +120,7 @@ bool matches_otherwise(const config::RouteMatch& match, const http::RequestHead&
   const bool validated = presented && context.tls->peer_verified;
   return std::ranges::all_of(match.headers, field_matches) && std::ranges::all_of(match.query_parameters, parameter_matches) &&
          (!match.grpc || is_grpc(head)) && match.certificate_presented.value_or(presented) == presented &&
-         match.certificate_validated.value_or(validated) == validated &&
+         match.certificate_validated.value_or(validated) == validated && matches_metadata(match, context) &&
          (!match.runtime_fraction ||
           context.rng.chance(match.runtime_fraction->numerator, std::max(match.runtime_fraction->denominator, 1u)));
 }

@@ -10,6 +10,7 @@
 #include "config/model/route.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/http/message.h"
+#include "dataplane/proxy/policy/metadata.h"
 
 namespace millrace::tls {
 struct SessionFacts;
@@ -22,6 +23,7 @@ struct RouteContext {
   Rng& rng;                                ///< decides runtime_fraction
   const tls::SessionFacts* tls = nullptr;  ///< the client's session; null: plain text
   bool ignore_path_parameters = false;     ///< the table's
+  const Metadata* metadata = nullptr;      ///< what filters have left; null: nothing
 };
 
 /// The virtual host of an authority ("host" or "host:port", any case): exact domain, then the longest suffix wildcard

@@ -110,8 +110,12 @@ TEST(TranslateRoute, TakesWhatElseAMatchMayAskFor) {
   EXPECT_FALSE(plain.certificate_presented || plain.certificate_validated);
   EXPECT_EQ(route("safe_regex: {regex: /a}, case_sensitive: false").match.path.kind, PathMatcher::Kind::kRegex)
       << "ignored, as in Envoy";
-  EXPECT_THAT(refusals("prefix: /, dynamic_metadata: [{filter: f, path: [{key: k}], value: {present_match: true}}]"),
-              ElementsAre(HasSubstr("dynamic_metadata: is not supported yet")));
+  const auto by_claim =
+      route("prefix: /, dynamic_metadata: [{filter: f, path: [{key: k}], value: {string_match: {exact: v}}, invert: true}]")
+          .match;
+  ASSERT_EQ(by_claim.metadata.size(), 1u);
+  EXPECT_EQ(by_claim.metadata[0].filter, "f");
+  EXPECT_TRUE(by_claim.metadata[0].invert);
 }
 
 // A path_match_policy, or a path_rewrite_policy.

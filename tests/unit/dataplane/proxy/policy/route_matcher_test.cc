@@ -313,6 +313,23 @@ TEST(RouteLookup, ClientCertificatesMayBeAskedForOrExcluded) {
   EXPECT_EQ(found(&session), "validated");
 }
 
+TEST(RouteLookup, WhatFiltersHaveLeftMayBeAskedFor) {
+  config::VirtualHost host;
+  host.routes = {route("group a", "/"), route("rest", "/")};
+  config::MetadataMatcher matcher{"jwt", {"group"}, {}, false};
+  matcher.value.kind = config::ValueMatcher::Kind::kString;
+  matcher.value.string.text = "a";
+  host.routes[0].match.metadata.push_back(matcher);
+  Rng rng(1);
+  Memory memory;
+  Metadata metadata;
+  const MetadataValue group{.kind = MetadataValue::Kind::kString, .text = "a", .key = "group"};
+  const MetadataValue claims{.kind = MetadataValue::Kind::kStruct, .first = &group};
+  EXPECT_EQ(find_route(host, Request("/").head, {.worker = 0, .rng = rng})->name, "rest");
+  ASSERT_TRUE(metadata.set("jwt", claims, memory.arena));
+  EXPECT_EQ(find_route(host, Request("/").head, {.worker = 0, .rng = rng, .metadata = &metadata})->name, "group a");
+}
+
 TEST(RouteLookup, ConnectMeetsItsOwnRoutesOnly) {
   config::VirtualHost host;
   host.routes = {route("prefix", ""), route("connect", "")};
