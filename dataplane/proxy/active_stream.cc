@@ -153,6 +153,7 @@ void ActiveStream::finish(Instant now) {
   phase_ = Phase::kOver;
   upstream_.cancel(now);
   stop_retries();
+  awaits_body_ = false;
   if (filters_ != nullptr) filters_->end(now);
   timeouts_.disarm_all();
   request_body_.clear();

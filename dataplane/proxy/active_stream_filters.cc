@@ -6,6 +6,7 @@
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/cluster_runtime.h"
 #include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/kept_body.h"
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/runtime.h"
 
@@ -63,10 +64,14 @@ void ActiveStream::go_on_with(FilterChain::Verdict verdict, Instant now) {
 
 // The client's window may be smaller than what the filter waits for: what has come is consumed() at once, as if it were sent.
 void ActiveStream::take_awaited_body(Instant now) {
+  if (phase_ != Phase::kWaiting) return;
   consume_request(request_body_.size(), request_body_.size());
   if (request_body_.size() > filters_->body_limit()) {
     awaits_body_ = false;
     reply(LocalReplyReason::kPayloadTooLarge, now);
+  } else if (!affordable(request_body_.charge(), runtime_.context.chains.packets())) {
+    awaits_body_ = false;
+    reply(LocalReplyReason::kOverloaded, now);
   } else if (request_ended_) {
     awaits_body_ = false;
     go_on_with(filters_->pass_whole_request(*request_, request_body_, now), now);

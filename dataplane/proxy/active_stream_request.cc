@@ -7,6 +7,7 @@
 #include "dataplane/proxy/cluster_runtime.h"
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/kept_body.h"
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/policy/path.h"
 #include "dataplane/proxy/policy/request_headers.h"
@@ -264,9 +265,12 @@ void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant
     filters_->request_body().push(std::move(data));
   } else {
     const bool may_go_on = retries_ == nullptr || keep_for_retries(data);
-    request_body_.append(std::move(data));
-    if (!may_go_on) {
-      reply(LocalReplyReason::kRetryBufferExceeded, now);
+    const bool waits_for_filters = filters_ != nullptr && !passed_filters_;
+    const bool held = !waits_for_filters || append_to_keep(request_body_, data);
+    if (!waits_for_filters) request_body_.append(std::move(data));
+    data.clear();
+    if (!may_go_on || !held) {
+      reply(held ? LocalReplyReason::kRetryBufferExceeded : LocalReplyReason::kOverloaded, now);
       return;
     }
   }
@@ -321,7 +325,7 @@ void ActiveStream::send_request_body(Instant now) {
       request_sent_ = true;
       info_.upstream_request_sent = now;
       if (request_trailers_ != nullptr) sent = upstream_.send_trailers(*request_trailers_, now);
-    } else if (taken == 0 || !request_is_filtered() || filters_->request_body().waiting() == 0) {
+    } else if (taken == 0 || !request_is_filtered() || filters_->request_body().is_done()) {
       break;
     } else if (!filter_request_body(now)) {
       return;

@@ -132,7 +132,7 @@ void ActiveStream::push_response(Instant now) {
     const std::size_t before = response_body_.size();
     if (sent) sent = send_response_body();
     const bool taken = response_body_.size() < before;
-    more = taken && response_is_filtered() && filters_->response_body().waiting() > 0;
+    more = taken && response_is_filtered() && !filters_->response_body().is_done();  // what was taken has made room in there
   }
   const bool complete = sent && response_is_whole() && response_body_.empty();
   if (complete && response_trailers_ != nullptr) {
@@ -184,6 +184,7 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
   if (is_settled()) return;
   upstream_.cancel(now);
   stop_retries();
+  awaits_body_ = false;
   if (answer.flag) info_.flags.set(*answer.flag);
   info_.response_code_details = answer.details;
   if (phase_ == Phase::kResponding || phase_ == Phase::kComplete) {

@@ -6,23 +6,10 @@
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/cluster_runtime.h"
 #include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/kept_body.h"
 #include "dataplane/proxy/runtime.h"
 
 namespace millrace::proxy {
-namespace {
-
-// A request keeps so much of its body without asking what is left of the packet pool.
-constexpr std::size_t kAlwaysKeptBytes = 16 * 1024;
-// Beyond it at most this part of what is left above half of the pool: many keep less and less each, and others have the half.
-constexpr std::size_t kPoolShare = 16;
-
-bool affordable(std::size_t bytes, const nic::PacketPool& packets) {
-  if (bytes <= kAlwaysKeptBytes) return true;
-  const std::size_t half = packets.capacity() / 2;
-  return bytes <= (half - std::min(packets.in_use(), half)) * packets.buffer_bytes() / kPoolShare;
-}
-
-}  // namespace
 
 StreamRetries::StreamRetries(Runtime& runtime, ActiveStream& stream, const config::RetryPolicy& policy,
                              const http::RequestHead& head, Duration try_timeout, std::size_t keep_bytes)
@@ -37,16 +24,9 @@ StreamRetries::StreamRetries(Runtime& runtime, ActiveStream& stream, const confi
       idle_timer_(Timer::calling<&StreamRetries::on_idle_timeout>(*this)),
       open_(retry_.enabled()) {}
 
-// What is small for the buffer that it pins is copied: a body that comes byte by byte must not hold a buffer for each.
 bool StreamRetries::keep(const stream::Chain& data) {
   if (data.size() > keep_bytes_ - kept_.size() || !affordable(kept_.charge() + data.size(), kept_.pool().packets())) return false;
-  stream::Chain::Cursor cursor = data.cursor(0);
-  while (const std::size_t part = cursor.contiguous()) {
-    nic::Slice slice = cursor.take(part);
-    const bool small = slice.charge() > 2 * part;
-    if (!(small ? kept_.append_copy(slice.bytes()) : kept_.append(std::move(slice)))) return false;
-  }
-  return true;
+  return append_to_keep(kept_, data);
 }
 
 bool StreamRetries::replay(stream::Chain& to) const {

@@ -51,6 +51,13 @@ class FaultFilter final : public HttpFilter, private BodyFilter {
     return Verdict::kWait;
   }
 
+  // Something else has answered meanwhile.
+  bool on_response(http::ResponseHead&, bool, Instant) override {
+    if (waiting_) timer_.disarm();
+    waiting_ = false;
+    return true;
+  }
+
   BodyFilter* response_body() override { return bucket_ ? this : nullptr; }
 
   void on_end(Instant) override {

@@ -67,6 +67,40 @@ TEST(BufferFilter, AClientThatWaitsForLeaveToSendIsAnswered) {
   EXPECT_THAT(client.received(), EndsWith("fine"));
 }
 
+// What stands behind the filter that waited was never asked: nothing of the request may go on any more.
+TEST(BufferFilter, ARequestThatWasAnsweredMeanwhileGoesNowhere) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster&, config::Route&) {
+    listener.chains[0].http()->stream_idle_timeout = Duration::seconds(1);
+    add_filter(listener, "buffer", config::BufferRequests{.max_request_bytes = 1'000});
+    add_filter(listener, "cors", config::Cors{});
+  });
+  std::string seen;
+  listen(proxy, seen);
+  Client& client = proxy.connect();
+  client.set_reading(false);
+  client.send("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+  proxy.advance(Duration::milliseconds(1'100));
+  client.send("5\r\nworld\r\n0\r\n\r\n");
+  proxy.run();
+  client.set_reading(true);
+  proxy.run();
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 408 "));
+  EXPECT_EQ(proxy.origin().connections(), 0u);
+}
+
+TEST(BufferFilter, ABodyThatComesByteByByteHoldsNoBufferForEach) {
+  ProxyHarness proxy(with(config::BufferRequests{.max_request_bytes = 10'000}));
+  Client& client = proxy.connect();
+  client.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 5000\r\n\r\n");
+  proxy.run();
+  const std::size_t before = proxy.packets.in_use();
+  for (int i = 0; i < 4'000; ++i) {
+    client.send("x");
+    proxy.run();
+  }
+  EXPECT_LT(proxy.packets.in_use() - before, 50u);
+}
+
 TEST(BufferFilter, ARouteSaysOtherwise) {
   ProxyHarness proxy(with(kTenBytes, config::BufferRequests{}));
   Client& client = proxy.connect();
