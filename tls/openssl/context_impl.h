@@ -21,7 +21,7 @@ struct Context::Impl {
   SslContextHandle ssl;  // holds the first certificate, the authorities and all that is alike in every handshake
   std::vector<OwnCertificate> own;
   std::shared_ptr<const std::vector<CertificateFacts>> own_facts;  // sessions hold it, not the context with its keys
-  CertificateChoice choice;  // a server's; points to `own`
+  CertificateChoice choice;                                        // a server's; points to `own`
   Trust trust;
   std::unique_ptr<PeerCertificates> peers = std::make_unique<PeerCertificates>();
   std::unique_ptr<TicketKeys> ticket_keys;  // a server's that gives tickets

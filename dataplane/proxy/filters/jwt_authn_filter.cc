@@ -42,7 +42,10 @@ class JwtAuthnFilter final : public HttpFilter {
   const config::JwtRequirement* requirement_of(const http::RequestHead& head) const {
     const auto rule = std::ranges::find_if(config_.rules, [&](const config::JwtAuthn::Rule& candidate) {
       return matches(candidate.match, head,
-                     {.worker = context_.worker, .rng = context_.rng, .tls = context_.info.downstream_tls, .metadata = &context_.info.metadata});
+                     {.worker = context_.worker,
+                      .rng = context_.rng,
+                      .tls = context_.info.downstream_tls,
+                      .metadata = &context_.info.metadata});
     });
     return rule == config_.rules.end() ? nullptr : &rule->requirement;
   }

@@ -302,5 +302,20 @@ TEST(Decompressor, ABodyThatCameDuringADelayIsUnpackedOnce) {
   EXPECT_THAT(client.received(), EndsWith("fine"));
 }
 
+// The last of it lies behind the first filter when there is no room any more: what is taken has to make room in there.
+TEST(Compressor, WhatLiesBetweenTwoFiltersComesOutToTheLastByte) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster& cluster, config::Route&) {
+    cluster.buffer_limit_bytes = 4096;
+    add_filter(listener, "compressor", compressor());
+    add_filter(listener, "decompressor", decompressor());
+  });
+  const std::string text = text_of(200'000);
+  const std::string zipped = gzip(text);
+  proxy.origin().answer(ok(zipped, "content-type: text/plain\r\ncontent-encoding: gzip\r\n"));
+  const std::string answer = proxy.exchange(get("/", kAccept));
+  ASSERT_THAT(answer, EndsWith("\r\n0\r\n\r\n"));
+  EXPECT_EQ(gunzip(unchunk(body_of(answer))), text);
+}
+
 }  // namespace
 }  // namespace millrace::proxy::test
