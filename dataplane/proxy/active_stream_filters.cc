@@ -111,8 +111,10 @@ SharedTokenBucket* ActiveStream::connection_bucket(std::uint32_t id) { return co
 std::optional<ClusterHealth> ActiveStream::cluster_health(std::string_view cluster) const {
   const config::Cluster* found = runtime_.snapshot->find_cluster(cluster);
   if (found == nullptr) return std::nullopt;
-  const auto healthy = std::ranges::count_if(
-      found->endpoints, [](const config::Endpoint& endpoint) { return endpoint.healthy && endpoint.cell->is_faultless(); });
+  const auto healthy = std::ranges::count_if(found->endpoints, [](const config::Endpoint& endpoint) {
+    const config::EndpointHealth health = config::health_of(endpoint);
+    return health == config::EndpointHealth::kHealthy || health == config::EndpointHealth::kDegraded;
+  });
   return ClusterHealth{.total = found->endpoints.size(), .healthy = static_cast<std::size_t>(healthy)};
 }
 

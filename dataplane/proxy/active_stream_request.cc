@@ -263,14 +263,18 @@ void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant
     drop_request_body();
   } else if (request_is_filtered()) {
     filters_->request_body().push(std::move(data));
+  } else if (filters_ != nullptr && !passed_filters_) {  // which may hold it for long
+    const bool held = append_to_keep(request_body_, data);
+    data.clear();
+    if (!held) {
+      reply(LocalReplyReason::kOverloaded, now);
+      return;
+    }
   } else {
     const bool may_go_on = retries_ == nullptr || keep_for_retries(data);
-    const bool waits_for_filters = filters_ != nullptr && !passed_filters_;
-    const bool held = !waits_for_filters || append_to_keep(request_body_, data);
-    if (!waits_for_filters) request_body_.append(std::move(data));
-    data.clear();
-    if (!may_go_on || !held) {
-      reply(held ? LocalReplyReason::kRetryBufferExceeded : LocalReplyReason::kOverloaded, now);
+    request_body_.append(std::move(data));
+    if (!may_go_on) {
+      reply(LocalReplyReason::kRetryBufferExceeded, now);
       return;
     }
   }

@@ -10,7 +10,6 @@ namespace {
 
 using http::HeaderId;
 
-constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // An end-to-end field that a client could otherwise make us drop by naming it in Connection: it would get rid of what trusted

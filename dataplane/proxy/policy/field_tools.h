@@ -13,6 +13,9 @@
 
 namespace millrace::proxy {
 
+/// Of ASCII letters; all else as it is.
+[[nodiscard]] constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
 [[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b);
 /// Without spaces and tabs at either end.
 [[nodiscard]] std::string_view trim(std::string_view text);

@@ -4,12 +4,12 @@
 #include <cstring>
 #include <utility>
 
+#include "dataplane/proxy/policy/field_tools.h"
+
 namespace millrace::proxy {
 namespace {
 
 using config::PathTree;
-
-constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 // Of an only route, the node has the index itself: a line of memory less.
 const std::uint32_t* routes_of(const PathTree& tree, const PathTree::Node& node) {

@@ -13,8 +13,6 @@
 namespace millrace::proxy {
 namespace {
 
-constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
 // `lower` is in lower case already.
 bool equals(std::string_view text, std::string_view lower, bool ignore_case) {
   return ignore_case ? equal_ignoring_case(text, lower) : text == lower;
