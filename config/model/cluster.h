@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/model/circuit_breakers.h"
+#include "config/model/health_check.h"
 #include "config/model/load_balancing.h"
 #include "config/model/outlier_detection.h"
 #include "config/model/subsets.h"
@@ -43,7 +44,8 @@ struct Endpoint {
   std::uint32_t locality = 0;  ///< index into Cluster::localities
   /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
   std::shared_ptr<const UpstreamTls> tls = {};
-  std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
+  std::shared_ptr<const HealthTarget> health_target = {};  ///< null: it is not probed
+  std::shared_ptr<report::EndpointCell> cell;              ///< outlives this snapshot
 };
 
 /// How an endpoint stands in the choice of load balancing.
@@ -56,9 +58,11 @@ enum class EndpointHealth : std::uint8_t {
 
 /// By what the control plane says and what has been found here.
 [[nodiscard]] inline EndpointHealth health_of(const Endpoint& endpoint) {
-  if (endpoint.draining) return EndpointHealth::kExcluded;
-  if (!endpoint.healthy || (endpoint.cell != nullptr && !endpoint.cell->is_faultless())) return EndpointHealth::kUnhealthy;
-  return endpoint.degraded ? EndpointHealth::kDegraded : EndpointHealth::kHealthy;
+  using enum report::EndpointFault;
+  const auto has = [&](report::EndpointFault fault) { return endpoint.cell != nullptr && endpoint.cell->has(fault); };
+  if (endpoint.draining || has(kAwaitsHealthCheck) || has(kFailedAtOnce)) return EndpointHealth::kExcluded;
+  if (!endpoint.healthy || has(kFailedHealthCheck) || has(kEjected)) return EndpointHealth::kUnhealthy;
+  return endpoint.degraded || has(kDegraded) ? EndpointHealth::kDegraded : EndpointHealth::kHealthy;
 }
 
 /// envoy.extensions.upstreams.http.v3.HttpProtocolOptions and the fields of Cluster that it replaced.
@@ -81,6 +85,7 @@ struct Cluster {
   UpstreamHttpOptions http;
   CircuitBreakers breakers;
   std::optional<OutlierDetection> outlier_detection;
+  std::shared_ptr<const HealthCheck> health_check;  ///< null: endpoints are not probed
   std::vector<Endpoint> endpoints;
   std::vector<Locality> localities;                           ///< empty: all endpoints are of one
   std::vector<std::shared_ptr<const HashTable>> hash_tables;  ///< by priority; of kRingHash and kMaglev

@@ -22,6 +22,7 @@ struct OutlierDetection {
   bool always_eject_one_host = false;       ///< whatever max_ejection_percent says
   /// Failures of ours (no connection, resets, timeouts) count apart from what endpoints answer.
   bool split_external_local_origin_errors = false;
+  bool return_on_health_check = true;  ///< successful_active_health_check_uneject_host
 
   ConsecutiveFailures consecutive_5xx;
   ConsecutiveFailures consecutive_gateway_failure = {.count = 5, .enforcing_percent = 0};

@@ -16,6 +16,7 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
       breakers_{CircuitBreakers(*cell_, config::RoutingPriority::kDefault, runtime.worker()),
                 CircuitBreakers(*cell_, config::RoutingPriority::kHigh, runtime.worker())},
       outlier_watch_(runtime, config_, now),
+      health_watch_(runtime, outlier_watch_, config_, now),
       health_version_(cell_->health_version.load(std::memory_order_acquire)),
       balancer_(*config_, runtime.context.rng) {
   follow_thresholds();
@@ -24,9 +25,10 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
 
 void ClusterRuntime::update(std::shared_ptr<const config::Cluster> config, Instant now) {
   config_ = std::move(config);
+  outlier_watch_.update(config_, now);
+  health_watch_.update(config_, now);
   health_version_ = cell_->health_version.load(std::memory_order_acquire);
   balancer_ = LoadBalancer(*config_, runtime_.context.rng);
-  outlier_watch_.update(config_, now);
   follow_thresholds();
   follow_endpoints(now);
 }
@@ -69,6 +71,7 @@ std::vector<const report::EndpointCell*> ClusterRuntime::members() const {
 
 void ClusterRuntime::retire(Instant now) {
   outlier_watch_.retire();
+  health_watch_.retire(now);
   by_endpoint_.clear();
   for (const auto& pool : pools_) pool->retire(now);
 }

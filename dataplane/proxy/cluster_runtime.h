@@ -1,6 +1,6 @@
 // A cluster as one worker runs it: the load balancer over the endpoints of the current configuration, a connection pool per
-// endpoint, its circuit breakers and its outlier detection. Lives as long as the cluster is configured and then as long as
-// anything uses it.
+// endpoint, its circuit breakers, its outlier detection and its health checks. Lives as long as the cluster is configured and
+// then as long as anything uses it.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "dataplane/base/time.h"
 #include "dataplane/proxy/breakers/circuit_breakers.h"
 #include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/health_watch.h"
 #include "dataplane/proxy/lb/host_ages.h"
 #include "dataplane/proxy/lb/load_balancer.h"
 #include "dataplane/proxy/outlier_watch.h"
@@ -47,6 +48,7 @@ class ClusterRuntime {
     return breakers_[static_cast<std::size_t>(priority)];
   }
   [[nodiscard]] OutlierWatch& outlier_watch() { return outlier_watch_; }
+  [[nodiscard]] HealthWatch& health_watch() { return health_watch_; }
 
   // Streams that refer to it.
   void pin() { ++pins_; }
@@ -66,6 +68,7 @@ class ClusterRuntime {
   report::ClusterStats& stats_;
   std::array<CircuitBreakers, config::kRoutingPriorities> breakers_;
   OutlierWatch outlier_watch_;
+  HealthWatch health_watch_;                            // before what looks at health
   std::vector<std::unique_ptr<ConnectionPool>> pools_;  // those of endpoints that are gone included, until they are empty
   std::vector<ConnectionPool*> by_endpoint_;            // as config_->endpoints
   std::uint32_t health_version_;                        // of cell_, that balancer_ knows: read before the faults are

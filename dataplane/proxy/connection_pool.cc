@@ -50,6 +50,8 @@ ConnectionPool::~ConnectionPool() { MR_ASSERT(is_unused()); }
 const config::Cluster& ConnectionPool::config() const { return cluster_.config(); }
 report::ClusterStats& ConnectionPool::cluster_stats() const { return cluster_.stats(); }
 
+void ConnectionPool::on_going(Instant now) { cluster_.health_watch().fail_at_once(endpoint_, now); }
+
 bool ConnectionPool::is_unused() const {
   const auto unused = [](const auto& named) { return named.second->is_unused(); };
   if (of_high_priority_ != nullptr && !of_high_priority_->is_unused()) return false;

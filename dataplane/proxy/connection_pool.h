@@ -63,6 +63,8 @@ class ConnectionPool {
   [[nodiscard]] std::string_view hostname() const { return endpoint_.hostname; }
   [[nodiscard]] bool is_canary() const { return endpoint_.canary; }
   [[nodiscard]] std::uint32_t priority() const { return endpoint_.priority; }
+  /// By active health checks.
+  [[nodiscard]] bool is_probed() const { return endpoint_.health_target != nullptr; }
   /// No connection and no request: may be destroyed.
   [[nodiscard]] bool is_unused() const;
   // Connections that wait for burial and streams that chose the endpoint refer to it.
@@ -99,6 +101,9 @@ class ConnectionPool {
   void on_failure(LocalFailure failure, Instant now) {
     if (OutlierDetector* detector = outlier_watch_.detector()) detector->on_failure(*cell_, failure, now);
   }
+
+  /// A response has x-envoy-immediate-health-check-fail.
+  void on_going(Instant now);
 
   // From its connections.
   void on_connected(UpstreamConnection& connection, Instant now);

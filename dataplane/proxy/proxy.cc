@@ -3,6 +3,7 @@
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/connection_inspection.h"
 #include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/health_probe.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_proxy.h"
 #include "dataplane/proxy/tls_acceptance.h"
@@ -72,6 +73,7 @@ void Proxy::force_close_all(Instant now) {
   while (!runtime_->downstreams.empty()) runtime_->downstreams.front().abort(now);
   while (!runtime_->tcp_proxies.empty()) runtime_->tcp_proxies.front().abort(now);
   while (!runtime_->upstreams.empty()) runtime_->upstreams.front().abort(now);
+  for_each(runtime_->health_probes, [now](HealthProbe& probe) { probe.stop(now); });
   runtime_->ready.run(now);
   runtime_->bury();
 }

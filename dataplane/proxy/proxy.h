@@ -85,7 +85,7 @@ class Proxy {
   /// are passed through go on until they end by themselves, or by force_close_all(). New connections are still served, one
   /// request each; the worker closes the listeners. Idempotent.
   void start_drain(Instant now);
-  /// Resets every connection, both sides, and counts and logs what was in progress.
+  /// Resets every connection, both sides, and counts and logs what was in progress. Endpoints are not probed any more.
   void force_close_all(Instant now);
 
   /// Events have put off work since end_of_turn(): it should be called again soon.

@@ -21,6 +21,7 @@ namespace millrace::proxy {
 class ActiveStream;
 class ConnectionInspection;
 class DownstreamConnection;
+class HealthProbe;
 class TcpProxyConnection;
 class TlsAcceptance;
 class UpstreamConnection;
@@ -77,6 +78,7 @@ struct Runtime {
   IntrusiveList<DownstreamConnection, AllTag> downstreams;
   IntrusiveList<TcpProxyConnection, AllTag> tcp_proxies;
   IntrusiveList<UpstreamConnection, AllTag> upstreams;
+  IntrusiveList<HealthProbe, AllTag> health_probes;
   IntrusiveList<ConnectionInspection, GraveTag> dead_inspections;
   IntrusiveList<TlsAcceptance, GraveTag> dead_acceptances;
   IntrusiveList<DownstreamConnection, GraveTag> dead_downstreams;

@@ -108,6 +108,7 @@ void UpstreamRequest::on_informational(http::ResponseHead& head, Instant now) { 
 void UpstreamRequest::on_response(http::ResponseHead& head, bool end_stream, Instant now) {
   response_started_ = true;
   pool_->on_status(head.status, now);
+  if (pool_->is_probed() && head.headers.find("x-envoy-immediate-health-check-fail") != nullptr) pool_->on_going(now);
   if (stream_.retries_response(head, end_stream, now)) {
     pool_->endpoint_stats().rq_error.add();
     return;

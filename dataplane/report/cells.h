@@ -12,6 +12,7 @@
 #include "dataplane/base/shared_token_bucket.h"
 #include "dataplane/report/breakers.h"
 #include "dataplane/report/counter.h"
+#include "dataplane/report/health_record.h"
 #include "dataplane/report/histogram.h"
 #include "dataplane/report/outlier_record.h"
 #include "dataplane/report/stats.def"
@@ -72,10 +73,14 @@ struct alignas(64) RbacStats {
 struct OutlierStats {
   MR_OUTLIER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
+struct HealthCheckStats {
+  MR_HEALTH_CHECK_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
 struct alignas(64) ClusterStats {
   MR_CLUSTER_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
   TlsStats tls;
   OutlierStats outlier;
+  HealthCheckStats health_check;
   std::array<BreakerUse, kBreakerPriorities> breakers;
 };
 struct alignas(64) EndpointStats {
@@ -127,10 +132,14 @@ struct ClusterCell : Cell<ClusterStats> {
   OutlierShared outlier;
 };
 
-/// Why an endpoint is avoided though the control plane says that it is healthy. Bits: an endpoint may have several.
+/// What has been found of an endpoint, whatever the control plane says. Bits: an endpoint may have several.
 enum class EndpointFault : std::uint32_t {
-  kFailedHealthCheck = 1,  ///< active health checks fail, or have not succeeded yet
-  kEjected = 2,            ///< by outlier detection
+  kFailedHealthCheck = 1,     ///< active health checks fail, or have not succeeded yet
+  kEjected = 2,               ///< by outlier detection
+  kDegraded = 4,              ///< it says so in answer to health checks; no reason to avoid it by itself
+  kAwaitsHealthCheck = 8,     ///< not checked yet, and not counted until then: ignore_new_hosts_until_first_hc
+  kFailedAtOnce = 16,         ///< it has said that it goes: x-envoy-immediate-health-check-fail; not counted
+  kHealthCheckTimedOut = 32,  ///< the last check of one that fails them
 };
 
 /// Named "cluster|address".
@@ -140,7 +149,6 @@ struct EndpointCell : Cell<EndpointStats> {
   [[nodiscard]] bool has(EndpointFault fault) const {
     return (faults.load(std::memory_order_relaxed) & static_cast<std::uint32_t>(fault)) != 0;
   }
-  [[nodiscard]] bool is_faultless() const { return faults.load(std::memory_order_relaxed) == 0; }
   /// Any thread. Returns whether that changed anything; all workers of `cluster` hear of it.
   bool set(EndpointFault fault, bool present, ClusterCell& cluster) {
     const auto bit = static_cast<std::uint32_t>(fault);
@@ -153,6 +161,7 @@ struct EndpointCell : Cell<EndpointStats> {
   std::atomic<std::uint32_t> faults{0};
   SharedCount connections;  ///< of all workers, where per_host_thresholds limit them
   OutlierRecord outlier;
+  HealthRecord health;
 };
 
 }  // namespace millrace::report

@@ -30,7 +30,7 @@ struct OutlierRecord {
   alignas(64) std::atomic<std::uint32_t> consecutive_5xx{0};
   std::atomic<std::uint32_t> consecutive_gateway_failure{0};
   std::atomic<std::uint32_t> consecutive_local_origin_failure{0};
-  std::atomic<std::uint32_t> suspicions{0};  ///< bits: detections that found the lock taken
+  std::atomic<std::uint32_t> suspicions{0};  ///< bits: detections, or a good health check, that found the lock taken
 
   // Of whoever holds OutlierShared::lock:
   alignas(64) Instant ejected_at;

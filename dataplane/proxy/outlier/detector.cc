@@ -23,6 +23,9 @@ constexpr std::uint16_t kConnectionFailureStatus = 503;
 constexpr std::uint16_t kTimeoutStatus = 504;
 constexpr std::uint16_t kPassedThroughStatus = 200;
 
+// Among the bits of OutlierRecord::suspicions, behind those of detections.
+constexpr std::uint32_t kHealthyNote = 1u << 31;
+
 constexpr bool is_5xx(std::uint16_t status) { return status >= 500 && status < 600; }
 constexpr bool is_gateway_failure(std::uint16_t status) { return status >= 502 && status <= 504; }
 
@@ -127,7 +130,21 @@ void OutlierDetector::suspect(EndpointCell& endpoint, Detection detection, Insta
     unlock(now);
     return;
   }
-  endpoint.outlier.suspicions.fetch_or(1u << static_cast<unsigned>(detection));
+  leave_note(endpoint, 1u << static_cast<unsigned>(detection), now);
+}
+
+void OutlierDetector::on_healthy(EndpointCell& endpoint, Instant now) {
+  if (!settings().return_on_health_check || !endpoint.has(EndpointFault::kEjected)) return;
+  if (try_lock()) {
+    let_return(endpoint, now);
+    unlock(now);
+    return;
+  }
+  leave_note(endpoint, kHealthyNote, now);
+}
+
+void OutlierDetector::leave_note(EndpointCell& endpoint, std::uint32_t note, Instant now) {
+  endpoint.outlier.suspicions.fetch_or(note);
   shared().suspicious.store(true);
   if (try_lock()) unlock(now);  // its holder may have let go before it could see the note
 }
@@ -149,6 +166,7 @@ void OutlierDetector::judge_suspicions(EndpointCell& endpoint, Instant now) {
        {Detection::kConsecutiveGatewayFailure, Detection::kConsecutive5xx, Detection::kConsecutiveLocalOriginFailure}) {
     if ((suspicions & (1u << static_cast<unsigned>(detection))) != 0) judge(endpoint, detection, now);
   }
+  if ((suspicions & kHealthyNote) != 0) let_return(endpoint, now);
 }
 
 // A run of failures. Where it does not lead to an ejection, the next one begins.
@@ -245,7 +263,12 @@ void OutlierDetector::return_if_due(EndpointCell& endpoint, Instant now) {
   if (!endpoint.has(EndpointFault::kEjected)) return;
   OutlierRecord& record = endpoint.outlier;
   const Duration time = std::min(settings().base_ejection_time * record.ejections_in_a_row, settings().max_ejection_time);
-  if (now - record.ejected_at < time + record.jitter) return;
+  if (now - record.ejected_at >= time + record.jitter) let_return(endpoint, now);
+}
+
+void OutlierDetector::let_return(EndpointCell& endpoint, Instant now) {
+  if (!endpoint.has(EndpointFault::kEjected)) return;
+  OutlierRecord& record = endpoint.outlier;
   // Also the runs that did not lead to this: a few more failures must not be enough for the next ejection.
   clear_failures(record);
   record.returned_at = now;

@@ -37,6 +37,8 @@ class OutlierDetector {
   /// A connection that is passed through is made: there is nothing else to hear of.
   void on_passed_through(report::EndpointCell& endpoint, Instant now);
   void on_failure(report::EndpointCell& endpoint, LocalFailure failure, Instant now);
+  /// An active health check of an endpoint that does not fail them has succeeded: it returns, where the configuration says so.
+  void on_healthy(report::EndpointCell& endpoint, Instant now);
 
   /// Lets endpoints return, looks at rates. To be called every `interval`, by one worker. False: another holds the lock; try
   /// again soon.
@@ -75,6 +77,7 @@ class OutlierDetector {
   void count_status(report::EndpointCell& endpoint, std::uint16_t status, Instant now);
   void count_local(report::EndpointCell& endpoint, bool success, Instant now);
   void suspect(report::EndpointCell& endpoint, Detection detection, Instant now);
+  void leave_note(report::EndpointCell& endpoint, std::uint32_t note, Instant now);
 
   // Under the lock.
   [[nodiscard]] bool try_lock() { return !shared().lock.exchange(true); }
@@ -83,6 +86,7 @@ class OutlierDetector {
   void judge_suspicions(report::EndpointCell& endpoint, Instant now);
   void eject(report::EndpointCell& endpoint, Detection detection, Instant now);
   void return_if_due(report::EndpointCell& endpoint, Instant now);
+  void let_return(report::EndpointCell& endpoint, Instant now);
   void recount();
   void measure(const Origin& origin);
   void compare_success_rates(const Origin& origin, Instant now);

@@ -76,6 +76,35 @@ class Detection : public testing::Test {
   std::unique_ptr<OutlierDetector> second;
 };
 
+// --- active health checks
+
+TEST_F(Detection, AGoodHealthCheckLetsReturnWhereItMay) {
+  for (const bool may : {true, false}) {
+    cluster.endpoints.clear();
+    OutlierDetection settings = all_may_go();
+    settings.return_on_health_check = may;
+    start(settings);
+    answer(500, 5);
+    ASSERT_TRUE(ejected());
+    second->on_healthy(cell(), now);
+    EXPECT_EQ(ejected(), !may);
+    EXPECT_EQ(count_ejected(), may ? 0u : 1u);
+    answer(500, 4);
+    EXPECT_EQ(ejected(), !may) << "a new run begins";
+  }
+}
+
+TEST_F(Detection, AGoodHealthCheckThatFindsTheLockTakenIsHeardOfAllTheSame) {
+  start(all_may_go());
+  answer(500, 5);
+  cluster.cell->outlier.lock.store(true);
+  second->on_healthy(cell(), now);
+  EXPECT_TRUE(ejected());
+  cluster.cell->outlier.lock.store(false);
+  sweep_after(kSecond);
+  EXPECT_FALSE(ejected());
+}
+
 // --- runs of failures
 
 using OutlierDetector_Consecutive5xx = Detection;
