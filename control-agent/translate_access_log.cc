@@ -1,4 +1,6 @@
 // envoy.extensions.access_loggers.{file,stream}.v3 -> config::AccessLog.
+#include "control-agent/translate_access_log.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -17,12 +19,6 @@ using envoy::extensions::access_loggers::stream::v3::StderrAccessLog;
 using envoy::extensions::access_loggers::stream::v3::StdoutAccessLog;
 
 namespace {
-
-std::uint32_t sink_index(std::string path, std::vector<config::LogSink>& sinks) {
-  auto at = std::ranges::find(sinks, path, &config::LogSink::path);
-  if (at == sinks.end()) at = sinks.insert(sinks.end(), config::LogSink{std::move(path)});
-  return static_cast<std::uint32_t>(at - sinks.begin());
-}
 
 config::Format default_format() { return *config::compile_format(config::kDefaultAccessLogFormat); }
 
@@ -47,10 +43,16 @@ config::AccessLog stream_log(const Log& log, std::string sink, const std::string
   const std::string format_path = join_path(path, "log_format");
   auto format =
       log.has_log_format() ? translate_log_format(log.log_format(), format_path, context.diagnostics) : default_format();
-  return {sink_index(std::move(sink), context.log_sinks), std::move(format)};
+  return {log_sink_index(std::move(sink), context.log_sinks), std::move(format)};
 }
 
 }  // namespace
+
+std::uint32_t log_sink_index(std::string path, std::vector<config::LogSink>& sinks) {
+  auto at = std::ranges::find(sinks, path, &config::LogSink::path);
+  if (at == sinks.end()) at = sinks.insert(sinks.end(), config::LogSink{std::move(path)});
+  return static_cast<std::uint32_t>(at - sinks.begin());
+}
 
 config::AccessLog translate_access_log(const envoy::config::accesslog::v3::AccessLog& log, const std::string& path,
                                        TranslateContext& context) {

@@ -53,8 +53,8 @@ struct Group {
 };
 
 void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& group, const std::string& path,
-                        const UpstreamSockets& sockets, const BalancingPlan& plan, EndpointSources& sources, config::Cluster& out,
-                        TranslateContext& context) {
+                        const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,
+                        EndpointSources& sources, config::Cluster& out, TranslateContext& context) {
   const std::string endpoint_path = join_path(path, "endpoint");
   const auto address = translate_address(source.endpoint().address(), join_path(endpoint_path, "address"), AddressUse::kEndpoint,
                                          context.diagnostics);
@@ -69,6 +69,7 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
   endpoint.priority = group.priority;
   endpoint.locality = group.locality;
   endpoint.tls = sockets.choose(source.metadata(), group.metadata);
+  endpoint.health_target = targets.make(source.endpoint(), endpoint, endpoint_path, context.diagnostics);
   endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
   if (endpoint.healthy) out.healthy_weight += endpoint.weight;
   sources.hash_keys.push_back(hash_key(source.metadata(), endpoint, plan));
@@ -143,8 +144,8 @@ void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy,
 }  // namespace
 
 void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
-                          const UpstreamSockets& sockets, const BalancingPlan& plan, config::Cluster& out,
-                          TranslateContext& context) {
+                          const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,
+                          config::Cluster& out, TranslateContext& context) {
   const std::string list = join_path(path, "endpoints");
   translate_policy(assignment.policy(), join_path(path, "policy"), out, context.diagnostics);
   std::uint64_t weight = 0;
@@ -159,7 +160,7 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
       weight += source.has_load_balancing_weight() ? source.load_balancing_weight().value() : 1;
       if (++count > kMaxEndpointsPerCluster) continue;
       translate_endpoint(source, {group.metadata(), group.priority(), locality}, index_path(lb_path, static_cast<std::size_t>(k)),
-                         sockets, plan, sources, out, context);
+                         sockets, targets, plan, sources, out, context);
     }
   }
   if (count > kMaxEndpointsPerCluster) {

@@ -5,6 +5,7 @@
 
 #include "config/model/cluster.h"
 #include "control-agent/translate.h"
+#include "control-agent/translate_health_check.h"
 #include "control-agent/translate_load_balancing.h"
 #include "control-agent/translate_tls.h"
 
@@ -16,7 +17,7 @@ namespace millrace::agent {
 
 /// `out` has its name and says how it balances.
 void translate_assignment(const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, const std::string& path,
-                          const UpstreamSockets& sockets, const BalancingPlan& plan, config::Cluster& out,
-                          TranslateContext& context);
+                          const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,
+                          config::Cluster& out, TranslateContext& context);
 
 }  // namespace millrace::agent

@@ -5,6 +5,7 @@
 #include "control-agent/translate_assignment.h"
 #include "control-agent/translate_circuit_breakers.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_health_check.h"
 #include "control-agent/translate_load_balancing.h"
 #include "control-agent/translate_outlier_detection.h"
 #include "control-agent/translate_tls.h"
@@ -96,8 +97,10 @@ std::shared_ptr<const config::Cluster> translate_cluster(const Cluster& cluster,
     out->outlier_detection =
         translate_outlier_detection(cluster.outlier_detection(), join_path(path, "outlier_detection"), diagnostics);
   }
+  out->health_check = translate_health_check(cluster, path, context);
   const UpstreamSockets sockets(cluster, path, context);
-  translate_assignment(cluster.load_assignment(), join_path(path, "load_assignment"), sockets, plan, *out, context);
+  const HealthTargets targets(cluster, sockets);
+  translate_assignment(cluster.load_assignment(), join_path(path, "load_assignment"), sockets, targets, plan, *out, context);
   out->cell = context.cells.clusters.get(out->name);
   return out;
 }

@@ -77,6 +77,8 @@ config::OutlierDetection translate_outlier_detection(const OutlierDetection& det
   read(out.max_ejection_percent, detection.has_max_ejection_percent(), detection.max_ejection_percent());
   out.always_eject_one_host = detection.always_eject_one_host().value();
   out.split_external_local_origin_errors = detection.split_external_local_origin_errors();
+  if (detection.has_successful_active_health_check_uneject_host())
+    out.return_on_health_check = detection.successful_active_health_check_uneject_host().value();
   return out;
 }
 

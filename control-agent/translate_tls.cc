@@ -163,10 +163,19 @@ std::shared_ptr<const config::UpstreamTls> UpstreamSockets::choose(const core::M
   for (const core::Metadata* metadata : {&endpoint, &locality}) {
     const auto found = metadata->filter_metadata().find(std::string(kMatchFilter));
     const Struct& values = found != metadata->filter_metadata().end() ? found->second : Struct::default_instance();
-    const auto match = std::ranges::find_if(matches_, [&](const Match& one) { return all_criteria_hold(one.criteria, values); });
-    if (match != matches_.end()) return match->tls;
+    if (const Match* match = find(values)) return match->tls;
   }
   return otherwise_;
+}
+
+std::shared_ptr<const config::UpstreamTls> UpstreamSockets::choose(const Struct& values) const {
+  const Match* match = find(values);
+  return match == nullptr ? otherwise_ : match->tls;
+}
+
+const UpstreamSockets::Match* UpstreamSockets::find(const Struct& values) const {
+  const auto match = std::ranges::find_if(matches_, [&](const Match& one) { return all_criteria_hold(one.criteria, values); });
+  return match == matches_.end() ? nullptr : &*match;
 }
 
 }  // namespace millrace::agent

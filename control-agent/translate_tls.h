@@ -37,12 +37,16 @@ class UpstreamSockets {
   /// else the first that its locality's metadata satisfies, else the cluster's transport_socket. Null: plain text.
   [[nodiscard]] std::shared_ptr<const config::UpstreamTls> choose(const envoy::config::core::v3::Metadata& endpoint,
                                                                   const envoy::config::core::v3::Metadata& locality) const;
+  /// The socket for which `values` stand instead of all metadata, or else the cluster's transport_socket.
+  [[nodiscard]] std::shared_ptr<const config::UpstreamTls> choose(const google::protobuf::Struct& values) const;
 
  private:
   struct Match {
     google::protobuf::Struct criteria;
     std::shared_ptr<const config::UpstreamTls> tls;
   };
+
+  [[nodiscard]] const Match* find(const google::protobuf::Struct& values) const;
 
   std::vector<Match> matches_;
   std::shared_ptr<const config::UpstreamTls> otherwise_;

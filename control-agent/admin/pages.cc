@@ -148,23 +148,33 @@ Json locality_json(const config::Locality& locality) {
 
 // Envoy's words for all reasons why an endpoint is avoided.
 std::string health_flags(const config::Endpoint& endpoint) {
+  using enum report::EndpointFault;
   std::string flags;
-  if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck)) flags += "/failed_active_hc";
-  if (endpoint.cell->has(report::EndpointFault::kEjected)) flags += "/failed_outlier_check";
-  if (endpoint.draining) flags += "/eds_status_draining";
+  if (endpoint.cell->has(kFailedHealthCheck)) flags += "/failed_active_hc";
+  if (endpoint.cell->has(kEjected)) flags += "/failed_outlier_check";
   if (!endpoint.healthy && !endpoint.draining) flags += "/failed_eds_health";
+  if (endpoint.cell->has(kDegraded)) flags += "/degraded_active_hc";
   if (endpoint.degraded) flags += "/degraded_eds_health";
+  if (endpoint.cell->has(kAwaitsHealthCheck)) flags += "/pending_active_hc";
+  if (endpoint.cell->has(kFailedAtOnce)) flags += "/excluded_via_immediate_hc_fail";
+  if (endpoint.cell->has(kHealthCheckTimedOut)) flags += "/active_hc_timeout";
+  if (endpoint.draining) flags += "/eds_status_draining";
   return flags.empty() ? "healthy" : flags;
 }
 
 // envoy.admin.v3.HostHealthStatus
 Json health_json(const config::Endpoint& endpoint) {
+  using enum report::EndpointFault;
   Json json = {{"eds_health_status", endpoint.draining   ? "DRAINING"
                                      : !endpoint.healthy ? "UNHEALTHY"
                                      : endpoint.degraded ? "DEGRADED"
                                                          : "HEALTHY"}};
-  if (endpoint.cell->has(report::EndpointFault::kFailedHealthCheck)) json["failed_active_health_check"] = true;
-  if (endpoint.cell->has(report::EndpointFault::kEjected)) json["failed_outlier_check"] = true;
+  if (endpoint.cell->has(kFailedHealthCheck)) json["failed_active_health_check"] = true;
+  if (endpoint.cell->has(kEjected)) json["failed_outlier_check"] = true;
+  if (endpoint.cell->has(kDegraded)) json["failed_active_degraded_check"] = true;
+  if (endpoint.cell->has(kAwaitsHealthCheck)) json["pending_active_hc"] = true;
+  if (endpoint.cell->has(kFailedAtOnce)) json["excluded_via_immediate_hc_fail"] = true;
+  if (endpoint.cell->has(kHealthCheckTimedOut)) json["active_hc_timeout"] = true;
   return json;
 }
 

@@ -1,4 +1,4 @@
-// Statistics of clusters: of their connections and requests, circuit breakers, ejections and members.
+// Statistics of clusters: of their connections and requests, circuit breakers, ejections, health checks and members.
 #include <algorithm>
 #include <atomic>
 
@@ -78,6 +78,24 @@ void collect_outlier_detection(const report::ClusterCell& cell, CellCollector& c
   collector.gauge("outlier_detection.ejections_active", cell.outlier.ejected.load(std::memory_order_relaxed));
 }
 
+void collect_health_checks(const config::Cluster& cluster, CellCollector& collector) {
+#define MR_COLLECT_COUNTER(name)                                                                 \
+  {                                                                                              \
+    std::uint64_t value = 0;                                                                     \
+    for (const auto& stats : cluster.cell->per_worker) value += stats.health_check.name.value(); \
+    collector.counter("health_check." #name, static_cast<std::int64_t>(value));                  \
+  }
+  MR_HEALTH_CHECK_STATS(MR_COLLECT_COUNTER, , )
+#undef MR_COLLECT_COUNTER
+  const auto count = [&](report::EndpointFault fault, bool present) {
+    return std::ranges::count_if(cluster.endpoints, [&](const config::Endpoint& endpoint) {
+      return endpoint.health_target != nullptr && endpoint.cell->has(fault) == present;
+    });
+  };
+  collector.gauge("health_check.healthy", count(report::EndpointFault::kFailedHealthCheck, false));
+  collector.gauge("health_check.degraded", count(report::EndpointFault::kDegraded, true));
+}
+
 void collect_membership(const config::Cluster& cluster, CellCollector& collector) {
   const auto count = [&](config::EndpointHealth health) {
     return std::ranges::count(cluster.endpoints, health, config::health_of);
@@ -103,6 +121,7 @@ void collect_clusters(const config::Snapshot& snapshot, std::vector<Stat>& out) 
     }
     collect_breakers(*cluster, collector);
     if (cluster->outlier_detection) collect_outlier_detection(*cluster->cell, collector);
+    if (cluster->health_check != nullptr) collect_health_checks(*cluster, collector);
     collect_membership(*cluster, collector);
   }
 }

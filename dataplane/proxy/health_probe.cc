@@ -52,7 +52,7 @@ void HealthProbe::stop(Instant now) {
   timeout_.disarm();
   checking_ = false;
   result_.reset();
-  disconnect(now);
+  reset(now);
   static_cast<ListNode<ReadyTag>&>(*this).unlink();
 }
 
@@ -66,9 +66,7 @@ void HealthProbe::on_interval(Instant now) {
 }
 
 void HealthProbe::on_timeout(Instant now) {
-  if (stream_ != nullptr) stream_->reset(now);
-  stream_ = nullptr;
-  disconnect(now);
+  reset(now);
   conclude({.failure = CheckFailure::kNetworkTimeout}, now);
 }
 
@@ -131,6 +129,12 @@ void HealthProbe::conclude(const CheckResult& result, Instant now) {
   result_.reset();
   if (lost_ || !watch_.settings().reuse_connection || !can_go_on()) disconnect(now);
   runtime().context.timers.arm(interval_, now + watch_.conclude(*endpoint_, concluded, now));
+}
+
+void HealthProbe::reset(Instant now) {
+  if (stream_ != nullptr) stream_->reset(now);
+  stream_ = nullptr;
+  disconnect(now);
 }
 
 void HealthProbe::disconnect(Instant now) {

@@ -83,6 +83,7 @@ class HealthProbe : public Serviced, public stream::ByteStreamEvents, public Lis
   void read_in(Instant now);
   void conclude(const CheckResult& result, Instant now);
   void disconnect(Instant now);
+  void reset(Instant now);
 
   HealthWatch& watch_;
   const config::Endpoint* endpoint_;

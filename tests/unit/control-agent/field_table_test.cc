@@ -86,7 +86,7 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
   for (const auto& [message, field] : std::vector<std::pair<std::string_view, std::string_view>>{
            {"envoy.config.route.v3.RouteAction", "hedge_policy"},
            {"envoy.config.route.v3.RouteAction", "request_mirror_policies"},
-           {"envoy.config.cluster.v3.Cluster", "health_checks"},
+           {"envoy.config.core.v3.HealthCheck", "grpc_health_check"},
            {"envoy.config.cluster.v3.Cluster", "upstream_connection_options"},
            {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", "custom_handshaker"},
            {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", "custom_validator_config"},

@@ -34,6 +34,7 @@ TEST(TranslateOutlierDetection, HasEnvoysDefaults) {
   EXPECT_EQ(bare.max_ejection_percent, 10u);
   EXPECT_FALSE(bare.always_eject_one_host);
   EXPECT_FALSE(bare.split_external_local_origin_errors);
+  EXPECT_TRUE(bare.return_on_health_check);
   EXPECT_EQ(bare.consecutive_5xx.count, 5u);
   EXPECT_EQ(bare.consecutive_5xx.enforcing_percent, 100u);
   EXPECT_EQ(bare.consecutive_gateway_failure.count, 5u);
@@ -70,6 +71,7 @@ TEST(TranslateOutlierDetection, TakesEveryField) {
   EXPECT_EQ(all.max_ejection_percent, 11u);
   EXPECT_TRUE(all.always_eject_one_host);
   EXPECT_TRUE(all.split_external_local_origin_errors);
+  EXPECT_FALSE(all.return_on_health_check);
   EXPECT_EQ(all.consecutive_5xx.count, 12u);
   EXPECT_EQ(all.consecutive_5xx.enforcing_percent, 13u);
   EXPECT_EQ(all.consecutive_gateway_failure.count, 14u);

@@ -244,6 +244,23 @@ TEST(Stats, OutlierDetectionIsShownWhereItIsConfigured) {
   EXPECT_THAT(text, HasSubstr("cluster.app.membership_healthy: 0\n"));
 }
 
+TEST(Stats, HealthChecksAreShownWhereTheyAreConfigured) {
+  FakeGateway gateway;
+  EXPECT_THAT(to_plain_text(collect_stats(gateway)), Not(HasSubstr("health_check")));
+  gateway.app->health_check = std::make_shared<config::HealthCheck>();
+  gateway.app->endpoints[0].health_target = std::make_shared<config::HealthTarget>();
+  gateway.cluster->per_worker[0].health_check.attempt.add(1);
+  gateway.cluster->per_worker[1].health_check.attempt.add(2);
+  gateway.endpoint->set(report::EndpointFault::kDegraded, true, *gateway.cluster);
+  const std::string text = to_plain_text(collect_stats(gateway));
+  EXPECT_THAT(text, HasSubstr("cluster.app.health_check.attempt: 3\n"));
+  EXPECT_THAT(text, HasSubstr("cluster.app.health_check.healthy: 1\n"));
+  EXPECT_THAT(text, HasSubstr("cluster.app.health_check.degraded: 1\n"));
+  EXPECT_THAT(text, HasSubstr("cluster.app.membership_degraded: 1\n"));
+  gateway.endpoint->set(report::EndpointFault::kFailedHealthCheck, true, *gateway.cluster);
+  EXPECT_THAT(to_plain_text(collect_stats(gateway)), HasSubstr("cluster.app.health_check.healthy: 0\n"));
+}
+
 TEST(HistogramValue, QuantilesLieInTheBucketOfTheObservation) {
   HistogramValue histogram;
   histogram.counts.resize(report::Histogram::kBounds.size() + 1);
@@ -278,6 +295,21 @@ TEST(Pages, ClustersShowTheirLimits) {
   EXPECT_EQ(thresholds[0]["max_connections"], 1024);
   EXPECT_EQ(thresholds[1]["priority"], "HIGH");
   EXPECT_EQ(thresholds[1]["max_requests"], 7);
+}
+
+TEST(Pages, ClustersShowWhatHealthChecksHaveFound) {
+  using enum report::EndpointFault;
+  FakeGateway gateway;
+  for (const auto fault : {kFailedHealthCheck, kDegraded, kAwaitsHealthCheck, kFailedAtOnce, kHealthCheckTimedOut})
+    gateway.endpoint->set(fault, true, *gateway.cluster);
+  EXPECT_THAT(clusters_text(*gateway.snapshot()),
+              HasSubstr("health_flags::/failed_active_hc/degraded_active_hc/pending_active_hc/excluded_via_immediate_hc_fail"
+                        "/active_hc_timeout\n"));
+  const auto health = clusters_json(*gateway.snapshot())["cluster_statuses"][0]["host_statuses"][0]["health_status"];
+  for (const char* flag : {"failed_active_health_check", "failed_active_degraded_check", "pending_active_hc",
+                           "excluded_via_immediate_hc_fail", "active_hc_timeout"}) {
+    EXPECT_EQ(health[flag], true) << flag;
+  }
 }
 
 TEST(Pages, ClustersShowOutlierDetection) {

@@ -402,7 +402,7 @@ TEST(Proxy_HealthChecks, OtherChecksBeginAtOnceAndWhatIsKnownStays) {
   EXPECT_FALSE(failed(proxy));
   proxy.advance(kMoment);
   EXPECT_EQ(stats(proxy).success.value(), 2u);
-  EXPECT_TRUE(proxy.origin().connection().ended());
+  EXPECT_TRUE(proxy.origin().connection().was_reset());
 }
 
 TEST(Proxy_HealthChecks, EndWithTheirConfiguration) {
