@@ -462,6 +462,64 @@ TEST(Proxy_HealthChecks, EventsAreLogged) {
   EXPECT_THAT(log, HasSubstr("\"eject_unhealthy_event\":{\"failure_type\":\"ACTIVE\"}"));
 }
 
+// An origin that does anything with what it gets, and configurations that come at any time: each check has one result, the next
+// one follows, and once all is well the endpoint is healthy.
+void survive(std::uint64_t seed, const config::HealthCheck& check, const std::string& good) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  Rng rng(seed);
+  ProxyHarness proxy(with(check));
+  const auto act = [&](OriginConnection& connection) {
+    if (connection.take_received().empty()) return;
+    const std::string half = good.substr(0, rng.below(static_cast<std::uint32_t>(good.size())));
+    switch (rng.below(8)) {
+      case 0: return connection.send(half);
+      case 1: return connection.send(half), connection.end();
+      case 2: return connection.reset();
+      case 3: return connection.close();
+      case 4: return connection.send("nonsense\r\n\r\n");
+      case 5: return connection.send(good + good);
+      case 6: return connection.send(status(503));
+      default: return connection.send(good);
+    }
+  };
+  proxy.origin().on_bytes(act);
+  const auto results = [&] { return stats(proxy).success.value() + stats(proxy).failure.value(); };
+  std::uint64_t given_up = 0;  // under way when another check was configured
+  for (int i = 0; i < 200; ++i) {
+    proxy.advance(Duration::milliseconds(rng.below(400)));
+    const std::uint64_t open = stats(proxy).attempt.value() - given_up - results();
+    ASSERT_LE(open, 1u);
+    const std::size_t connections = proxy.origin().connections();
+    if (connections > 0 && rng.chance(1, 8)) proxy.origin().connection(connections - 1).reset();
+    if (rng.chance(1, 8)) proxy.net.fail_connects(stream::CloseReason::kNoPort);
+    if (rng.chance(1, 2)) proxy.net.fail_connects({});
+    if (!rng.chance(1, 16)) continue;
+    config::HealthCheck next = check;
+    next.content_hash = rng.below(2);
+    const bool same = proxy.current_cluster().health_check->content_hash == next.content_hash;
+    const std::uint64_t under_way = stats(proxy).attempt.value() - given_up - results();
+    proxy.reconfigure([&](auto&, config::Cluster& cluster, auto&) { set_check(cluster, next); });
+    if (!same) given_up += under_way;
+  }
+  EXPECT_GE(results(), 20u);
+  proxy.net.fail_connects({});
+  proxy.origin().on_bytes([&](OriginConnection& connection) {
+    if (!connection.take_received().empty()) connection.send(good);
+  });
+  proxy.advance(kSecond * 5);
+  EXPECT_FALSE(failed(proxy));
+}
+
+TEST(Proxy_HealthChecks, SurviveWhateverTheEndpointDoes) {
+  config::HealthCheck http = http_check([](config::HttpHealthCheck& of) { of.receive = {config::expect_bytes("fine")}; });
+  const config::HealthCheck tcp = tcp_check("PING", {"PO", "NG"});
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    http.reuse_connection = seed % 2 == 0;
+    survive(seed, http, ok("all is fine"));
+    survive(seed, tcp, "PO..NG");
+  }
+}
+
 TEST(Proxy_HealthChecks, GoOverTheClustersTls) {
   auto secured = std::make_shared<config::UpstreamTls>();
   tls::ContextConfig context = client();
