@@ -45,6 +45,7 @@ std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
                               .retry = retry_policy(config.retries),
                               .breakers = config.breakers,
                               .outlier_detection = config.outlier_detection,
+                              .health_check = config.health_check,
                               .workers = config.workers,
                               .listener_tls = config.listener_tls,
                               .cluster_tls = config.cluster_tls});
@@ -68,10 +69,11 @@ const char* to_text(Spread spread) {
   return "unknown";
 }
 
-Gateway::Gateway(Network& network, const GatewayConfig& config) : packets_(config.packets), network_(network) {
-  const auto snapshot = snapshot_of(config);
-  cluster_ = snapshot->clusters.at("app");
-  slot_.publish(snapshot);
+Gateway::Gateway(Network& network, const GatewayConfig& config)
+    : packets_(config.packets), dead_endpoint_(config.dead_endpoint), network_(network) {
+  snapshot_ = snapshot_of(config);
+  cluster_ = snapshot_->clusters.at("app");
+  slot_.publish(snapshot_);
   for (std::uint16_t i = 0; i < config.workers; ++i) {
     members_.push_back(std::make_unique<Member>(*this, i));
     network.add(*members_.back());
@@ -211,6 +213,35 @@ void Gateway::audit_ejections(Findings& findings, Instant now) const {
   if (too_many && !(detection.always_eject_one_host && ejected == 1))
     findings.add("gateway: " + std::to_string(ejected) + " endpoints are ejected");
   if (cluster_->cell->outlier.ejected.load() != ejected) findings.add("gateway: ejections are miscounted");
+}
+
+void Gateway::audit_health_checks(Findings& findings) const {
+  if (cluster_->health_check == nullptr) return;
+  std::uint64_t attempts = 0;
+  std::uint64_t results = 0;
+  for (const report::ClusterStats& worker : cluster_->cell->per_worker) {
+    attempts += worker.health_check.attempt.value();
+    results += worker.health_check.success.value() + worker.health_check.failure.value();
+  }
+  if (results > attempts || attempts > results + cluster_->endpoints.size())
+    findings.add("gateway: " + std::to_string(attempts) + " health checks with " + std::to_string(results) + " results");
+  for (const config::Endpoint& endpoint : cluster_->endpoints) {
+    if (endpoint.address == dead_endpoint_ && config::health_of(endpoint) == config::EndpointHealth::kHealthy)
+      findings.add("gateway: " + endpoint.address.to_string() + " is healthy, and nobody is there");
+  }
+}
+
+void Gateway::end_health_checks() {
+  if (cluster_->health_check == nullptr) return;
+  auto cluster = std::make_shared<config::Cluster>(*cluster_);
+  cluster->health_check = nullptr;
+  for (config::Endpoint& endpoint : cluster->endpoints) endpoint.health_target = nullptr;
+  auto snapshot = std::make_shared<config::Snapshot>(*snapshot_);
+  ++snapshot->version;
+  snapshot->clusters.insert_or_assign("app", cluster);
+  cluster_ = cluster;
+  slot_.publish(snapshot);
+  for (const auto& member : members_) network_.wake(*member);
 }
 
 void Gateway::audit_counters(Findings& findings) const {

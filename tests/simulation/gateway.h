@@ -37,6 +37,8 @@ struct GatewayConfig {
   std::uint32_t retries = 0;  ///< of each request, after whatever failure, at endpoints that it has not seen
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
+  std::shared_ptr<const config::HealthCheck> health_check = {};
+  std::optional<SocketAddress> dead_endpoint = {};  ///< one of them, where nobody listens
   std::size_t packets = 8'192;
   nic::TxOffloads tx = {};
   std::uint16_t workers = 1;
@@ -68,6 +70,10 @@ class Gateway final {
   /// No limit is exceeded but where it is documented, and ejected endpoints return when they should, at any time.
   void audit_limits(Findings& findings) const;
   void audit_ejections(Findings& findings, Instant now) const;
+  /// An endpoint has one check under way at the most, and one where nobody listens is not healthy, at any time.
+  void audit_health_checks(Findings& findings) const;
+  /// The next configuration has none.
+  void end_health_checks();
   /// At rest: what went from worker to worker has arrived, and what the ports count is what the workers count.
   void audit_counters(Findings& findings) const;
   /// Everything is over: nothing may be left.
@@ -95,7 +101,9 @@ class Gateway final {
   std::vector<nic::Packet> hogged_;
   std::vector<std::unique_ptr<Port>> ports_;
   config::SnapshotSlot slot_;
+  std::shared_ptr<const config::Snapshot> snapshot_;
   std::shared_ptr<const config::Cluster> cluster_;
+  const std::optional<SocketAddress> dead_endpoint_;
   std::optional<FlowSteering> steering_;
   std::optional<FlowSteering> mistake_;
   std::unique_ptr<worker::Exchange> exchange_;

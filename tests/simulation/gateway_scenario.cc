@@ -95,6 +95,24 @@ void draw_resilience(Draw& draw, GatewayScenario& scenario) {
   for (RequestPlan& plan : scenario.requests) plan.may_fail = true;
 }
 
+// Of connections alone: origins know of no other requests than theirs. Before the first one requests fail.
+void draw_health_checks(Draw& draw, GatewayScenario& scenario) {
+  if (!draw.one_in(4)) return;
+  auto check = std::make_shared<config::HealthCheck>();
+  check->timeout = draw.milliseconds(50, 2'000);
+  check->interval = check->unhealthy_interval = draw.milliseconds(50, 3'000);
+  check->unhealthy_edge_interval = check->healthy_edge_interval = draw.milliseconds(50, 1'000);
+  check->no_traffic_interval = check->no_traffic_healthy_interval = draw.milliseconds(50, 1'000);
+  check->initial_jitter = draw.milliseconds(0, 500);
+  check->interval_jitter = draw.milliseconds(0, 500);
+  check->unhealthy_threshold = draw.between(1, 3);
+  check->healthy_threshold = draw.between(1, 3);
+  check->exclude_new_endpoints = draw.one_in(2);
+  check->check = config::TcpHealthCheck{};
+  scenario.health_check = std::move(check);
+  for (RequestPlan& plan : scenario.requests) plan.may_fail = true;
+}
+
 // Network k lies between the gateway (.2) and one host (.1); 0 is the clients'.
 IpPrefix address(const GatewayScenario& scenario, std::size_t network, int host) {
   if (scenario.v6) return *IpPrefix::parse("2001:db8:" + std::to_string(network + 1) + "::" + std::to_string(host) + "/64");
@@ -109,6 +127,8 @@ GatewayConfig gateway_config(const GatewayScenario& scenario) {
   config.retries = scenario.retries;
   config.breakers = scenario.breakers;
   config.outlier_detection = scenario.outlier_detection;
+  config.health_check = scenario.health_check;
+  if (scenario.dead_endpoint) config.dead_endpoint = config.endpoints.back();
   if (scenario.may_break()) {
     config.route_timeout = Duration::seconds(60);
     config.connect_timeout = Duration::seconds(5);
@@ -173,6 +193,7 @@ class GatewayRun {
       gateway_.audit_ownership(table_.findings);
       gateway_.audit_limits(table_.findings);
       gateway_.audit_ejections(table_.findings, network_.now());
+      gateway_.audit_health_checks(table_.findings);
     }
     return conclude();
   }
@@ -226,6 +247,7 @@ class GatewayRun {
     GatewayOutcome outcome;
     outcome.time = network_.now() - start_;
     table_.judge();
+    gateway_.end_health_checks();
     const Instant end = network_.now() + kLongestDrain;
     while (network_.now() < end && (network_.run_for(Duration::seconds(5)), !clean())) {
     }
@@ -281,6 +303,7 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
   }
   draw_retries(draw, scenario);
   draw_resilience(draw, scenario);
+  draw_health_checks(draw, scenario);
   return scenario;
 }
 
@@ -301,6 +324,7 @@ std::string GatewayScenario::describe() const {
             std::to_string(limits.max_retries) + " retries";
   }
   if (outlier_detection) text += ", " + std::to_string(outlier_detection->consecutive_5xx.count) + " failures eject";
+  if (health_check != nullptr) text += ", checked every " + std::to_string(health_check->interval.to_milliseconds()) + " ms";
   for (std::size_t i = 0; i < links.size(); ++i) {
     text += (i == 0 ? "\n  clients: " : "\n  origin " + std::to_string(i) + ": ") + sim::describe(links[i]);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ struct GatewayScenario {
   bool dead_endpoint = false;  ///< one more, where nobody listens
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
+  std::shared_ptr<const config::HealthCheck> health_check = {};
   bool mix_up_answers = false;  ///< a fault for tests of the oracle
 
   enum class Fault : std::uint8_t { kPause, kCrash, kHog };

@@ -109,15 +109,17 @@ TEST(Simulation, DrawsEveryNumberOfWorkersBehindEveryKindOfPort) {
   EXPECT_GT((drawn[{1, Spread::kOneQueue}]), 50);
 }
 
-TEST(Simulation, DrawsSmallLimitsAndOutlierDetection) {
-  int limited = 0, watched = 0;
+TEST(Simulation, DrawsSmallLimitsOutlierDetectionAndHealthChecks) {
+  int limited = 0, watched = 0, checked = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     const GatewayScenario scenario = GatewayScenario::draw(seed);
     limited += scenario.breakers.thresholds[0].max_connections < 10;
     watched += scenario.outlier_detection.has_value();
+    checked += scenario.health_check != nullptr;
   }
   EXPECT_GT(limited, 30);
   EXPECT_GT(watched, 30);
+  EXPECT_GT(checked, 30);
 }
 
 TEST(Simulation, DrawsFailuresThatRetriesMakeUpForAndOthers) {

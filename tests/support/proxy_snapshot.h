@@ -27,6 +27,7 @@ struct ProxySnapshot {
   std::shared_ptr<const config::RetryPolicy> retry = {};
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
+  std::shared_ptr<const config::HealthCheck> health_check = {};
   std::size_t workers = 1;
   // TLS of the listener, and towards the endpoints; null: plain text.
   std::shared_ptr<tls::ContextSlot> listener_tls = {};
@@ -78,17 +79,22 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   if (wanted.upstream_idle) cluster->http.idle_timeout = *wanted.upstream_idle;
   cluster->breakers = wanted.breakers;
   cluster->outlier_detection = wanted.outlier_detection;
+  cluster->health_check = wanted.health_check;
   std::shared_ptr<config::UpstreamTls> tls;
   if (wanted.cluster_tls != nullptr) {
     tls = std::make_shared<config::UpstreamTls>();
     tls->slot = wanted.cluster_tls;
   }
   for (const SocketAddress& endpoint : wanted.endpoints) {
+    const auto id = static_cast<std::uint32_t>(cluster->endpoints.size());
     cluster->endpoints.push_back(
         {.address = endpoint,
          .hostname = {},
          .tls = tls,
-         .cell = std::make_shared<report::EndpointCell>(0, "app|" + endpoint.to_string(), wanted.workers)});
+         .cell = std::make_shared<report::EndpointCell>(id, "app|" + endpoint.to_string(), wanted.workers)});
+    if (wanted.health_check == nullptr) continue;
+    cluster->endpoints.back().health_target =
+        std::make_shared<config::HealthTarget>(config::HealthTarget{.address = endpoint, .host = "app", .tls = tls});
   }
   cluster->healthy_weight = wanted.endpoints.size();
   snapshot->clusters.emplace("app", cluster);
