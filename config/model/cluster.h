@@ -10,6 +10,7 @@
 #include "config/model/circuit_breakers.h"
 #include "config/model/load_balancing.h"
 #include "config/model/outlier_detection.h"
+#include "config/model/proxy_protocol.h"
 #include "config/model/subsets.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
@@ -43,6 +44,8 @@ struct Endpoint {
   std::uint32_t locality = 0;  ///< index into Cluster::localities
   /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
   std::shared_ptr<const UpstreamTls> tls = {};
+  /// What it is told of clients before all else; null: nothing. Chosen with `tls`.
+  std::shared_ptr<const ProxyProtocolOut> proxy_protocol = {};
   std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
 };
 
