@@ -27,6 +27,12 @@ namespace millrace::agent {
 [[nodiscard]] std::shared_ptr<tls::ContextSlot> translate_downstream_socket(
     const envoy::config::core::v3::TransportSocket& socket, bool http, const std::string& path, TranslateContext& context);
 
+/// How an endpoint is reached.
+struct UpstreamSocket {
+  std::shared_ptr<const config::UpstreamTls> tls;                  ///< null: plain text
+  std::shared_ptr<const config::ProxyProtocolOut> proxy_protocol;  ///< null: without a PROXY header
+};
+
 /// A cluster's transport_socket and transport_socket_matches.
 class UpstreamSockets {
  public:
@@ -34,18 +40,18 @@ class UpstreamSockets {
   UpstreamSockets(const envoy::config::cluster::v3::Cluster& cluster, const std::string& path, TranslateContext& context);
 
   /// The socket of an endpoint: the first match whose criteria all stand in its metadata under "envoy.transport_socket_match",
-  /// else the first that its locality's metadata satisfies, else the cluster's transport_socket. Null: plain text.
-  [[nodiscard]] std::shared_ptr<const config::UpstreamTls> choose(const envoy::config::core::v3::Metadata& endpoint,
-                                                                  const envoy::config::core::v3::Metadata& locality) const;
+  /// else the first that its locality's metadata satisfies, else the cluster's transport_socket.
+  [[nodiscard]] UpstreamSocket choose(const envoy::config::core::v3::Metadata& endpoint,
+                                      const envoy::config::core::v3::Metadata& locality) const;
 
  private:
   struct Match {
     google::protobuf::Struct criteria;
-    std::shared_ptr<const config::UpstreamTls> tls;
+    UpstreamSocket socket;
   };
 
   std::vector<Match> matches_;
-  std::shared_ptr<const config::UpstreamTls> otherwise_;
+  UpstreamSocket otherwise_;
 };
 
 }  // namespace millrace::agent
