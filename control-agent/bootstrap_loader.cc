@@ -150,6 +150,7 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
     context.service_node = options.service_node.empty() ? node.id() : options.service_node;
     context.service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster;
     out.snapshot = translate_snapshot(*out.bootstrap, context);
+    out.overload = context.overload;
     out.admin_address = translate_admin(out.bootstrap->admin(), "admin", diagnostics);
     if (!out.snapshot->listeners.empty() && out.machine.ports.empty() && options.dataplane_path.empty() && extension.empty()) {
       diagnostics.warning({},

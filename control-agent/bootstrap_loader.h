@@ -13,6 +13,7 @@
 #include "config/model/snapshot.h"
 #include "control-agent/cell_registry.h"
 #include "control-agent/diagnostics.h"
+#include "control-agent/overload/overload_manager.h"
 #include "control-agent/secrets/secret_store.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/result.h"
@@ -54,9 +55,10 @@ struct Loaded {
   config::Dataplane machine;  ///< worker_count is decided: what is compiled per worker is there as often
   std::optional<SocketAddress> admin_address;
   std::shared_ptr<CellRegistry> cells;
-  std::shared_ptr<SecretStore> secrets;  ///< never null: the TLS contexts of the snapshot, for a SecretWatcher
-  std::vector<std::string> warnings;     ///< a line each
-  std::vector<ConfigError> harmless;     ///< fields without effect, for the log at debug
+  std::shared_ptr<SecretStore> secrets;          ///< never null: the TLS contexts of the snapshot, for a SecretWatcher
+  std::shared_ptr<const OverloadPlan> overload;  ///< null: there is nothing to watch; else for an OverloadWatcher
+  std::vector<std::string> warnings;             ///< a line each
+  std::vector<ConfigError> harmless;             ///< fields without effect, for the log at debug
 };
 
 /// Either everything, or every error that was found (at most kMaxConfigErrors of each file).

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dataplane/report/cells.h"
+#include "dataplane/report/overload.h"
 
 namespace millrace::agent {
 
@@ -47,6 +48,10 @@ struct CellRegistry {
         inspectors(workers),
         http(workers),
         tcp(workers),
+        proxy_protocols(workers),
+        connection_limits(workers),
+        connection_totals(workers),
+        network_rate_limits(workers),
         rbac(workers),
         clusters(workers),
         endpoints(workers),
@@ -55,17 +60,22 @@ struct CellRegistry {
         local_rate_limits(workers),
         token_buckets(workers) {}
 
-  CellTable<report::ListenerCell> listeners;                ///< by stat_prefix, else by address: "0.0.0.0_80"
-  CellTable<report::InspectorCell> inspectors;              ///< one, "inspectors"
-  CellTable<report::HttpCell> http;                         ///< by stat_prefix
-  CellTable<report::TcpCell> tcp;                           ///< by stat_prefix
-  CellTable<report::RbacCell> rbac;                         ///< by prefix: "http.ingress.rbac."
-  CellTable<report::ClusterCell> clusters;                  ///< by name (not alt_stat_name: ids must not be shared)
-  CellTable<report::EndpointCell> endpoints;                ///< by "cluster|address"
-  CellTable<report::CompressorCell> compressors;            ///< by connection manager and library
-  CellTable<report::DecompressorCell> decompressors;        ///< by connection manager and library
-  CellTable<report::LocalRateLimitCell> local_rate_limits;  ///< by stat_prefix
-  CellTable<report::TokenBucketCell> token_buckets;         ///< by place in the configuration, and limits
+  CellTable<report::ListenerCell> listeners;                    ///< by stat_prefix, else by address: "0.0.0.0_80"
+  CellTable<report::InspectorCell> inspectors;                  ///< one, "inspectors"
+  CellTable<report::HttpCell> http;                             ///< by stat_prefix
+  CellTable<report::TcpCell> tcp;                               ///< by stat_prefix
+  CellTable<report::ProxyProtocolCell> proxy_protocols;         ///< by stat_prefix
+  CellTable<report::ConnectionLimitCell> connection_limits;     ///< by stat_prefix
+  CellTable<report::ConnectionTotalCell> connection_totals;     ///< by place in the configuration
+  CellTable<report::NetworkRateLimitCell> network_rate_limits;  ///< by stat_prefix
+  CellTable<report::RbacCell> rbac;                             ///< by prefix: "http.ingress.rbac."
+  CellTable<report::ClusterCell> clusters;                      ///< by name (not alt_stat_name: ids must not be shared)
+  CellTable<report::EndpointCell> endpoints;                    ///< by "cluster|address"
+  CellTable<report::CompressorCell> compressors;                ///< by connection manager and library
+  CellTable<report::DecompressorCell> decompressors;            ///< by connection manager and library
+  CellTable<report::LocalRateLimitCell> local_rate_limits;      ///< by stat_prefix
+  CellTable<report::TokenBucketCell> token_buckets;             ///< by place in the configuration, and limits
+  std::shared_ptr<report::OverloadCell> overload;               ///< null: there is no overload manager. For who loads alone
 };
 
 }  // namespace millrace::agent

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "config/model/dataplane.h"
@@ -37,6 +39,7 @@ class Dataplane;
 namespace millrace::agent {
 
 class SecretStore;
+struct OverloadPlan;
 struct StaticSecrets;
 
 struct TranslateContext {
@@ -46,12 +49,14 @@ struct TranslateContext {
   std::string service_node;
   std::string service_cluster;
   std::string http_stat_prefix = {};  ///< of the connection manager whose filters and routes are being translated
-  std::unordered_set<std::string> cluster_names = {};        ///< what routes may point to
-  std::vector<config::LogSink> log_sinks = {};               ///< filled by access logs
-  std::shared_ptr<SecretStore> secrets = {};                 ///< gets every TLS context; not null
-  std::shared_ptr<const StaticSecrets> static_secrets = {};  ///< filled before listeners and clusters
-  std::string stat_prefix = {};                              ///< of the connection manager that is translated
-  bool keep_records_in_openssl = false;                      ///< the dataplane's tls.record_engine: OPENSSL
+  std::unordered_set<std::string> cluster_names = {};                     ///< what routes may point to
+  std::vector<config::LogSink> log_sinks = {};                            ///< filled by access logs
+  std::shared_ptr<SecretStore> secrets = {};                              ///< gets every TLS context; not null
+  std::shared_ptr<const StaticSecrets> static_secrets = {};               ///< filled before listeners and clusters
+  std::string stat_prefix = {};                                           ///< of the connection manager that is translated
+  std::unordered_map<std::string, std::uint64_t> connection_limits = {};  ///< of layered_runtime: by listener, and "" for all
+  std::shared_ptr<const OverloadPlan> overload = {};  ///< filled by translate_snapshot(); null: nothing is watched
+  bool keep_records_in_openssl = false;               ///< the dataplane's tls.record_engine: OPENSSL
 };
 
 /// The whole. `context.service_*` and `context.secrets` must be set; cluster_names, log_sinks and static_secrets are filled here.

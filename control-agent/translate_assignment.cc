@@ -68,7 +68,9 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
   endpoint.canary = canary != nullptr && canary->bool_value();
   endpoint.priority = group.priority;
   endpoint.locality = group.locality;
-  endpoint.tls = sockets.choose(source.metadata(), group.metadata);
+  UpstreamSocket socket = sockets.choose(source.metadata(), group.metadata);
+  endpoint.tls = std::move(socket.tls);
+  endpoint.proxy_protocol = std::move(socket.proxy_protocol);
   endpoint.health_target = targets.make(source.endpoint(), endpoint, endpoint_path, context.diagnostics);
   endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
   if (endpoint.healthy) out.healthy_weight += endpoint.weight;

@@ -8,10 +8,13 @@
 #include "config/compile/filter_chain_table.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_http.h"
+#include "control-agent/translate_network_filters.h"
+#include "control-agent/translate_proxy_protocol.h"
 #include "control-agent/translate_rbac.h"
 #include "control-agent/translate_tls.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
+#include "envoy/extensions/filters/network/echo/v3/echo.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.pb.h"
 
@@ -20,7 +23,12 @@ namespace millrace::agent {
 namespace listener_api = envoy::config::listener::v3;
 using config::FilterChainConditions;
 using envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
+using envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol;
 using envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+using envoy::extensions::filters::network::connection_limit::v3::ConnectionLimit;
+using envoy::extensions::filters::network::echo::v3::Echo;
+using NetworkRateLimit = envoy::extensions::filters::network::local_ratelimit::v3::LocalRateLimit;
+using NetworkDirectResponse = envoy::extensions::filters::network::direct_response::v3::Config;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 using NetworkRbac = envoy::extensions::filters::network::rbac::v3::RBAC;
 using envoy::extensions::filters::network::sni_cluster::v3::SniCluster;
@@ -31,6 +39,43 @@ namespace {
 std::string not_supported(const std::string& type_url, std::string_view kind, std::string_view use) {
   if (type_url.empty()) return "must be set";
   return "the type \"" + type_url + "\" is not a " + std::string(kind) + " that is supported: use " + std::string(use);
+}
+
+constexpr std::string_view kServingFilters = "an HttpConnectionManager, a TcpProxy, a direct_response Config or an Echo";
+
+/// One that asks whether a connection is served. False: it is none.
+bool translate_asking_filter(const google::protobuf::Any& any, const std::string& path, config::FilterChain& out,
+                             TranslateContext& context) {
+  if (const auto rbac = unpack<NetworkRbac>(any)) {
+    out.network_filters.emplace_back(translate_network_rbac(*rbac, path, context));
+  } else if (const auto limit = unpack<ConnectionLimit>(any)) {
+    const auto is_limit = [](const auto& filter) { return std::holds_alternative<config::ConnectionLimit>(filter); };
+    if (std::ranges::any_of(out.network_filters, is_limit))
+      context.diagnostics.error(path, "is a second ConnectionLimit of its filter chain: one is enough");
+    out.network_filters.emplace_back(translate_connection_limit(*limit, path, context));
+  } else if (const auto rate = unpack<NetworkRateLimit>(any)) {
+    out.network_filters.emplace_back(translate_connection_rate_limit(*rate, path, context));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/// One that serves connections. False: it is none.
+bool translate_serving_filter(const google::protobuf::Any& any, const std::string& path, config::FilterChain& out,
+                              TranslateContext& context) {
+  if (const auto manager = unpack<HttpConnectionManager>(any)) {
+    out.filter = translate_http_connection_manager(*manager, path, context);
+  } else if (const auto proxy = unpack<TcpProxy>(any)) {
+    out.filter = translate_tcp_proxy(*proxy, path, context);
+  } else if (const auto direct = unpack<NetworkDirectResponse>(any)) {
+    out.filter = translate_direct_text(*direct, path, context);
+  } else if (any.Is<Echo>()) {
+    out.filter = config::Echo{};
+  } else {
+    return false;
+  }
+  return true;
 }
 
 // The network filters: one that serves the connection, last; those before it say whether it is served and, before a TcpProxy, to
@@ -48,23 +93,14 @@ void translate_filters(const listener_api::FilterChain& chain, const std::string
                                 "stands behind the filter that serves the connection, which must be the last");
     } else if (any.Is<SniCluster>()) {
       sni_cluster = true;
-    } else if (const auto rbac = unpack<NetworkRbac>(any)) {
-      out.network_filters.emplace_back(translate_network_rbac(*rbac, config_path, context));
-    } else if (const auto manager = unpack<HttpConnectionManager>(any)) {
-      out.filter = translate_http_connection_manager(*manager, config_path, context);
-      served = true;
-    } else if (const auto proxy = unpack<TcpProxy>(any)) {
-      out.filter = translate_tcp_proxy(*proxy, config_path, context);
-      served = true;
-    } else {
-      context.diagnostics.error(config_path,
-                                not_supported(any.type_url(), "network filter", "an HttpConnectionManager or a TcpProxy"));
-      served = true;  // what it would have been
+    } else if (!translate_asking_filter(any, config_path, out, context)) {
+      served = true;  // or it would have
+      if (!translate_serving_filter(any, config_path, out, context))
+        context.diagnostics.error(config_path, not_supported(any.type_url(), "network filter", kServingFilters));
     }
   }
   if (!served) {
-    context.diagnostics.error(filters,
-                              "must end with a filter that serves the connection: an HttpConnectionManager or a TcpProxy");
+    context.diagnostics.error(filters, "must end with a filter that serves the connection: " + std::string(kServingFilters));
   }
   if (!sni_cluster) return;
   if (config::TcpProxy* proxy = out.tcp()) {
@@ -155,6 +191,17 @@ bool needs_tls_inspector(const listener_api::Listener& listener) {
   });
 }
 
+// use_proxy_proto of a filter chain: as Envoy has it, a PROXY protocol filter of the whole listener.
+void translate_old_proxy_protocol(const listener_api::Listener& listener, const std::string& path, config::Inspection& out,
+                                  TranslateContext& context) {
+  for (int i = 0; i < listener.filter_chains_size(); ++i) {
+    if (!listener.filter_chains(i).use_proxy_proto().value() || out.proxy_protocol) continue;
+    const std::string chain = index_path(join_path(path, "filter_chains"), static_cast<std::size_t>(i));
+    context.diagnostics.warning(join_path(chain, "use_proxy_proto"), "holds for all chains of the listener, as in Envoy");
+    out.proxy_protocol = translate_proxy_protocol(ProxyProtocol(), chain, context);
+  }
+}
+
 void translate_inspection(const listener_api::Listener& listener, const std::string& path, config::Inspection& out,
                           TranslateContext& context) {
   const std::string filters = join_path(path, "listener_filters");
@@ -165,11 +212,16 @@ void translate_inspection(const listener_api::Listener& listener, const std::str
       out.tls = true;
     } else if (any.Is<HttpInspector>()) {
       out.http = true;
+    } else if (const auto proxy_protocol = unpack<ProxyProtocol>(any)) {
+      if (out.proxy_protocol) context.diagnostics.error(config_path, "is a second ProxyProtocol: there is one header");
+      if (out.is_needed()) context.diagnostics.error(config_path, "stands behind an inspector: a PROXY header comes first");
+      out.proxy_protocol = translate_proxy_protocol(*proxy_protocol, config_path, context);
     } else {
-      context.diagnostics.error(config_path,
-                                not_supported(any.type_url(), "listener filter", "a TlsInspector or an HttpInspector"));
+      context.diagnostics.error(
+          config_path, not_supported(any.type_url(), "listener filter", "a ProxyProtocol, a TlsInspector or an HttpInspector"));
     }
   }
+  translate_old_proxy_protocol(listener, path, out, context);
   if (!out.tls && needs_tls_inspector(listener)) {
     out.tls = true;
     context.diagnostics.warning(filters, "a filter chain's match needs a TlsInspector: it is added");
@@ -179,7 +231,7 @@ void translate_inspection(const listener_api::Listener& listener, const std::str
         translate_duration(listener.listener_filters_timeout(), join_path(path, "listener_filters_timeout"), context.diagnostics);
   }
   out.continue_on_timeout = listener.continue_on_listener_filters_timeout();
-  if (out.is_needed()) out.cell = context.cells.inspectors.get("inspectors");
+  if (out.tls || out.http) out.cell = context.cells.inspectors.get("inspectors");
 }
 
 }  // namespace

@@ -86,6 +86,9 @@ void translate_client(Work& w) {
   w.out.use_remote_address = w.in.use_remote_address().value();
   w.out.xff_num_trusted_hops = w.in.xff_num_trusted_hops();
   w.out.skip_xff_append = w.in.skip_xff_append();
+  w.out.append_local_overload = w.in.append_local_overload();
+  if (w.in.has_add_proxy_protocol_connection_state())
+    w.out.add_proxy_protocol_connection_state = w.in.add_proxy_protocol_connection_state().value();
   using Forward = HttpConnectionManager::ForwardClientCert;
   switch (w.in.forward_client_cert_details()) {
     case Hcm::FORWARD_ONLY: w.out.forward_client_cert = Forward::kForwardOnly; break;

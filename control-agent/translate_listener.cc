@@ -63,8 +63,13 @@ std::shared_ptr<const config::Listener> translate_listener(const listener_api::L
   if (listener.has_bind_to_port() && !listener.bind_to_port().value()) {
     diagnostics.error(join_path(path, "bind_to_port"), "must be true: no listener hands connections to another one yet");
   }
+  if (const auto limit = context.connection_limits.find(out->name);
+      !out->name.empty() && limit != context.connection_limits.end())
+    out->connection_limit = limit->second;
+  out->ignores_global_limit = listener.ignore_global_conn_limit();
+  out->bypasses_overload = listener.bypass_overload_manager();
   translate_filter_chains(listener, path, *out, context);
-  out->content_hash = config::content_hash(serialize(listener));
+  out->content_hash = config::content_hash(serialize(listener));  // limits are asked at each connection: they need no drain
   out->cell = context.cells.listeners.get(stat_name(listener, *out));
   return out;
 }

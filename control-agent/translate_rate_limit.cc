@@ -102,7 +102,13 @@ config::RateLimitBucket translate_token_bucket(const envoy::type::v3::TokenBucke
   if (bucket.max_tokens() == 0 || per_fill == 0) return {};  // validate.rules have refused it
   config::RateLimitBucket out;
   out.limits = SharedTokenBucket::Limits::of(bucket.max_tokens(), per_fill, interval);
-  out.cell = context.cells.token_buckets.get(path + "|" + std::to_string(out.limits.max_tokens) + "|" +
+  return share_token_bucket(out, path, context);
+}
+
+config::RateLimitBucket share_token_bucket(const config::RateLimitBucket& bucket, const std::string& key,
+                                           TranslateContext& context) {
+  config::RateLimitBucket out = bucket;
+  out.cell = context.cells.token_buckets.get(key + "|" + std::to_string(out.limits.max_tokens) + "|" +
                                              std::to_string(out.limits.per_token.to_nanoseconds()));
   return out;
 }

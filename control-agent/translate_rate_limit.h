@@ -23,4 +23,8 @@ using RateLimits = google::protobuf::RepeatedPtrField<envoy::config::route::v3::
 [[nodiscard]] config::RateLimitBucket translate_token_bucket(const envoy::type::v3::TokenBucket& bucket, const std::string& path,
                                                              TranslateContext& context);
 
+/// The same limits, with a cell for all that name `key`.
+[[nodiscard]] config::RateLimitBucket share_token_bucket(const config::RateLimitBucket& bucket, const std::string& key,
+                                                         TranslateContext& context);
+
 }  // namespace millrace::agent

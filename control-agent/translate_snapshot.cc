@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_overload.h"
 #include "control-agent/translate_tls.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
@@ -70,6 +71,8 @@ std::shared_ptr<const config::Snapshot> translate_snapshot(const bootstrap_api::
   out->version = 1;
   out->node = {{"id", context.service_node}, {"cluster", context.service_cluster}};
   context.static_secrets = collect_secrets(bootstrap.static_resources().secrets(), std::string(kSecrets), context.diagnostics);
+  read_runtime(bootstrap.layered_runtime(), "layered_runtime", context);
+  out->overload = translate_overload(bootstrap, "overload_manager", context);
   translate_clusters(bootstrap, *out, context);
   translate_listeners(bootstrap, *out, context);
   out->log_sinks = context.log_sinks;

@@ -7,6 +7,8 @@
 
 #include "control-agent/tls_plan.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_proxy_protocol.h"
+#include "envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.pb.h"
 #include "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
@@ -15,6 +17,7 @@ namespace millrace::agent {
 namespace core = envoy::config::core::v3;
 namespace tls_api = envoy::extensions::transport_sockets::tls::v3;
 using envoy::config::cluster::v3::Cluster;
+using envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 using envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 using envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 using google::protobuf::Struct;
@@ -68,6 +71,16 @@ void refuse(const core::TransportSocket& socket, const std::string& path, const 
   context.diagnostics.error(join_path(path, "typed_config"),
                             url.empty() ? "must be set: a RawBuffer or " + wanted
                                         : "the type \"" + url + "\" is not supported here: use a RawBuffer or " + wanted);
+}
+
+/// The socket that a PROXY protocol stands before, or `socket` itself. `path` becomes its path.
+core::TransportSocket unwrap(const core::TransportSocket& socket, std::string& path,
+                             std::shared_ptr<const config::ProxyProtocolOut>& proxy_protocol) {
+  const auto wrapper = unpack<ProxyProtocolUpstreamTransport>(socket.typed_config());
+  if (!wrapper) return socket;
+  path = join_path(path, "typed_config.transport_socket");
+  proxy_protocol = std::make_shared<const config::ProxyProtocolOut>(translate_proxy_protocol(wrapper->config()));
+  return wrapper->transport_socket();
 }
 
 std::shared_ptr<tls::ContextSlot> translate_upstream_socket(const core::TransportSocket& socket, const std::string& path,
@@ -134,15 +147,18 @@ std::shared_ptr<tls::ContextSlot> translate_downstream_socket(const core::Transp
 
 UpstreamSockets::UpstreamSockets(const Cluster& cluster, const std::string& path, TranslateContext& context) {
   const auto options = name_options(cluster);
-  const auto translate = [&](const core::TransportSocket& socket, const std::string& name, const std::string& socket_path) {
-    auto slot = translate_upstream_socket(socket, socket_path, context);
-    if (slot == nullptr) return std::shared_ptr<const config::UpstreamTls>();
-    return std::make_shared<const config::UpstreamTls>(
-        config::UpstreamTls{.name = name,
-                            .slot = std::move(slot),
-                            .auto_sni = options.auto_sni(),
-                            .auto_san_validation = options.auto_san_validation(),
-                            .sni_header = lower(options.override_auto_sni_header())});
+  const auto translate = [&](const core::TransportSocket& socket, const std::string& name, std::string socket_path) {
+    UpstreamSocket out;
+    const core::TransportSocket inner = unwrap(socket, socket_path, out.proxy_protocol);
+    auto slot = translate_upstream_socket(inner, socket_path, context);
+    if (slot == nullptr) return out;
+    out.tls =
+        std::make_shared<const config::UpstreamTls>(config::UpstreamTls{.name = name,
+                                                                        .slot = std::move(slot),
+                                                                        .auto_sni = options.auto_sni(),
+                                                                        .auto_san_validation = options.auto_san_validation(),
+                                                                        .sni_header = lower(options.override_auto_sni_header())});
+    return out;
   };
   if (cluster.has_transport_socket()) {
     otherwise_ = translate(cluster.transport_socket(), {}, join_path(path, "transport_socket"));
@@ -154,23 +170,22 @@ UpstreamSockets::UpstreamSockets(const Cluster& cluster, const std::string& path
     if (!match.has_transport_socket()) context.diagnostics.error(join_path(at, "transport_socket"), "must be set");
     matches_.push_back({match.match(), match.has_transport_socket()
                                            ? translate(match.transport_socket(), match.name(), join_path(at, "transport_socket"))
-                                           : nullptr});
+                                           : UpstreamSocket{}});
   }
 }
 
-std::shared_ptr<const config::UpstreamTls> UpstreamSockets::choose(const core::Metadata& endpoint,
-                                                                   const core::Metadata& locality) const {
+UpstreamSocket UpstreamSockets::choose(const core::Metadata& endpoint, const core::Metadata& locality) const {
   for (const core::Metadata* metadata : {&endpoint, &locality}) {
     const auto found = metadata->filter_metadata().find(std::string(kMatchFilter));
     const Struct& values = found != metadata->filter_metadata().end() ? found->second : Struct::default_instance();
-    if (const Match* match = find(values)) return match->tls;
+    if (const Match* match = find(values)) return match->socket;
   }
   return otherwise_;
 }
 
 std::shared_ptr<const config::UpstreamTls> UpstreamSockets::choose(const Struct& values) const {
   const Match* match = find(values);
-  return match == nullptr ? otherwise_ : match->tls;
+  return match == nullptr ? otherwise_.tls : match->socket.tls;
 }
 
 const UpstreamSockets::Match* UpstreamSockets::find(const Struct& values) const {

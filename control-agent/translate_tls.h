@@ -27,6 +27,12 @@ namespace millrace::agent {
 [[nodiscard]] std::shared_ptr<tls::ContextSlot> translate_downstream_socket(
     const envoy::config::core::v3::TransportSocket& socket, bool http, const std::string& path, TranslateContext& context);
 
+/// How an endpoint is reached.
+struct UpstreamSocket {
+  std::shared_ptr<const config::UpstreamTls> tls;                  ///< null: plain text
+  std::shared_ptr<const config::ProxyProtocolOut> proxy_protocol;  ///< null: without a PROXY header
+};
+
 /// A cluster's transport_socket and transport_socket_matches.
 class UpstreamSockets {
  public:
@@ -34,22 +40,22 @@ class UpstreamSockets {
   UpstreamSockets(const envoy::config::cluster::v3::Cluster& cluster, const std::string& path, TranslateContext& context);
 
   /// The socket of an endpoint: the first match whose criteria all stand in its metadata under "envoy.transport_socket_match",
-  /// else the first that its locality's metadata satisfies, else the cluster's transport_socket. Null: plain text.
-  [[nodiscard]] std::shared_ptr<const config::UpstreamTls> choose(const envoy::config::core::v3::Metadata& endpoint,
-                                                                  const envoy::config::core::v3::Metadata& locality) const;
-  /// The socket for which `values` stand instead of all metadata, or else the cluster's transport_socket.
+  /// else the first that its locality's metadata satisfies, else the cluster's transport_socket.
+  [[nodiscard]] UpstreamSocket choose(const envoy::config::core::v3::Metadata& endpoint,
+                                      const envoy::config::core::v3::Metadata& locality) const;
+  /// The TLS for which `values` stand instead of all metadata, or else that of the cluster's transport_socket.
   [[nodiscard]] std::shared_ptr<const config::UpstreamTls> choose(const google::protobuf::Struct& values) const;
 
  private:
   struct Match {
     google::protobuf::Struct criteria;
-    std::shared_ptr<const config::UpstreamTls> tls;
+    UpstreamSocket socket;
   };
 
   [[nodiscard]] const Match* find(const google::protobuf::Struct& values) const;
 
   std::vector<Match> matches_;
-  std::shared_ptr<const config::UpstreamTls> otherwise_;
+  UpstreamSocket otherwise_;
 };
 
 }  // namespace millrace::agent

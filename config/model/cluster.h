@@ -11,6 +11,7 @@
 #include "config/model/health_check.h"
 #include "config/model/load_balancing.h"
 #include "config/model/outlier_detection.h"
+#include "config/model/proxy_protocol.h"
 #include "config/model/subsets.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/time.h"
@@ -45,7 +46,9 @@ struct Endpoint {
   /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
   std::shared_ptr<const UpstreamTls> tls = {};
   std::shared_ptr<const HealthTarget> health_target = {};  ///< null: it is not probed
-  std::shared_ptr<report::EndpointCell> cell;              ///< outlives this snapshot
+  /// What it is told of clients before all else; null: nothing. Chosen with `tls`.
+  std::shared_ptr<const ProxyProtocolOut> proxy_protocol = {};
+  std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
 };
 
 /// How an endpoint stands in the choice of load balancing.

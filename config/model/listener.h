@@ -14,6 +14,8 @@
 #include "config/model/format.h"
 #include "config/model/http_filter.h"
 #include "config/model/network_filter.h"
+#include "config/model/overload.h"
+#include "config/model/proxy_protocol.h"
 #include "config/model/route.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/limits.h"
@@ -98,6 +100,9 @@ struct HttpConnectionManager {
   };
   ClientCertDetails client_cert_details;
   bool suppress_envoy_headers = false;  ///< the router filter's
+  bool append_local_overload = false;   ///< answers in overload say so: x-envoy-local-overloaded
+  /// Endpoints that are told of clients by the PROXY protocol hear of this connection manager's, who then share no connections.
+  bool add_proxy_protocol_connection_state = true;
 
   bool websocket = false;  ///< upgrade_configs holds "websocket"
   bool connect = false;    ///< upgrade_configs holds "CONNECT"
@@ -124,13 +129,21 @@ struct TcpProxy {
   std::shared_ptr<report::TcpCell> cell;
 };
 
+/// envoy.extensions.filters.network.direct_response.v3.Config: what every connection gets, and then its end.
+struct DirectText {
+  std::string text;
+};
+
+/// envoy.extensions.filters.network.echo.v3.Echo: every connection gets what it sends.
+struct Echo {};
+
 struct FilterChain {
   std::string name;
   std::shared_ptr<tls::ContextSlot> tls;  ///< null: plain text
   /// Until the TLS handshake is done; zero: no limit. Envoy has none by default.
   Duration transport_socket_connect_timeout = Duration::seconds(15);
   std::vector<NetworkFilter> network_filters;  ///< asked before `filter` serves a connection
-  std::variant<HttpConnectionManager, TcpProxy> filter;
+  std::variant<HttpConnectionManager, TcpProxy, DirectText, Echo> filter;
 
   /// Null: it is the other one.
   [[nodiscard]] const HttpConnectionManager* http() const { return std::get_if<HttpConnectionManager>(&filter); }
@@ -141,14 +154,15 @@ struct FilterChain {
 
 /// What a connection has to show before its chain is chosen: listener_filters.
 struct Inspection {
-  bool tls = false;   ///< envoy.filters.listener.tls_inspector, or a chain needs it
-  bool http = false;  ///< envoy.filters.listener.http_inspector
+  std::optional<ProxyProtocolIn> proxy_protocol;  ///< envoy.filters.listener.proxy_protocol, before the others
+  bool tls = false;                               ///< envoy.filters.listener.tls_inspector, or a chain needs it
+  bool http = false;                              ///< envoy.filters.listener.http_inspector
   std::uint32_t max_client_hello_bytes = 16 * 1024;
   Duration timeout = Duration::seconds(15);  ///< listener_filters_timeout; zero: none
   bool continue_on_timeout = false;          ///< with what is known by then
   std::shared_ptr<report::InspectorCell> cell;
 
-  [[nodiscard]] bool is_needed() const { return tls || http; }
+  [[nodiscard]] bool is_needed() const { return proxy_protocol || tls || http; }
 };
 
 struct Listener {
@@ -158,6 +172,9 @@ struct Listener {
   std::vector<FilterChain> chains;  ///< filter_chains in their order, then default_filter_chain
   FilterChainTable table;           ///< which of `chains`
   Inspection inspection;
+  std::uint64_t connection_limit = kUnlimitedConnections;  ///< of all workers
+  bool ignores_global_limit = false;                       ///< its connections count, but are not limited by the others
+  bool bypasses_overload = false;                          ///< bypass_overload_manager
   std::uint64_t content_hash = 0;  ///< equal content, equal hash: what decides whether a listener is replaced
   std::shared_ptr<report::ListenerCell> cell;
 };

@@ -9,6 +9,7 @@
 
 #include "config/model/cluster.h"
 #include "config/model/listener.h"
+#include "config/model/overload.h"
 
 namespace millrace::config {
 
@@ -22,6 +23,7 @@ struct Snapshot {
   std::vector<std::shared_ptr<const Listener>> listeners;
   RouteTable::ByText<std::shared_ptr<const Cluster>> clusters;
   std::vector<LogSink> log_sinks;
+  std::shared_ptr<const Overload> overload;               ///< null: nothing is watched
   std::vector<std::pair<std::string, std::string>> node;  ///< reserved names of the bootstrap's node: "id", "cluster"
 
   [[nodiscard]] const Cluster* find_cluster(std::string_view name) const {

@@ -90,5 +90,6 @@ void collect_tls(const Cell& cell, CellCollector collector) {
 /// Of listeners, their filter chains and what serves there.
 void collect_listeners(const config::Snapshot& snapshot, std::vector<Stat>& out);
 void collect_clusters(const config::Snapshot& snapshot, std::vector<Stat>& out);
+void collect_overload(const config::Overload& overload, std::vector<Stat>& out);
 
 }  // namespace millrace::agent

@@ -75,6 +75,7 @@ std::vector<Stat> collect_stats(const GatewayView& gateway) {
   if (const auto snapshot = gateway.snapshot()) {
     collect_listeners(*snapshot, stats);
     collect_clusters(*snapshot, stats);
+    if (snapshot->overload != nullptr) collect_overload(*snapshot->overload, stats);
   }
   collect_workers(gateway, stats);
   for (const PortStat& port : gateway.port_stats()) {

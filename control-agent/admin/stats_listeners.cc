@@ -69,7 +69,37 @@ void collect(const report::DecompressorCell& cell, std::vector<Stat>& out) {
   collect_direction("request", &report::DecompressorStats::request);
   collect_direction("response", &report::DecompressorStats::response);
 }
+// Each version has a block of its own.
+void collect(const report::ProxyProtocolCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::ProxyProtocolStats;
+  const std::string base = "proxy_proto." + (cell.name.empty() ? "" : cell.name + ".");
+  const Labels labels = cell.name.empty() ? Labels() : Labels{{"envoy_proxy_protocol_prefix", cell.name}};
+  {
+    CellCollector collector(out, base, "envoy_proxy_proto_", labels);
+    MR_PROXY_PROTOCOL_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+  }
+  const auto collect_version = [&](const std::string& version, auto block) {
+    Labels with_version = labels;
+    with_version.emplace_back("envoy_proxy_protocol_version", version);
+    CellCollector collector(out, base + "versions." + version + ".", "envoy_proxy_proto_", with_version);
+    MR_PROXY_VERSION_STATS(MR_COLLECT_BLOCK_COUNTER, , )
+  };
+  collect_version("v1", &StatsType::v1);
+  collect_version("v2", &StatsType::v2);
+}
 #undef MR_COLLECT_BLOCK_COUNTER
+void collect(const report::ConnectionLimitCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::ConnectionLimitStats;
+  CellCollector collector(out, "connection_limit." + cell.name + ".", "envoy_connection_limit_",
+                          {{"envoy_connection_limit_prefix", cell.name}});
+  MR_CONNECTION_LIMIT_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
+void collect(const report::NetworkRateLimitCell& cell, std::vector<Stat>& out) {
+  using StatsType = report::NetworkRateLimitStats;
+  CellCollector collector(out, "local_ratelimit." + cell.name + ".", "envoy_local_ratelimit_",
+                          {{"envoy_local_network_ratelimit_prefix", cell.name}});
+  MR_NETWORK_RATE_LIMIT_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+}
 void collect(const report::LocalRateLimitCell& cell, std::vector<Stat>& out) {
   using StatsType = report::LocalRateLimitStats;
   CellCollector collector(out, cell.name + ".http_local_rate_limit.", "envoy_http_local_rate_limit_",
@@ -167,9 +197,17 @@ void collect_listeners(const config::Snapshot& snapshot, std::vector<Stat>& out)
     if (const report::InspectorCell* inspector = listener->inspection.cell.get(); inspector != nullptr && first_time(inspector)) {
       collect(*inspector, out);
     }
+    if (const auto& proxied = listener->inspection.proxy_protocol; proxied && first_time(proxied->cell.get()))
+      collect(*proxied->cell, out);
     for (const config::FilterChain& chain : listener->chains) {
       for (const config::NetworkFilter& filter : chain.network_filters) {
-        if (const auto* rbac = std::get_if<config::Rbac>(&filter)) collect_rbac(*rbac, "", first_time, out);
+        if (const auto* rbac = std::get_if<config::Rbac>(&filter)) {
+          collect_rbac(*rbac, "", first_time, out);
+        } else if (const auto* limit = std::get_if<config::ConnectionLimit>(&filter)) {
+          if (first_time(limit->cell.get())) collect(*limit->cell, out);
+        } else if (const auto* rate = std::get_if<config::ConnectionRateLimit>(&filter)) {
+          if (first_time(rate->cell.get())) collect(*rate->cell, out);
+        }
       }
       if (chain.http() != nullptr) collect_filter_cells(*chain.http(), first_time, out);
       if (chain.http() != nullptr && first_time(chain.http()->cell.get())) {

@@ -83,6 +83,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
   open_ports();
   start_workers();
   secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
+  if (loaded_.overload != nullptr) overload_watcher_ = std::make_unique<agent::OverloadWatcher>(loaded_.overload);
   if (loaded_.admin_address) admin_ = std::make_unique<agent::AdminServer>(*loaded_.admin_address, *this);
 }
 

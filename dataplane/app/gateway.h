@@ -15,6 +15,7 @@
 #include "control-agent/admin/gateway_view.h"
 #include "control-agent/bootstrap_loader.h"
 #include "control-agent/log_writer.h"
+#include "control-agent/overload/overload_watcher.h"
 #include "control-agent/secrets/secret_watcher.h"
 #include "dataplane/app/options.h"
 #include "dataplane/base/flow_steering.h"
@@ -111,6 +112,7 @@ class Gateway final : public agent::GatewayView {
   std::unique_ptr<worker::HandshakeThreads> handshakes_;
   std::deque<worker::WorkerThread> threads_;
   std::unique_ptr<agent::SecretWatcher> secret_watcher_;
+  std::unique_ptr<agent::OverloadWatcher> overload_watcher_;  ///< none without anything to watch
   std::unique_ptr<agent::AdminServer> admin_;
 };
 

@@ -28,8 +28,9 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
   chain_.pin();
   info_.start = now;
   info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
-  info_.downstream_local = connection.local_address();
-  info_.downstream_direct_remote = info_.downstream_remote = connection.peer_address();
+  info_.downstream_local = connection.addresses().local;
+  info_.downstream_remote = connection.addresses().remote;
+  info_.downstream_direct_remote = connection.addresses().direct_remote;
   info_.connection_id = connection.id();
   info_.stream_id = ++runtime_.next_stream_id;
   info_.filter_chain = chain_.config().name;

@@ -90,6 +90,11 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void on_try_idle_timeout(Instant now);
   [[nodiscard]] Instant last_progress() const { return timeouts_.last_progress(); }
 
+  /// Memory that its bodies pin on their way.
+  [[nodiscard]] std::size_t held_bytes() const { return request_body_.charge() + response_body_.charge(); }
+  /// It holds too much.
+  void reset_in_overload(Instant now);
+
   /// Acts upon the request's head.
   void service(Instant now) override;
 
@@ -97,6 +102,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   enum class Phase : std::uint8_t { kHead, kWaiting, kResponding, kComplete, kOver };
 
   // The request: what becomes of it. Each step returns false when it has answered.
+  void refuse_in_overload(Instant now);
   [[nodiscard]] bool prepare(Instant now);
   void find_route();
   void act_on_route(Instant now);
@@ -105,7 +111,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] bool limit_duration(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool choose_pool(Instant now);
-  [[nodiscard]] bool choose_server_name(Instant now);
+  [[nodiscard]] bool choose_connections(Instant now);
   [[nodiscard]] config::RoutingPriority priority() const;
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);

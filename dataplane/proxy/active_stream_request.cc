@@ -40,10 +40,20 @@ void ActiveStream::on_request(http::RequestHead& head, bool end_stream, Instant 
 
 void ActiveStream::service(Instant now) {
   if (phase_ != Phase::kWaiting) return;  // what came behind the head was broken: it is answered already
+  if (runtime_.is_overloaded(report::OverloadAction::kStopAcceptingRequests, chain_.listener())) return refuse_in_overload(now);
   if (!prepare(now)) return;
   stats().rq_total.add();
   find_route();
   http().filters.empty() ? act_on_route(now) : filter_request(now);
+}
+
+// With as little work as it takes.
+void ActiveStream::refuse_in_overload(Instant now) {
+  static constexpr LocalReply::Field kTellsSo[] = {{"x-envoy-local-overloaded", "true"}};
+  stats().downstream_rq_overload_close.add();
+  LocalReply answer = reply_of(LocalReplyReason::kOverloaded);
+  if (http().append_local_overload) answer.fields = kTellsSo;
+  reply(answer, now);
 }
 
 // Checks, defaults and who the client is.
@@ -197,19 +207,25 @@ void ActiveStream::take(ConnectionPool& pool) {
 config::RoutingPriority ActiveStream::priority() const { return std::get<config::ForwardAction>(info_.route->action).priority; }
 
 // Of the endpoint's connections those of the request's priority, and where the server's name follows the request (auto_sni),
-// those of its name.
+// those of its name, and where the endpoint is told of clients, those of its client.
 bool ActiveStream::choose_pool(Instant now) {
   if (ConnectionPool& of_priority = pool_->for_priority(priority()); &of_priority != pool_) take(of_priority);
-  if (pool_->wants_server_name() && !choose_server_name(now)) return false;
+  if ((pool_->wants_server_name() || pool_->proxy_protocol() != nullptr) && !choose_connections(now)) return false;
   if (pool_->take_place(now)) return true;
   cluster_->stats().upstream_cx_pool_overflow.add();
   reply(LocalReplyReason::kNoHealthyUpstream, now);
   return false;
 }
 
-bool ActiveStream::choose_server_name(Instant now) {
-  const std::string_view name = server_name_of(*request_, pool_->tls()->sni_header, arena_);
-  ConnectionPool* named = name.empty() ? nullptr : pool_->for_server_name(name, now);
+bool ActiveStream::choose_connections(Instant now) {
+  const bool needs_name = pool_->wants_server_name();
+  const std::string_view name = needs_name ? server_name_of(*request_, pool_->tls()->sni_header, arena_) : std::string_view();
+  const ClientAddresses& addresses = connection_.addresses();
+  const ProxiedClient client{addresses.remote, addresses.local, connection_.proxy_extensions()};
+  const bool tells_client = pool_->proxy_protocol() != nullptr && http().add_proxy_protocol_connection_state;
+  if (!needs_name && !tells_client) return true;
+  ConnectionPool* named =
+      needs_name && name.empty() ? nullptr : pool_->for_connections_of(name, tells_client ? &client : nullptr, now);
   if (named == nullptr) {
     cluster_->stats().upstream_cx_pool_overflow.add();
     reply(LocalReplyReason::kOverloaded, now);

@@ -72,6 +72,10 @@ void ActiveStream::send_head(http::ResponseHead& head, bool end_stream, Instant 
   const std::string_view date = runtime_.date.text(runtime_.wall_nanoseconds(now));
   info_.response = &head;
   phase_ = Phase::kResponding;
+  if (!connection_.is_draining() && runtime_.is_overloaded(report::OverloadAction::kDisableHttpKeepalive, chain_.listener())) {
+    stats().downstream_cx_overload_disable_keepalive.add();
+    connection_.end_keep_alive();
+  }
   const bool filtered = filters_ == nullptr || filters_->pass_response(head, end_stream, now);
   info_.response_code = head.status;
   if (!filtered || !prepare_response(http(), request_, head, date)) {
@@ -236,6 +240,13 @@ void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view
   answer.details = row.before;
   answer.flag = row.flag;
   reply(answer, now);
+}
+
+void ActiveStream::reset_in_overload(Instant now) {
+  info_.flags.set(ResponseFlag::kOverloadManager);
+  info_.response_code_details = reply_of(LocalReplyReason::kOverloaded).details;
+  upstream_.cancel(now);
+  reset_downstream(now);
 }
 
 void ActiveStream::reset_downstream(Instant now) {

@@ -47,7 +47,7 @@ void ClusterRuntime::follow_endpoints(Instant now) {
   by_endpoint_.clear();
   for (const config::Endpoint& endpoint : config_->endpoints) {
     const auto at = known.find(endpoint.cell.get());
-    if (at == known.end() || !same_tls(at->second->tls(), endpoint.tls.get())) {
+    if (at == known.end() || !same_transport(at->second->endpoint(), endpoint)) {
       pools_.push_back(std::make_unique<ConnectionPool>(runtime_, *this, endpoint));
       by_endpoint_.push_back(pools_.back().get());
     } else {

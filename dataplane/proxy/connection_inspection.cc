@@ -8,15 +8,18 @@
 namespace millrace::proxy {
 
 ConnectionInspection::ConnectionInspection(Runtime& runtime, ListenerRuntime& listener, ListenerVersion& version,
-                                           stream::ByteStream& stream, Instant now)
+                                           stream::ByteStream& stream, ConnectionCount count, Instant now)
     : Serviced(Stage::kDownstream),
       runtime_(runtime),
       listener_(listener),
       version_(version),
       stream_(&stream),
+      count_(std::move(count)),
+      addresses_(ClientAddresses::of(stream)),
       received_(runtime.context.chains),
       timer_(Timer::calling<&ConnectionInspection::on_timeout>(*this)) {
   const config::Inspection& wanted = version.listener().inspection;
+  if (wanted.proxy_protocol) proxy_.emplace(*wanted.proxy_protocol);
   if (wanted.tls) tls_.emplace(wanted.max_client_hello_bytes);
   if (wanted.http) http_.emplace();
   version_.pin();
@@ -50,9 +53,58 @@ void ConnectionInspection::take(Instant now) {
     }
     stream::Chain part(runtime_.context.chains);
     if (stream_->read(part, most_bytes() - received_.size(), now) == 0) return;  // out of memory for now
+    if (proxy_ && !take_proxy_header(part)) continue;
     look(part);
     if (!keep(part)) state_ = State::kRefused;
   }
+}
+
+// True: there was one, or none was needed, and `part` is what comes behind it. False: more has to come, or it is refused.
+bool ConnectionInspection::take_proxy_header(stream::Chain& part) {
+  using Status = ProxyProtocolReader::Status;
+  while (!part.empty() && proxy_->status() == Status::kNeedMore) {
+    const std::size_t taken = proxy_->feed(part.front());
+    part.remove_prefix(taken);
+    if (taken == 0) break;
+  }
+  if (proxy_->status() == Status::kNeedMore) return false;
+  if (proxy_->status() == Status::kAbsent) {  // what it holds comes first
+    stream::Chain whole(runtime_.context.chains);
+    if (!whole.append_copy(proxy_->held())) {
+      state_ = State::kRefused;
+      return false;
+    }
+    whole.append(std::move(part));
+    part = std::move(whole);
+  }
+  settle_proxy_header();
+  proxy_.reset();
+  return state_ == State::kLooking;
+}
+
+void ConnectionInspection::settle_proxy_header() {
+  using Status = ProxyProtocolReader::Status;
+  const config::ProxyProtocolIn& wanted = *version_.listener().inspection.proxy_protocol;
+  report::ProxyProtocolStats& stats = wanted.cell->per_worker[runtime_.worker()];
+  report::ProxyVersionStats& version = proxy_->version() == ProxyProtocolReader::Version::kV2 ? stats.v2 : stats.v1;
+  switch (proxy_->status()) {
+    case Status::kDone:
+      version.found.add();
+      if (const auto& found = proxy_->addresses()) {
+        addresses_.remote = found->source;
+        addresses_.local = found->destination;
+      }
+      proxy_extensions_ = std::move(proxy_->extensions());
+      return;
+    case Status::kAbsent:
+      (wanted.optional ? stats.not_found_allowed : stats.not_found_disallowed).add();
+      if (!wanted.optional) state_ = State::kRefused;
+      return;
+    case Status::kDisallowed: version.disallowed.add(); break;
+    case Status::kMalformed: version.error.add(); break;
+    case Status::kNeedMore: return;
+  }
+  state_ = State::kRefused;
 }
 
 // Slice by slice, so that small ones are copied together: segments of one byte must not pin a buffer each. False: out of memory.
@@ -129,24 +181,33 @@ void ConnectionInspection::service(Instant now) {
 
 void ConnectionInspection::hand_over(Instant now) {
   stream::ByteStream& stream = *stream_;
+  ConnectionCount count = std::move(count_);
   finish();
-  listener_.serve({.stream = stream, .received = std::move(received_), .server_name = std::move(server_name_)},
-                  {.local = stream.local_address(),
-                   .peer = stream.peer_address(),
-                   .transport_protocol = is_tls_ ? "tls" : "raw_buffer",
-                   .application_protocols = protocols_},
-                  now);
+  listener_.serve({.stream = stream,
+                   .received = std::move(received_),
+                   .addresses = addresses_,
+                   .server_name = std::move(server_name_),
+                   .proxy_extensions = std::move(proxy_extensions_),
+                   .count = std::move(count)},
+                  {.transport_protocol = is_tls_ ? "tls" : "raw_buffer", .application_protocols = protocols_}, now);
 }
 
 void ConnectionInspection::on_timeout(Instant) {
   if (state_ != State::kLooking) return;  // decided in this very turn
   version_.listener_stats().downstream_pre_cx_timeout.add();
   state_ = version_.listener().inspection.continue_on_timeout ? State::kReady : State::kRefused;
+  if (state_ == State::kReady && proxy_ && !keep_half_a_header()) state_ = State::kRefused;
   runtime_.ready.wake(*this);
 }
 
+// What may have been the beginning of a header is the client's, as long as it was not known to be one. False: it was, or no
+// memory.
+bool ConnectionInspection::keep_half_a_header() {
+  return proxy_->version() == ProxyProtocolReader::Version::kNone && received_.append_copy(proxy_->held());
+}
+
 void ConnectionInspection::start_drain(Instant now) {
-  if (received_.empty()) close(now);
+  if (received_.empty() && (!proxy_ || proxy_->held().empty())) close(now);
 }
 
 void ConnectionInspection::close(Instant now) {
@@ -167,6 +228,7 @@ void ConnectionInspection::finish() {
   state_ = State::kOver;
   stream_ = nullptr;
   timer_.disarm();
+  count_.end();
   version_.listener_stats().downstream_pre_cx_active.subtract();
   version_.unpin();
   runtime_.lay_to_rest(*this, runtime_.dead_inspections);

@@ -1,6 +1,7 @@
-// A connection whose filter chain is not chosen yet: its first bytes are looked at (Envoy's listener filters tls_inspector and
-// http_inspector) until they have told enough, the client has gone, or listener_filters_timeout has passed. The bytes are kept,
-// and whoever serves the connection gets them before those that are still to come.
+// A connection whose filter chain is not chosen yet: its first bytes are looked at (Envoy's listener filters proxy_protocol,
+// tls_inspector and http_inspector) until they have told enough, the client has gone, or listener_filters_timeout has passed. A
+// PROXY header is taken off; the bytes behind it are kept, and whoever serves the connection gets them before those that are
+// still to come.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,10 @@
 
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/client_addresses.h"
+#include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/http_inspector.h"
+#include "dataplane/proxy/proxy_protocol_reader.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/stream/byte_stream.h"
 #include "dataplane/stream/chain.h"
@@ -31,7 +35,7 @@ class ConnectionInspection final : public Serviced,
                                    public ListNode<GraveTag> {
  public:
   ConnectionInspection(Runtime& runtime, ListenerRuntime& listener, ListenerVersion& version, stream::ByteStream& stream,
-                       Instant now);
+                       ConnectionCount count, Instant now);
 
   [[nodiscard]] ListenerRuntime& listener() { return listener_; }
   /// That has accepted it.
@@ -59,6 +63,9 @@ class ConnectionInspection final : public Serviced,
   };
 
   void take(Instant now);
+  [[nodiscard]] bool take_proxy_header(stream::Chain& part);
+  void settle_proxy_header();
+  [[nodiscard]] bool keep_half_a_header();
   [[nodiscard]] bool keep(stream::Chain& part);
   void look(const stream::Chain& part);
   void look_for_http(const stream::Chain& part);
@@ -73,7 +80,11 @@ class ConnectionInspection final : public Serviced,
   ListenerRuntime& listener_;
   ListenerVersion& version_;  // pinned
   stream::ByteStream* stream_;
-  stream::Chain received_;                        // all that was read; at most most_bytes()
+  ConnectionCount count_;
+  ClientAddresses addresses_;
+  std::string proxy_extensions_;
+  stream::Chain received_;                        // all that was read, but for a PROXY header; at most most_bytes()
+  std::optional<ProxyProtocolReader> proxy_;      // until it has decided
   std::optional<tls::ClientHelloInspector> tls_;  // until it has decided
   std::optional<HttpInspector> http_;             // likewise
   std::string server_name_;

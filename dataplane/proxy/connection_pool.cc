@@ -6,6 +6,26 @@
 #include "dataplane/proxy/runtime.h"
 
 namespace millrace::proxy {
+namespace {
+
+// Behind a server's name, which holds no such byte.
+void append_key(const ProxiedClient& client, std::string& key) {
+  key.push_back('\0');
+  for (const SocketAddress& address : {client.source, client.destination}) {
+    for (const std::uint8_t byte : address.ip.bytes()) key.push_back(static_cast<char>(byte));
+    key.push_back(static_cast<char>(address.port >> 8));
+    key.push_back(static_cast<char>(address.port));
+  }
+  key += client.extensions;
+}
+
+}  // namespace
+
+bool same_transport(const config::Endpoint& a, const config::Endpoint& b) {
+  const bool same_header = a.proxy_protocol == nullptr || b.proxy_protocol == nullptr ? a.proxy_protocol == b.proxy_protocol
+                                                                                      : *a.proxy_protocol == *b.proxy_protocol;
+  return same_header && same_tls(a.tls.get(), b.tls.get());
+}
 
 bool same_tls(const config::UpstreamTls* a, const config::UpstreamTls* b) {
   if (a == nullptr || b == nullptr) return a == b;
@@ -29,7 +49,8 @@ ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const 
   follow_limits();
 }
 
-ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name)
+ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name,
+                               const ProxiedClient* client)
     : runtime_(root.runtime_),
       cluster_(root.cluster_),
       endpoint_(root.endpoint_),
@@ -43,7 +64,11 @@ ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority pri
       cell_(root.cell_),
       stats_(root.stats_),
       endpoint_connections_(cell_->connections),
-      retired_(root.retired_) {}
+      retired_(root.retired_) {
+  if (client == nullptr) return;
+  client_extensions_ = client->extensions;
+  client_ = {client->source, client->destination, client_extensions_};
+}
 
 ConnectionPool::~ConnectionPool() { MR_ASSERT(is_unused()); }
 
@@ -58,19 +83,24 @@ bool ConnectionPool::is_unused() const {
   return connections_ == 0 && pending_count_ == 0 && pins_ == 0 && std::ranges::all_of(by_name_, unused);
 }
 
-ConnectionPool* ConnectionPool::for_server_name(std::string_view name, Instant now) {
-  if (const auto at = by_name_.find(name); at != by_name_.end()) return at->second.get();
-  if (by_name_.size() >= kMostNames) {
+ConnectionPool* ConnectionPool::for_connections_of(std::string_view server_name, const ProxiedClient* client, Instant now) {
+  std::string key(server_name);
+  if (client != nullptr) append_key(*client, key);
+  if (const auto at = by_name_.find(key); at != by_name_.end()) return at->second.get();
+  const std::size_t most = client != nullptr ? kMostClients : kMostNames;
+  const auto unused = [](const auto& named) { return named.second->is_unused(); };
+  if (by_name_.size() >= most) std::erase_if(by_name_, unused);
+  if (by_name_.size() >= most) {
     for (const auto& [known, pool] : by_name_) pool->close_idle(now);
-    std::erase_if(by_name_, [](const auto& named) { return named.second->is_unused(); });
+    std::erase_if(by_name_, unused);
   }
-  if (by_name_.size() >= kMostNames) return nullptr;
-  std::unique_ptr<ConnectionPool> made(new ConnectionPool(root_, priority_, name));
-  return by_name_.emplace(std::string(name), std::move(made)).first->second.get();
+  if (by_name_.size() >= most) return nullptr;
+  std::unique_ptr<ConnectionPool> made(new ConnectionPool(root_, priority_, server_name, client));
+  return by_name_.emplace(std::move(key), std::move(made)).first->second.get();
 }
 
 ConnectionPool& ConnectionPool::of_another_priority(config::RoutingPriority priority) {
-  if (of_high_priority_ == nullptr) of_high_priority_.reset(new ConnectionPool(*this, priority, {}));
+  if (of_high_priority_ == nullptr) of_high_priority_.reset(new ConnectionPool(*this, priority, {}, nullptr));
   return *of_high_priority_;
 }
 

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,7 @@
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/proxy/breakers/circuit_breakers.h"
 #include "dataplane/proxy/outlier_watch.h"
+#include "dataplane/proxy/proxy_protocol_writer.h"
 #include "dataplane/proxy/upstream_connection.h"
 #include "dataplane/proxy/upstream_request.h"
 #include "dataplane/secure/tls_layer.h"
@@ -30,6 +32,9 @@ class ClusterRuntime;
 /// Whether a connection made by the one could have been made by the other. Null is plain text.
 [[nodiscard]] bool same_tls(const config::UpstreamTls* a, const config::UpstreamTls* b);
 
+/// The same, and whether both are told the same of clients.
+[[nodiscard]] bool same_transport(const config::Endpoint& a, const config::Endpoint& b);
+
 class ConnectionPool {
  public:
   /// Of requests of the default priority; of others: for_priority().
@@ -40,11 +45,14 @@ class ConnectionPool {
 
   /// Connects `request` now, queues it, or fails it. After take_place().
   void request(UpstreamRequest& request, Instant now);
-  /// The server's name depends on the request (auto_sni): ask for_server_name().
+  /// The server's name depends on the request (auto_sni): ask for_connections_of().
   [[nodiscard]] bool wants_server_name() const { return tls_ != nullptr && (tls_->auto_sni || tls_->auto_san_validation); }
-  /// The connections to this endpoint under a name; connections are not shared between names. When there are kMostNames, those
-  /// without a request make room. Null: all have one.
-  [[nodiscard]] ConnectionPool* for_server_name(std::string_view name, Instant now);
+  /// What a connection says of the client that it is made for: ask for_connections_of(). Null: nothing.
+  [[nodiscard]] const config::ProxyProtocolOut* proxy_protocol() const { return endpoint_.proxy_protocol.get(); }
+  /// The connections to this endpoint under a server's name (empty: what the configuration says) and for one client (null: for
+  /// anybody); others do not share them. When there are kMostNames, or kMostClients where clients are told, those without a
+  /// request make room. Null: all have one.
+  [[nodiscard]] ConnectionPool* for_connections_of(std::string_view server_name, const ProxiedClient* client, Instant now);
   /// The connections to this endpoint for requests of `priority`.
   [[nodiscard]] ConnectionPool& for_priority(config::RoutingPriority priority) {
     return priority == priority_ ? *this : of_another_priority(priority);
@@ -52,6 +60,7 @@ class ConnectionPool {
   /// Counts it among the cluster's pools, until it has neither connection nor request. False: there are too many.
   [[nodiscard]] bool take_place(Instant now) { return has_place_ || find_place(now); }
   static constexpr std::size_t kMostNames = 1'024;
+  static constexpr std::size_t kMostClients = 16'384;
   /// A queued request is given up.
   void cancel(UpstreamRequest& request);
   /// The endpoint is gone from the configuration: idle connections close, those in use do when they become free.
@@ -71,9 +80,12 @@ class ConnectionPool {
   void pin() { ++pins_; }
   void unpin() { --pins_; }
 
+  [[nodiscard]] const config::Endpoint& endpoint() const { return endpoint_; }
   [[nodiscard]] const SocketAddress& address() const { return address_; }
   [[nodiscard]] const config::UpstreamTls* tls() const { return tls_.get(); }
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
+  /// Null: its connections are for anybody.
+  [[nodiscard]] const ProxiedClient* client() const { return client_ ? &*client_ : nullptr; }
   /// What its connections have to resume.
   [[nodiscard]] secure::SessionCache& sessions() { return sessions_; }
   [[nodiscard]] const report::EndpointCell& cell() const { return *cell_; }
@@ -116,8 +128,9 @@ class ConnectionPool {
 
  private:
   // One that shares the endpoint's limits with `root`. `server_name`: what its connections ask for in TLS (auto_sni); empty: what
-  // the configuration says.
-  ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name);
+  // the configuration says. `client`: whom they are for; null: anybody.
+  ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name,
+                 const ProxiedClient* client);
 
   [[nodiscard]] ConnectionPool& of_another_priority(config::RoutingPriority priority);
   [[nodiscard]] bool find_place(Instant now);
@@ -142,8 +155,10 @@ class ConnectionPool {
   const SocketAddress address_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;
-  std::unique_ptr<ConnectionPool> of_high_priority_;  // of the root
-  std::map<std::string, std::unique_ptr<ConnectionPool>, std::less<>> by_name_;
+  std::string client_extensions_;
+  std::optional<ProxiedClient> client_;                                          // its extensions are the ones above
+  std::unique_ptr<ConnectionPool> of_high_priority_;                             // of the root
+  std::map<std::string, std::unique_ptr<ConnectionPool>, std::less<>> by_name_;  // and client
   secure::SessionCache sessions_;
   std::shared_ptr<report::EndpointCell> cell_;
   report::EndpointStats& stats_;

@@ -42,9 +42,9 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
       input_(std::move(transport.received)),
       stream_(&transport.stream),
       id_(++runtime.next_connection_id),
-      local_(stream_->local_address()),
-      peer_(stream_->peer_address()),
+      addresses_(transport.addresses),
       server_name_(std::move(transport.server_name)),
+      proxy_extensions_(std::move(transport.proxy_extensions)),
       tls_session_(stream_->session_facts()),
       client_cert_element_(tls_session_ == nullptr ? std::string()
                                                    : proxy::client_cert_element(*tls_session_, chain.http().client_cert_details)),
@@ -258,6 +258,17 @@ void DownstreamConnection::start_drain(Instant now) {
   if (!draining_) chain_.http_stats().downstream_cx_drain_close.add();
   note_drain();
   if (is_quiet()) close(false, now);
+}
+
+std::size_t DownstreamConnection::held_bytes() {
+  if (streams_.empty()) return 0;
+  std::size_t bytes = input_.charge() + codec_.output().charge();
+  for (const ActiveStream& stream : streams_) bytes += stream.held_bytes();
+  return bytes;
+}
+
+void DownstreamConnection::reset_in_overload(Instant now) {
+  while (!streams_.empty()) streams_.front().reset_in_overload(now);
 }
 
 void DownstreamConnection::on_timer(Instant now) {

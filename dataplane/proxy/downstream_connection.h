@@ -15,6 +15,7 @@
 #include "dataplane/http/codec.h"
 #include "dataplane/http/http1/server_codec.h"
 #include "dataplane/proxy/active_stream.h"
+#include "dataplane/proxy/client_addresses.h"
 #include "dataplane/proxy/connection_buckets.h"
 #include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/serviced.h"
@@ -46,8 +47,9 @@ class DownstreamConnection final : public Serviced,
   /// That has accepted it.
   [[nodiscard]] const ListenerVersion& version() const;
   [[nodiscard]] std::uint64_t id() const { return id_; }
-  [[nodiscard]] const SocketAddress& local_address() const { return local_; }
-  [[nodiscard]] const SocketAddress& peer_address() const { return peer_; }
+  [[nodiscard]] const ClientAddresses& addresses() const { return addresses_; }
+  /// Of its PROXY header, those that are kept.
+  [[nodiscard]] const std::string& proxy_extensions() const { return proxy_extensions_; }
   /// Null: plain text.
   [[nodiscard]] const tls::SessionFacts* tls_session() const { return tls_session_.get(); }
   /// client_cert_element() of its certificate.
@@ -56,8 +58,15 @@ class DownstreamConnection final : public Serviced,
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
   [[nodiscard]] ConnectionBuckets& buckets() { return buckets_; }
 
+  /// No request after those that have begun: the next response says so (Connection: close).
+  void end_keep_alive() { note_drain(); }
+  [[nodiscard]] bool is_draining() const { return draining_; }
   /// No request after those that have begun. A connection without one closes now.
   void start_drain(Instant now);
+  /// Memory that its requests pin: bodies on their way, and what is not decoded or sent yet. 0 without a request.
+  [[nodiscard]] std::size_t held_bytes();
+  /// Resets its requests, and so itself: they hold too much.
+  void reset_in_overload(Instant now);
   /// Resets it, whatever is on it.
   void abort(Instant now);
 
@@ -121,9 +130,9 @@ class DownstreamConnection final : public Serviced,
   stream::Chain input_;
   stream::ByteStream* stream_;
   const std::uint64_t id_;
-  const SocketAddress local_;
-  const SocketAddress peer_;
+  const ClientAddresses addresses_;
   const std::string server_name_;
+  const std::string proxy_extensions_;
   const std::shared_ptr<const tls::SessionFacts> tls_session_;
   const std::string client_cert_element_;
   ConnectionBuckets buckets_;

@@ -5,6 +5,7 @@
 
 #include "dataplane/proxy/connection_inspection.h"
 #include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/local_connection.h"
 #include "dataplane/proxy/network_filters.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_proxy.h"
@@ -84,6 +85,7 @@ void ListenerRuntime::on_drain_end(Instant now) {
     for_each(runtime_.acceptances, end);
     for_each(runtime_.downstreams, end);
     for_each(runtime_.tcp_proxies, end);
+    for_each(runtime_.locals, end);
   }
   runtime_.context.timers.arm(drain_timer_, next);
 }
@@ -97,18 +99,49 @@ ChainVersion& ListenerRuntime::successor(ChainVersion& accepted) {
 
 void ListenerRuntime::on_accept(stream::ByteStream& stream, Instant now) {
   ListenerVersion& version = current();
+  ConnectionCount count;
+  if (!has_room_for(stream, count, now)) return;
   if (version.listener().inspection.is_needed()) {
-    if (runtime_.inspection_pool.make(runtime_, *this, version, stream, now) != nullptr) return;
+    if (runtime_.inspection_pool.make(runtime_, *this, version, stream, std::move(count), now) != nullptr) return;
     version.listener_stats().downstream_cx_overflow.add();
     stream.reset(now);
     return;
   }
-  serve({.stream = stream, .received = stream::Chain(runtime_.context.chains), .server_name = {}},
-        {.local = stream.local_address(), .peer = stream.peer_address()}, now);
+  serve({.stream = stream,
+         .received = stream::Chain(runtime_.context.chains),
+         .addresses = ClientAddresses::of(stream),
+         .count = std::move(count)},
+        {}, now);
+}
+
+// In Envoy's order: the limit of the process, overload, the limit of the listener.
+bool ListenerRuntime::has_room_for(stream::ByteStream& stream, ConnectionCount& count, Instant now) {
+  const config::Listener& listener = current().listener();
+  report::ListenerStats& stats = current().listener_stats();
+  report::Counter* refused_by = nullptr;
+  if (const config::Overload* overload = runtime_.snapshot->overload.get()) {
+    const std::uint64_t most = listener.ignores_global_limit ? config::kUnlimitedConnections : overload->max_connections;
+    if (!count.take_place(overload->cell->connections, most)) {
+      refused_by = &stats.downstream_global_cx_overflow;
+    } else if (runtime_.is_overloaded(report::OverloadAction::kRejectIncomingConnections, listener)) {
+      refused_by = &stats.downstream_cx_overload_reject;
+    }
+  }
+  if (refused_by == nullptr && listener.connection_limit != config::kUnlimitedConnections &&
+      !count.take_place(listener.cell->connections, listener.connection_limit)) {
+    refused_by = &stats.downstream_cx_overflow;
+  }
+  if (refused_by == nullptr) return true;
+  refused_by->add();
+  stream.reset(now);
+  return false;
 }
 
 void ListenerRuntime::serve(ReadyTransport transport, ConnectionTraits traits, Instant now) {
   ListenerVersion& version = current();
+  traits.local = transport.addresses.local;
+  traits.remote = transport.addresses.remote;
+  traits.direct_remote = transport.addresses.direct_remote;
   traits.server_name = transport.server_name;
   const std::optional<std::uint32_t> chosen = find_filter_chain(version.listener().table, traits);
   if (!chosen) {
@@ -132,29 +165,43 @@ void ListenerRuntime::start_transport_socket(ChainVersion& chain, ReadyTransport
   transport.stream.reset(now);
 }
 
-bool ListenerRuntime::admits(ChainVersion& chain, const ReadyTransport& transport) const {
+Admission ListenerRuntime::ask_filters(ChainVersion& chain, ReadyTransport& transport, Instant now) const {
   const std::shared_ptr<const tls::SessionFacts> session = transport.stream.session_facts();
   StreamInfo info;
-  info.downstream_local = transport.stream.local_address();
-  info.downstream_remote = info.downstream_direct_remote = transport.stream.peer_address();
+  info.downstream_local = transport.addresses.local;
+  info.downstream_remote = transport.addresses.remote;
+  info.downstream_direct_remote = transport.addresses.direct_remote;
   info.downstream_tls = session.get();
   info.server_name = transport.server_name;
-  return admit(chain.config().network_filters, info, runtime_.worker());
+  return admit(chain.config().network_filters, info, runtime_.worker(), transport.count, now);
 }
 
 void ListenerRuntime::start_filter(ChainVersion& chain, ReadyTransport transport, Instant now) {
   stream::ByteStream& stream = transport.stream;
-  if (!chain.config().network_filters.empty() && !admits(chain, transport)) {
-    transport.count.begin(chain.listener_stats());
-    stream.close(now);
-    return;
+  Admission admission;
+  if (!chain.config().network_filters.empty()) admission = ask_filters(chain, transport, now);
+  bool started = true;
+  switch (admission.kind) {
+    case Admission::Kind::kServe: started = start_serving(chain, std::move(transport), now); break;
+    case Admission::Kind::kHold:
+      started = runtime_.local_pool.make(runtime_, chain, std::move(transport), admission.delay, now) != nullptr;
+      break;
+    case Admission::Kind::kClose:
+      transport.count.begin(chain.listener_stats());
+      stream.close(now);
+      break;
   }
-  const bool admitted = chain.config().http() != nullptr
-                            ? runtime_.downstream_pool.make(runtime_, *this, chain, std::move(transport), now) != nullptr
-                            : runtime_.tcp_proxy_pool.make(runtime_, chain, std::move(transport), now) != nullptr;
-  if (admitted) return;
+  if (started) return;
   chain.listener_stats().downstream_cx_overflow.add();
   stream.reset(now);
+}
+
+// False: there are too many connections.
+bool ListenerRuntime::start_serving(ChainVersion& chain, ReadyTransport transport, Instant now) {
+  if (chain.config().http() != nullptr)
+    return runtime_.downstream_pool.make(runtime_, *this, chain, std::move(transport), now) != nullptr;
+  if (chain.config().tcp() != nullptr) return runtime_.tcp_proxy_pool.make(runtime_, chain, std::move(transport), now) != nullptr;
+  return runtime_.local_pool.make(runtime_, chain, std::move(transport), Duration(), now) != nullptr;
 }
 
 }  // namespace millrace::proxy

@@ -2,7 +2,7 @@
 // and their requests refer to, one version beside the other, until nothing refers to an old one any more.
 //
 //   on_accept --[listener filters?]--> ConnectionInspection --+
-//        \----------------------------------------------------+--> serve(): filter chain --[TlsAcceptance?]--> network filter
+//        \----------------------------------------------------+--> serve(): filter chain --[TlsAcceptance?]--> network filters
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@
 #include "config/model/listener.h"
 #include "dataplane/base/time.h"
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/client_addresses.h"
 #include "dataplane/proxy/connection_count.h"
 #include "dataplane/proxy/policy/filter_chain_matcher.h"
 #include "dataplane/report/cells.h"
@@ -22,6 +23,7 @@
 
 namespace millrace::proxy {
 
+struct Admission;
 struct Runtime;
 class ListenerVersion;
 
@@ -93,7 +95,9 @@ inline void ChainVersion::unpin() const { version_.unpin(); }
 struct ReadyTransport {
   stream::ByteStream& stream;  ///< of the client: as accepted or, behind a transport socket, of the plain text
   stream::Chain received;      ///< what was read off it already and comes before what it still has to give
-  std::string server_name;     ///< that the client asked for in TLS, in lower case; empty: none
+  ClientAddresses addresses;
+  std::string server_name = {};       ///< that the client asked for in TLS, in lower case; empty: none
+  std::string proxy_extensions = {};  ///< of its PROXY header, those that are kept
   ConnectionCount count = {};
 };
 
@@ -118,13 +122,15 @@ class ListenerRuntime final : public stream::Acceptor {
   /// The chain that serves the next request of a connection accepted by `accepted`.
   [[nodiscard]] ChainVersion& successor(ChainVersion& accepted);
 
-  /// The network filters of `chain`, over `transport`; a connection that one of them denies is closed. Where the chain has a
-  /// transport socket, of the plain text.
+  /// The network filters of `chain`, over `transport`; a connection that one of them denies is closed, at once or later. Where
+  /// the chain has a transport socket, of the plain text.
   void start_filter(ChainVersion& chain, ReadyTransport transport, Instant now);
 
  private:
   void start_transport_socket(ChainVersion& chain, ReadyTransport transport, Instant now);
-  [[nodiscard]] bool admits(ChainVersion& chain, const ReadyTransport& transport) const;
+  [[nodiscard]] bool has_room_for(stream::ByteStream& stream, ConnectionCount& count, Instant now);
+  [[nodiscard]] Admission ask_filters(ChainVersion& chain, ReadyTransport& transport, Instant now) const;
+  [[nodiscard]] bool start_serving(ChainVersion& chain, ReadyTransport transport, Instant now);
   void drain(Instant now);
   void on_drain_end(Instant now);
   void sweep();

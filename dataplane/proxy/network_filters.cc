@@ -1,31 +1,55 @@
 #include "dataplane/proxy/network_filters.h"
 
-#include <algorithm>
-
 #include "dataplane/proxy/policy/access_rules.h"
 
 namespace millrace::proxy {
 namespace {
 
-bool admits(const config::Rbac& rbac, const StreamInfo& info, std::uint32_t worker) {
-  const AccessSubject subject{info, nullptr, worker};
+/// What all of them may ask.
+struct Subject {
+  const StreamInfo& info;
+  std::uint32_t worker;
+  ConnectionCount& count;
+  Instant now;
+};
+
+Admission ask(const config::Rbac& rbac, const Subject& subject) {
+  const AccessSubject asked{subject.info, nullptr, subject.worker};
   if (rbac.shadow_rules) {
-    report::RbacStats& stats = rbac.shadow_cell->per_worker[worker];
-    (judge(*rbac.shadow_rules, subject).allowed ? stats.shadow_allowed : stats.shadow_denied).add();
+    report::RbacStats& stats = rbac.shadow_cell->per_worker[subject.worker];
+    (judge(*rbac.shadow_rules, asked).allowed ? stats.shadow_allowed : stats.shadow_denied).add();
   }
-  if (!rbac.rules) return true;
-  const bool allowed = judge(*rbac.rules, subject).allowed;
-  report::RbacStats& stats = rbac.cell->per_worker[worker];
+  if (!rbac.rules) return {};
+  const bool allowed = judge(*rbac.rules, asked).allowed;
+  report::RbacStats& stats = rbac.cell->per_worker[subject.worker];
   (allowed ? stats.allowed : stats.denied).add();
-  return allowed;
+  return {.kind = allowed ? Admission::Kind::kServe : Admission::Kind::kClose};
+}
+
+Admission ask(const config::ConnectionLimit& limit, const Subject& subject) {
+  report::ConnectionLimitStats& stats = limit.cell->per_worker[subject.worker];
+  if (!limit.enabled || subject.count.take_place(limit.total->connections, limit.max_connections, &stats.active_connections))
+    return {};
+  stats.limited_connections.add();
+  if (limit.delay > Duration()) return {.kind = Admission::Kind::kHold, .delay = limit.delay};
+  return {.kind = Admission::Kind::kClose};
+}
+
+Admission ask(const config::ConnectionRateLimit& limit, const Subject& subject) {
+  if (!limit.enabled || limit.bucket.cell->bucket.take(limit.bucket.limits, subject.now)) return {};
+  limit.cell->per_worker[subject.worker].rate_limited.add();
+  return {.kind = Admission::Kind::kClose};
 }
 
 }  // namespace
 
-bool admit(std::span<const config::NetworkFilter> filters, const StreamInfo& info, std::uint32_t worker) {
-  return std::ranges::all_of(filters, [&](const config::NetworkFilter& filter) {
-    return std::visit([&](const auto& config) { return admits(config, info, worker); }, filter);
-  });
+Admission admit(std::span<const config::NetworkFilter> filters, const StreamInfo& info, std::uint32_t worker,
+                ConnectionCount& count, Instant now) {
+  for (const config::NetworkFilter& filter : filters) {
+    const Admission said = std::visit([&](const auto& config) { return ask(config, {info, worker, count, now}); }, filter);
+    if (said.kind != Admission::Kind::kServe) return said;
+  }
+  return {};
 }
 
 }  // namespace millrace::proxy

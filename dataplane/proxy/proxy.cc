@@ -3,7 +3,9 @@
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/connection_inspection.h"
 #include "dataplane/proxy/downstream_connection.h"
+#include "dataplane/proxy/expensive_streams.h"
 #include "dataplane/proxy/health_probe.h"
+#include "dataplane/proxy/local_connection.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_proxy.h"
 #include "dataplane/proxy/tls_acceptance.h"
@@ -20,6 +22,7 @@ Runtime::Runtime(const ProxyContext& given)
       downstream_pool(std::min(given.limits.initial_objects, given.limits.downstream_connections),
                       given.limits.downstream_connections),
       tcp_proxy_pool(0, given.limits.downstream_connections),
+      local_pool(0, given.limits.downstream_connections),
       connection_bucket_pool(0, ConnectionBuckets::kAverage * given.limits.downstream_connections),
       stream_pool(std::min(given.limits.initial_objects, given.limits.streams), given.limits.streams),
       upstream_pool(std::min(given.limits.initial_objects, given.limits.upstream_connections), given.limits.upstream_connections),
@@ -33,6 +36,7 @@ void Runtime::bury() {
   while (TlsAcceptance* acceptance = dead_acceptances.pop_front()) acceptance_pool.destroy(acceptance);
   while (DownstreamConnection* connection = dead_downstreams.pop_front()) downstream_pool.destroy(connection);
   while (TcpProxyConnection* connection = dead_tcp_proxies.pop_front()) tcp_proxy_pool.destroy(connection);
+  while (LocalConnection* connection = dead_locals.pop_front()) local_pool.destroy(connection);
   while (UpstreamConnection* connection = dead_upstreams.pop_front()) upstream_pool.destroy(connection);
   while (ActiveStream* stream = dead_streams.pop_front()) stream_pool.destroy(stream);
 }
@@ -55,6 +59,8 @@ stream::Acceptor& Proxy::acceptor_for(const config::Listener& listener) {
 }
 
 void Proxy::end_of_turn(Instant now) {
+  if (const config::Overload* overload = runtime_->overload(); overload != nullptr && overload->least_account_power > 0)
+    reset_expensive_streams(*runtime_, *overload, now);
   runtime_->ready.run(now);
   runtime_->bury();
 }
@@ -72,6 +78,7 @@ void Proxy::force_close_all(Instant now) {
   while (!runtime_->acceptances.empty()) runtime_->acceptances.front().abort(now);
   while (!runtime_->downstreams.empty()) runtime_->downstreams.front().abort(now);
   while (!runtime_->tcp_proxies.empty()) runtime_->tcp_proxies.front().abort(now);
+  while (!runtime_->locals.empty()) runtime_->locals.front().abort(now);
   while (!runtime_->upstreams.empty()) runtime_->upstreams.front().abort(now);
   for_each(runtime_->health_probes, [now](HealthProbe& probe) { probe.stop(now); });
   runtime_->ready.run(now);
@@ -82,12 +89,13 @@ bool Proxy::has_work() const { return !runtime_->ready.empty(); }
 
 bool Proxy::idle() const {
   return runtime_->inspections.empty() && runtime_->acceptances.empty() && runtime_->downstreams.empty() &&
-         runtime_->tcp_proxies.empty() && runtime_->stream_pool.in_use() == 0;
+         runtime_->tcp_proxies.empty() && runtime_->locals.empty() && runtime_->stream_pool.in_use() == 0;
 }
 
 ProxyCounts Proxy::counts() const {
   return {.downstream_connections = runtime_->inspection_pool.in_use() + runtime_->acceptance_pool.in_use() +
-                                    runtime_->downstream_pool.in_use() + runtime_->tcp_proxy_pool.in_use(),
+                                    runtime_->downstream_pool.in_use() + runtime_->tcp_proxy_pool.in_use() +
+                                    runtime_->local_pool.in_use(),
           .requests = runtime_->stream_pool.in_use(),
           .upstream_connections = runtime_->upstream_pool.in_use() + runtime_->passed_through_upstreams,
           .chunks = runtime_->chunks.chunks_in_use()};

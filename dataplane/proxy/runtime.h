@@ -22,6 +22,7 @@ class ActiveStream;
 class ConnectionInspection;
 class DownstreamConnection;
 class HealthProbe;
+class LocalConnection;
 class TcpProxyConnection;
 class TlsAcceptance;
 class UpstreamConnection;
@@ -68,6 +69,7 @@ struct Runtime {
   Pool<TlsAcceptance> acceptance_pool;
   Pool<DownstreamConnection> downstream_pool;
   Pool<TcpProxyConnection> tcp_proxy_pool;
+  Pool<LocalConnection> local_pool;
   Pool<ConnectionBuckets::Node> connection_bucket_pool;
   Pool<ActiveStream> stream_pool;
   Pool<UpstreamConnection> upstream_pool;
@@ -77,12 +79,14 @@ struct Runtime {
   IntrusiveList<TlsAcceptance, AllTag> acceptances;
   IntrusiveList<DownstreamConnection, AllTag> downstreams;
   IntrusiveList<TcpProxyConnection, AllTag> tcp_proxies;
+  IntrusiveList<LocalConnection, AllTag> locals;
   IntrusiveList<UpstreamConnection, AllTag> upstreams;
   IntrusiveList<HealthProbe, AllTag> health_probes;
   IntrusiveList<ConnectionInspection, GraveTag> dead_inspections;
   IntrusiveList<TlsAcceptance, GraveTag> dead_acceptances;
   IntrusiveList<DownstreamConnection, GraveTag> dead_downstreams;
   IntrusiveList<TcpProxyConnection, GraveTag> dead_tcp_proxies;
+  IntrusiveList<LocalConnection, GraveTag> dead_locals;
   IntrusiveList<UpstreamConnection, GraveTag> dead_upstreams;
   IntrusiveList<ActiveStream, GraveTag> dead_streams;
 
@@ -93,8 +97,11 @@ struct Runtime {
   std::size_t passed_through_upstreams = 0;  ///< connections to endpoints that no pool holds: of TcpProxyConnection
   std::uint64_t next_connection_id = 0;
   std::uint64_t next_stream_id = 0;
+  std::uint32_t reset_rounds = 0;  ///< of the snapshot's overload, those that were acted upon
   bool draining = false;
 
+  /// Null: nothing is watched.
+  [[nodiscard]] const config::Overload* overload() const { return snapshot == nullptr ? nullptr : snapshot->overload.get(); }
   [[nodiscard]] std::uint32_t worker() const { return context.worker_index; }
   [[nodiscard]] std::int64_t wall_nanoseconds(Instant now) const {
     return now.to_nanoseconds() + context.wall_offset_nanoseconds;
@@ -103,6 +110,12 @@ struct Runtime {
   /// do not read must not hold all buffers.
   [[nodiscard]] std::size_t buffer_limit(std::uint32_t configured) const {
     return std::clamp<std::size_t>(configured, 1, context.limits.connection_buffer_bytes);
+  }
+  /// Whether `action` has to be taken for what comes by `listener` now: with the probability that its level stands for.
+  [[nodiscard]] bool is_overloaded(report::OverloadAction action, const config::Listener& listener) {
+    if (snapshot->overload == nullptr || listener.bypasses_overload) return false;
+    const std::uint32_t level = snapshot->overload->cell->level(action);
+    return level > 0 && context.rng.below(report::OverloadCell::kSaturated) < level;
   }
   /// Arms `timer` to fire after `after`; a duration of zero or less, or infinite, means never.
   void arm_after(Timer& timer, Instant now, Duration after) {

@@ -47,8 +47,10 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
       count_(std::move(transport.count)),
       downstream_(&transport.stream),
       server_name_(std::move(transport.server_name)),
+      proxy_extensions_(std::move(transport.proxy_extensions)),
       to_upstream_(std::move(transport.received), runtime.buffer_limit(chain.listener().buffer_limit_bytes)),
       to_downstream_(runtime.context.chains, std::numeric_limits<std::size_t>::max()),
+      proxy_header_(runtime.context.connector, runtime.context.chains),
       timer_(Timer::calling<&TcpProxyConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&TcpProxyConnection::on_lifetime>(*this)) {
   chain_.pin();
@@ -56,8 +58,9 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
   downstream_->set_events(*this);
   info_.start = now;
   info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
-  info_.downstream_local = downstream_->local_address();
-  info_.downstream_direct_remote = info_.downstream_remote = downstream_->peer_address();
+  info_.downstream_local = transport.addresses.local;
+  info_.downstream_remote = transport.addresses.remote;
+  info_.downstream_direct_remote = transport.addresses.direct_remote;
   info_.connection_id = ++runtime_.next_connection_id;
   info_.filter_chain = chain_.config().name;
   info_.server_name = server_name_;
@@ -162,9 +165,22 @@ void TcpProxyConnection::connect(Instant now) {
   info_.upstream_transport_failure = {};  // of the attempt before, if there was one
   upstream_failure_.clear();
   upstream_end_ = stream::CloseReason::kGraceful;
-  upstream_ =
-      connect_upstream(runtime_, endpoint_->address(), endpoint_->tls(), {}, &endpoint_->sessions(), *this, upstream_end_, now);
+  upstream_ = open(now);
   if (upstream_ != nullptr) runtime_.arm_after(timer_, now, cluster_->config().connect_timeout);
+}
+
+stream::ByteStream* TcpProxyConnection::open(Instant now) {
+  const ProxiedClient client{info_.downstream_remote, info_.downstream_local, proxy_extensions_};
+  stream::Connector* connector = &runtime_.context.connector;
+  if (const config::ProxyProtocolOut* header = endpoint_->proxy_protocol()) {
+    if (!proxy_header_.prepare(*header, &client)) {
+      upstream_end_ = stream::CloseReason::kNoMemory;
+      return nullptr;
+    }
+    connector = &proxy_header_;
+  }
+  return connect_upstream(runtime_, *connector, endpoint_->address(), endpoint_->tls(), {}, &endpoint_->sessions(), *this,
+                          upstream_end_, now);
 }
 
 std::string_view TcpProxyConnection::why_upstream_ended() const {

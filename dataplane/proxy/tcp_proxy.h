@@ -18,6 +18,7 @@
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/proxy/byte_relay.h"
 #include "dataplane/proxy/connection_count.h"
+#include "dataplane/proxy/proxy_header_sender.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/proxy/stream_info.h"
 #include "dataplane/stream/byte_stream.h"
@@ -67,6 +68,7 @@ class TcpProxyConnection final : public Serviced,
   [[nodiscard]] bool admit(ConnectionPool& endpoint);
   [[nodiscard]] CircuitBreakers& breakers();
   void connect(Instant now);
+  [[nodiscard]] stream::ByteStream* open(Instant now);
   void connect_failed(bool by_peer, std::string_view why, Instant now);
   void established(Instant now);
   void count_upstream_end(bool by_peer);
@@ -94,11 +96,13 @@ class TcpProxyConnection final : public Serviced,
   stream::ByteStream* downstream_;
   stream::ByteStream* upstream_ = nullptr;
   const std::string server_name_;
+  const std::string proxy_extensions_;  // of the client's PROXY header, those that are kept
   StreamInfo info_;
   ClusterRuntime* cluster_ = nullptr;   // pinned
   ConnectionPool* endpoint_ = nullptr;  // pinned; of cluster_. Its address and counters: no connection of it is used
   ByteRelay to_upstream_;
   ByteRelay to_downstream_;
+  ProxyHeaderSender proxy_header_;
   Timer timer_;     // kChoosing: the next attempt; kConnecting: connect_timeout; kOpen: idle_timeout
   Timer lifetime_;  // max_downstream_connection_duration
   Instant connect_started_;

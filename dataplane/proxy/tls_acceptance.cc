@@ -20,6 +20,9 @@ bool TlsAcceptance::start(ReadyTransport& transport, Instant now) {
   stream_ = runtime_.context.tls.accept(transport.stream, transport.received, chain_.config().tls->current(), *this);
   if (stream_ == nullptr) return false;
   chain_.pin();
+  addresses_ = transport.addresses;
+  proxy_extensions_ = std::move(transport.proxy_extensions);
+  count_ = std::move(transport.count);
   count_.begin(chain_.listener_stats());
   runtime_.acceptances.push_back(*this);
   runtime_.arm_after(timer_, now, chain_.config().transport_socket_connect_timeout);
@@ -51,12 +54,15 @@ void TlsAcceptance::service(Instant now) {
   ListenerRuntime& listener = listener_;
   ChainVersion& chain = chain_;
   ConnectionCount count = std::move(count_);
+  std::string proxy_extensions = std::move(proxy_extensions_);
   finish();
   if (!done) return;
   listener.start_filter(chain,
                         {.stream = *stream,
                          .received = stream::Chain(runtime_.context.chains),
+                         .addresses = addresses_,
                          .server_name = stream->session_facts()->server_name,
+                         .proxy_extensions = std::move(proxy_extensions),
                          .count = std::move(count)},
                         now);
 }

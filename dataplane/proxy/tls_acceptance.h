@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
@@ -45,6 +46,8 @@ class TlsAcceptance final : public Serviced, public stream::ByteStreamEvents, pu
   Runtime& runtime_;
   ListenerRuntime& listener_;
   ChainVersion& chain_;  // pinned
+  ClientAddresses addresses_;
+  std::string proxy_extensions_;
   ConnectionCount count_;
   stream::ByteStream* stream_ = nullptr;  // of the plain text; null: gone
   State state_ = State::kShakingHands;

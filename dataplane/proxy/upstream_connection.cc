@@ -38,6 +38,7 @@ UpstreamConnection::UpstreamConnection(Runtime& runtime, ConnectionPool& pool)
       codec_(codec_settings(pool.config(), runtime.buffer_limit(pool.config().buffer_limit_bytes)), runtime.context.chains,
              *this),
       input_(runtime.context.chains),
+      proxy_header_(runtime.context.connector, runtime.context.chains),
       timer_(Timer::calling<&UpstreamConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&UpstreamConnection::on_lifetime>(*this)) {}
 
@@ -52,13 +53,25 @@ void UpstreamConnection::connect(Instant now) {
   stats.upstream_cx_active.add();
   pool_.endpoint_stats().cx_total.add();
   pool_.endpoint_stats().cx_active.add();
-  stream_ =
-      connect_upstream(runtime_, pool_.address(), pool_.tls(), pool_.server_name(), &pool_.sessions(), *this, close_reason_, now);
+  stream_ = open(now);
   if (stream_ == nullptr) {
     wake();
     return;
   }
   runtime_.arm_after(timer_, now, pool_.config().connect_timeout);
+}
+
+stream::ByteStream* UpstreamConnection::open(Instant now) {
+  stream::Connector* connector = &runtime_.context.connector;
+  if (const config::ProxyProtocolOut* header = pool_.proxy_protocol()) {
+    if (!proxy_header_.prepare(*header, pool_.client())) {
+      close_reason_ = stream::CloseReason::kNoMemory;
+      return nullptr;
+    }
+    connector = &proxy_header_;
+  }
+  return connect_upstream(runtime_, *connector, pool_.address(), pool_.tls(), pool_.server_name(), &pool_.sessions(), *this,
+                          close_reason_, now);
 }
 
 bool UpstreamConnection::can_take_request() const {

@@ -13,6 +13,7 @@
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/http/codec.h"
 #include "dataplane/http/http1/client_codec.h"
+#include "dataplane/proxy/proxy_header_sender.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/proxy/upstream_request.h"
 #include "dataplane/report/cells.h"
@@ -89,6 +90,7 @@ class UpstreamConnection final : public Serviced,
   enum class State : std::uint8_t { kConnecting, kOpen, kClosed };
 
   void wake();
+  [[nodiscard]] stream::ByteStream* open(Instant now);
   bool read_in(Instant now);
   bool decode(Instant now);
   bool write_out(Instant now);
@@ -106,6 +108,7 @@ class UpstreamConnection final : public Serviced,
   http::http1::ClientCodec codec_;
   stream::Chain input_;
   stream::ByteStream* stream_ = nullptr;
+  ProxyHeaderSender proxy_header_;
   SocketAddress local_;
   IntrusiveList<UpstreamRequest, OnConnectionTag> requests_;
   Timer timer_;     // while connecting: connect_timeout; while idle: idle_timeout

@@ -8,15 +8,15 @@
 
 namespace millrace::proxy {
 
-stream::ByteStream* connect_upstream(Runtime& runtime, const SocketAddress& address, const config::UpstreamTls* tls,
-                                     std::string_view server_name, secure::SessionCache* sessions,
+stream::ByteStream* connect_upstream(Runtime& runtime, stream::Connector& connector, const SocketAddress& address,
+                                     const config::UpstreamTls* tls, std::string_view server_name, secure::SessionCache* sessions,
                                      stream::ByteStreamEvents& events, stream::CloseReason& reason, Instant now) {
   ProxyContext& context = runtime.context;
-  if (tls == nullptr) return context.connector.connect(address, events, reason, now);
+  if (tls == nullptr) return connector.connect(address, events, reason, now);
   tls::HandshakeOptions options;
   if (tls->auto_sni && !IpAddress::parse(server_name)) options.server_name = server_name;
   if (tls->auto_san_validation) options.expected_name = server_name;
-  return context.tls.connect(context.connector, address, tls->slot->current(), std::move(options), sessions, events, reason, now);
+  return context.tls.connect(connector, address, tls->slot->current(), std::move(options), sessions, events, reason, now);
 }
 
 void note_upstream_connected(const stream::ByteStream& stream, report::ClusterStats& stats) {

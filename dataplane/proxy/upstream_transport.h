@@ -20,11 +20,12 @@ namespace millrace::proxy {
 
 struct Runtime;
 
-/// As stream::Connector::connect(). `tls`: null for plain text. `server_name`: what auto_sni makes of the request, or empty;
-/// `sessions` of earlier connections there, null: none.
-[[nodiscard]] stream::ByteStream* connect_upstream(Runtime& runtime, const SocketAddress& address, const config::UpstreamTls* tls,
-                                                   std::string_view server_name, secure::SessionCache* sessions,
-                                                   stream::ByteStreamEvents& events, stream::CloseReason& reason, Instant now);
+/// As stream::Connector::connect(), over `connector`. `tls`: null for plain text. `server_name`: what auto_sni makes of the
+/// request, or empty; `sessions` of earlier connections there, null: none.
+[[nodiscard]] stream::ByteStream* connect_upstream(Runtime& runtime, stream::Connector& connector, const SocketAddress& address,
+                                                   const config::UpstreamTls* tls, std::string_view server_name,
+                                                   secure::SessionCache* sessions, stream::ByteStreamEvents& events,
+                                                   stream::CloseReason& reason, Instant now);
 
 /// Within on_connected(): counts what TLS has agreed on, if there is any.
 void note_upstream_connected(const stream::ByteStream& stream, report::ClusterStats& stats);

@@ -33,6 +33,20 @@ struct alignas(64) InspectorStats {
   MR_TLS_INSPECTOR_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
   MR_HTTP_INSPECTOR_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
+struct ProxyVersionStats {
+  MR_PROXY_VERSION_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) ProxyProtocolStats {
+  MR_PROXY_PROTOCOL_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+  ProxyVersionStats v1;
+  ProxyVersionStats v2;
+};
+struct alignas(64) ConnectionLimitStats {
+  MR_CONNECTION_LIMIT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) NetworkRateLimitStats {
+  MR_NETWORK_RATE_LIMIT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
 struct alignas(64) TcpStats {
   MR_TCP_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
 };
@@ -92,6 +106,22 @@ struct alignas(64) EndpointStats {
 #undef MR_DECLARE_GAUGE
 #undef MR_DECLARE_HISTOGRAM
 
+/// What the workers have of something together, of which there may be so many and no more. On a line of its own.
+class alignas(64) SharedTotal {
+ public:
+  /// Takes one more; false: there are `most` already.
+  [[nodiscard]] bool take(std::uint64_t most) {
+    if (taken_.fetch_add(1, std::memory_order_relaxed) < most) return true;
+    taken_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  void release() { taken_.fetch_sub(1, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t value() const { return taken_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> taken_{0};
+};
+
 /// `id` is small and stable for the life of the process: workers index their pools by it.
 template <typename Stats>
 struct Cell {
@@ -103,7 +133,14 @@ struct Cell {
   std::vector<Stats> per_worker;
 };
 
-using ListenerCell = Cell<ListenerStats>;    ///< named by address, as in Envoy: "0.0.0.0_80"
+/// Named by address, as in Envoy: "0.0.0.0_80".
+struct ListenerCell : Cell<ListenerStats> {
+  using Cell::Cell;
+  SharedTotal connections;  ///< of all workers, where they are limited
+};
+using ProxyProtocolCell = Cell<ProxyProtocolStats>;        ///< named by stat_prefix
+using ConnectionLimitCell = Cell<ConnectionLimitStats>;    ///< named by stat_prefix
+using NetworkRateLimitCell = Cell<NetworkRateLimitStats>;  ///< named by stat_prefix
 using InspectorCell = Cell<InspectorStats>;  ///< one for all listeners: the counters of Envoy's listener filters name none
 using HttpCell = Cell<HttpStats>;            ///< named by stat_prefix
 using TcpCell = Cell<TcpStats>;              ///< named by stat_prefix
@@ -112,6 +149,15 @@ using RbacCell = Cell<RbacStats>;            ///< named by what stands before it
 using CompressorCell = Cell<CompressorStats>;          ///< named by what stands before its statistics, "|", and before responses'
 using DecompressorCell = Cell<DecompressorStats>;      ///< named by what stands before its statistics
 using LocalRateLimitCell = Cell<LocalRateLimitStats>;  ///< named by stat_prefix
+
+/// Connections of a filter chain whose number is limited, of all workers. Named by the filter's place in the configuration.
+struct ConnectionTotalCell {
+  ConnectionTotalCell(std::uint32_t cell_id, std::string cell_name, std::size_t) : id(cell_id), name(std::move(cell_name)) {}
+
+  const std::uint32_t id;
+  const std::string name;
+  SharedTotal connections;
+};
 
 /// What is left in a token bucket, for all workers. Named by its place in the configuration and its limits, so that a bucket goes
 /// on as it was where nothing of it has changed.

@@ -69,7 +69,7 @@ TlsStream::~TlsStream() {
 void TlsStream::use(stream::ByteStream& transport, std::shared_ptr<const tls::Context> context, tls::HandshakeOptions options,
                     stream::Chain received) {
   transport_ = &transport;
-  transport.set_events(*this);
+  if (!client_) transport.set_events(*this);  // who opens one has told it whom to tell
   local_ = transport.local_address();
   peer_ = transport.peer_address();
   step_ = std::make_unique<HandshakeStep>();

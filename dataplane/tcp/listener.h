@@ -34,6 +34,8 @@ class Listener {
 
   [[nodiscard]] const SocketAddress& address() const { return address_; }
   [[nodiscard]] std::size_t half_open() const { return half_open_; }
+  /// Off: new handshakes are ignored, so that peers try again for a while; those that have begun go on. On at first.
+  void set_accepting(bool accepting) { accepting_ = accepting; }
 
  private:
   friend class Stack;
@@ -48,6 +50,7 @@ class Listener {
   SocketAddress address_;
   stream::Acceptor* acceptor_;
   std::size_t half_open_ = 0;
+  bool accepting_ = true;
   Instant cookies_until_;  // acknowledgements of cookies may come until then
   IntrusiveList<HalfOpenEntry> entries_;
 };

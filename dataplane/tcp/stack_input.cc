@@ -144,6 +144,10 @@ void Stack::on_unknown_segment(const FlowKey& flow, const Segment& segment, SeqN
     counters_.add(Counter::kDropNoConnection);
     return refuse(flow, segment, now);
   }
+  if (!listener->accepting_) {
+    counters_.add(Counter::kDropNotAccepting);
+    return;
+  }
   const std::optional<ip::Path> path = ip_.path_to(flow.peer_ip);
   if (!path) {
     counters_.add(Counter::kDropBadPeer);  // we could not answer

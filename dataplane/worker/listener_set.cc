@@ -19,15 +19,24 @@ void ListenerSet::follow(const config::Snapshot& snapshot, Instant now) {
     stream::Acceptor& acceptor = proxy_.acceptor_for(*listener);
     for (const SocketAddress& address : listener->addresses) {
       const auto same = [&](const Open& open) { return open.address == address && open.name == listener->name; };
-      if (std::ranges::any_of(open_, same)) continue;
+      if (const auto open = std::ranges::find_if(open_, same); open != open_.end()) {
+        open->bypasses_overload = listener->bypasses_overload;
+        continue;
+      }
       const auto opened = tcp_.listen(address, acceptor);
       if (opened) {
-        open_.push_back({address, listener->name, *opened});
+        open_.push_back({address, listener->name, *opened, listener->bypasses_overload});
       } else {
         ++failed_;
       }
     }
   }
+  set_accepting(accepting_);
+}
+
+void ListenerSet::set_accepting(bool accepting) {
+  accepting_ = accepting;
+  for (const Open& open : open_) open.listener->set_accepting(accepting || open.bypasses_overload);
 }
 
 void ListenerSet::close_all(Instant now) {

@@ -21,6 +21,9 @@ class ListenerSet {
   /// failed() and stays closed. Connections that were accepted go on.
   void follow(const config::Snapshot& snapshot, Instant now);
 
+  /// Off: new handshakes are ignored, but for listeners that bypass the overload manager; those that are opened later, too.
+  void set_accepting(bool accepting);
+
   /// New connections are refused from here on.
   void close_all(Instant now);
 
@@ -32,12 +35,14 @@ class ListenerSet {
     SocketAddress address;
     std::string name;
     tcp::Listener* listener = nullptr;
+    bool bypasses_overload = false;
   };
 
   tcp::Stack& tcp_;
   proxy::Proxy& proxy_;
   std::vector<Open> open_;
   std::uint64_t failed_ = 0;
+  bool accepting_ = true;
 };
 
 }  // namespace millrace::worker

@@ -150,6 +150,7 @@ bool Worker::turn(Instant now) {
   report_.last_turn_nanoseconds.set(now.to_nanoseconds());
   follow_control(now);
   adopt_snapshot(now);
+  follow_overload();
   io_.follow_links(now);
 
   bool busy = io_.receive(now);
@@ -177,11 +178,21 @@ void Worker::adopt_snapshot(Instant now) {
   if (version == snapshot_version_) return;
   const std::shared_ptr<const config::Snapshot> snapshot = snapshots_.current();
   snapshot_version_ = snapshot->version;
+  overload_ = snapshot->overload;
   proxy_.apply(snapshot, now);
   if (lifecycle_ == Lifecycle::kServing) listeners_.follow(*snapshot, now);
   control_.listeners_failed.store(static_cast<std::uint32_t>(listeners_.failed()), std::memory_order_relaxed);
   report_.snapshot_version.set(static_cast<std::int64_t>(snapshot_version_));
   control_.listening.store(true, std::memory_order_release);
+}
+
+void Worker::follow_overload() {
+  using report::OverloadCell;
+  const bool stop = overload_ != nullptr &&
+                    overload_->cell->level(report::OverloadAction::kStopAcceptingConnections) == OverloadCell::kSaturated;
+  if (stop == stops_accepting_) return;
+  stops_accepting_ = stop;
+  listeners_.set_accepting(!stop);
 }
 
 void Worker::follow_control(Instant now) {

@@ -80,6 +80,7 @@ class alignas(64) Worker {
  private:
   void follow_control(Instant now);
   void adopt_snapshot(Instant now);
+  void follow_overload();
   void register_counters();
 
   const config::SnapshotSlot& snapshots_;
@@ -105,6 +106,8 @@ class alignas(64) Worker {
   PublishedCounters published_;
 
   std::uint64_t snapshot_version_ = 0;
+  std::shared_ptr<const config::Overload> overload_;  // of the snapshot; null: nothing is watched
+  bool stops_accepting_ = false;
   Lifecycle lifecycle_ = Lifecycle::kServing;
   Instant last_turn_;
 };

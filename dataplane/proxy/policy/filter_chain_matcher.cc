@@ -48,7 +48,7 @@ Found step(const Table::Texts& node, std::span<const std::string> texts) {
   return node.any;
 }
 
-bool is_local(const ConnectionTraits& traits) { return traits.peer.ip.is_loopback() || traits.peer.ip == traits.local.ip; }
+bool is_local(const ConnectionTraits& traits) { return traits.remote.ip.is_loopback() || traits.remote.ip == traits.local.ip; }
 
 Found step(const Table::SourceTypes& node, bool local) {
   const Found& own = local ? node.local : node.external;
@@ -61,10 +61,10 @@ Found find_conditional(const Table& table, const ConnectionTraits& traits) {
   if (at) at = step(table.server_names[*at], traits.server_name);
   if (at) at = step(table.transport_protocols[*at], traits.transport_protocol);
   if (at) at = step(table.application_protocols[*at], traits.application_protocols);
-  if (at) at = step(table.direct_sources[*at], traits.peer.ip);
+  if (at) at = step(table.direct_sources[*at], traits.direct_remote.ip);
   if (at) at = step(table.source_types[*at], is_local(traits));
-  if (at) at = step(table.source_addresses[*at], traits.peer.ip);
-  if (at) at = step(table.source_ports[*at], traits.peer.port);
+  if (at) at = step(table.source_addresses[*at], traits.remote.ip);
+  if (at) at = step(table.source_ports[*at], traits.remote.port);
   return at;
 }
 

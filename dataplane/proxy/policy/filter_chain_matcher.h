@@ -14,9 +14,10 @@ namespace millrace::proxy {
 
 /// What listener filters and addresses tell of a connection.
 struct ConnectionTraits {
-  SocketAddress local;
-  SocketAddress peer;                 ///< the directly connected one, which is the source too: nothing overrides it
-  std::string_view server_name = {};  ///< lower case; empty: none
+  SocketAddress local = {};   ///< these three: as ClientAddresses
+  SocketAddress remote = {};  ///< the source
+  SocketAddress direct_remote = {};
+  std::string_view server_name = {};                        ///< lower case; empty: none
   std::string_view transport_protocol = "raw_buffer";       ///< or "tls"
   std::span<const std::string> application_protocols = {};  ///< in the client's order
 };

@@ -77,8 +77,8 @@ bool determine_client(const HttpConnectionManager& manager, RequestHead& head, S
   const bool has_forwarded_for = headers.contains(HeaderId::kXForwardedFor);
   if (has_forwarded_for && forwarded_for.data() == nullptr) return false;
 
-  info.downstream_remote = info.downstream_direct_remote;
-  bool only = false;  // may the address tell an internal client?
+  const SocketAddress connected = info.downstream_remote;  // the connection's, from a PROXY header or its packets
+  bool only = false;                                       // may the address tell an internal client?
   if (manager.use_remote_address) {
     only = !has_forwarded_for;
     if (manager.xff_num_trusted_hops > 0) {
@@ -87,7 +87,7 @@ bool determine_client(const HttpConnectionManager& manager, RequestHead& head, S
     }
     if (!manager.skip_xff_append) {
       // A loopback address says nothing to upstream; our own does.
-      const IpAddress& peer = info.downstream_direct_remote.ip;
+      const IpAddress& peer = connected.ip;
       char text[IpAddress::kMaxText];
       const std::size_t size = (peer.is_loopback() ? info.downstream_local.ip : peer).format_to(text);
       if (!append_to_list(headers, HeaderId::kXForwardedFor, {text, size}, ",")) return false;
@@ -183,7 +183,6 @@ bool strip_connection_fields(RequestHead& head) {
 
 RequestOutcome prepare_request(const HttpConnectionManager& manager, RequestHead& head, StreamInfo& info, Rng& rng) {
   const bool tls = info.downstream_tls != nullptr;
-  info.downstream_remote = info.downstream_direct_remote;
   const RequestOutcome checked = check_target(manager, head, info, tls);
   if (!checked.continues()) return checked;
 

@@ -235,7 +235,7 @@ TEST(TranslateTls_Istio, NeedsNothingButItsSecrets) {
     } else {
       envoy::config::cluster::v3::Cluster cluster;
       *cluster.mutable_transport_socket() = socket;
-      EXPECT_EQ(UpstreamSockets(cluster, "", context).choose({}, {}), nullptr);
+      EXPECT_EQ(UpstreamSockets(cluster, "", context).choose({}, {}).tls, nullptr);
     }
     for (const auto& error : diagnostics.errors()) {
       const bool from_control_plane =

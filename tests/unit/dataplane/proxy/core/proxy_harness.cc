@@ -92,6 +92,7 @@ void ProxyHarness::publish(bool with_listener) {
   if (with_listener) snapshot->listeners.push_back(listener_);
   snapshot->clusters.emplace(cluster_->name, cluster_);
   snapshot->log_sinks.push_back({"/dev/null"});
+  snapshot->overload = overload_;
   proxy->apply(snapshot, now);
   run();
 }
@@ -102,6 +103,11 @@ void ProxyHarness::reconfigure(const Change& change) {
   routes_ = std::make_shared<config::RouteTable>(*routes_);
   change(*listener_, *cluster_, routes_->virtual_hosts[0].routes[0]);
   publish();
+}
+
+void ProxyHarness::set_overload(std::shared_ptr<const config::Overload> overload) {
+  overload_ = std::move(overload);
+  reconfigure([](auto&, auto&, auto&) {});
 }
 
 void ProxyHarness::remove_listener() {

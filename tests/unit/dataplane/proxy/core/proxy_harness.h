@@ -196,6 +196,8 @@ class ProxyHarness {
   void reconfigure(const Change& change);
   /// The next snapshot has no listener; nobody can connect any more.
   void remove_listener();
+  /// The next snapshots have this.
+  void set_overload(std::shared_ptr<const config::Overload> overload);
   /// From now on upstreams get x-envoy-attempt-count.
   void count_attempts();
 
@@ -231,6 +233,7 @@ class ProxyHarness {
   std::shared_ptr<config::Listener> listener_;
   std::shared_ptr<config::Cluster> cluster_;
   std::shared_ptr<config::RouteTable> routes_;
+  std::shared_ptr<const config::Overload> overload_;
   std::unique_ptr<Origin> origin_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::uint64_t version_ = 0;

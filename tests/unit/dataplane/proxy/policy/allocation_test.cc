@@ -46,7 +46,7 @@ TEST(Policies, TakeNothingFromTheHeap) {
     request.head.authority = "WWW.Example.com";
     StreamInfo info;
     info.request = &request.head;
-    info.downstream_direct_remote = SocketAddress{IpAddress::v4(192, 0, 2, 1), 1};
+    info.downstream_remote = info.downstream_direct_remote = SocketAddress{IpAddress::v4(192, 0, 2, 1), 1};
 
     test::heap_trap_allocations = 0;
     std::optional<test::HeapTrap> trap(std::in_place);

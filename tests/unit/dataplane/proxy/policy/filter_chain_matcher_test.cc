@@ -26,6 +26,7 @@ config::FilterChainTable table_of(const std::vector<FilterChainConditions>& chai
 struct Client {
   SocketAddress local = address("198.18.0.2:443");
   SocketAddress peer = address("198.51.100.7:40000");
+  SocketAddress direct = peer;
   std::string name = {};
   std::string transport = "raw_buffer";
   std::vector<std::string> protocols = {};
@@ -35,7 +36,8 @@ constexpr std::uint32_t kNone = 999;
 
 std::uint32_t chosen(const config::FilterChainTable& table, const Client& client = {}) {
   return find_filter_chain(table, {.local = client.local,
-                                   .peer = client.peer,
+                                   .remote = client.peer,
+                                   .direct_remote = client.direct,
                                    .server_name = client.name,
                                    .transport_protocol = client.transport,
                                    .application_protocols = client.protocols})

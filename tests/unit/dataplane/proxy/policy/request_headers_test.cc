@@ -28,7 +28,7 @@ struct Arrival : Request {
   std::string_view field(std::string_view name) const { return head.headers.value(name); }
   bool has(std::string_view name) const { return head.headers.find(name) != nullptr; }
   Arrival& from(std::string_view ip) {
-    info.downstream_direct_remote = SocketAddress{*IpAddress::parse(ip), 4711};
+    info.downstream_remote = info.downstream_direct_remote = SocketAddress{*IpAddress::parse(ip), 4711};
     return *this;
   }
 
