@@ -58,6 +58,10 @@ class DownstreamConnection final : public Serviced,
 
   /// No request after those that have begun. A connection without one closes now.
   void start_drain(Instant now);
+  /// Likewise, but a connection without a request stays for one more, which may be on its way.
+  void announce_drain();
+  /// What announce_drain() has left closes; in the middle of a request it is reset.
+  void end_drain(Instant now);
   /// Resets it, whatever is on it.
   void abort(Instant now);
 
