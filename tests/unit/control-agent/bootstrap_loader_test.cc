@@ -71,12 +71,12 @@ TEST(BootstrapLoader, MergesTheOverlayOverTheFile) {
 
 TEST(BootstrapLoader, NamesTheOverlayInItsErrors) {
   auto options = example();
-  options.config_yaml = "static_resources:\n  clusters:\n  - name: second\n    type: EDS\n";
+  options.config_yaml = "static_resources:\n  clusters:\n  - name: second\n    type: ORIGINAL_DST\n";
   const auto loaded = load(options);
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().at(0).to_string(),
-            "--config-yaml:4: static_resources.clusters[1].type: EDS is not supported yet: only STATIC clusters with a "
-            "load_assignment are");
+            "--config-yaml:4: static_resources.clusters[1].type: ORIGINAL_DST is not supported yet: use STATIC, "
+            "EDS, STRICT_DNS or LOGICAL_DNS");
 }
 
 TEST(BootstrapLoader, LetsFlagsWinOverTheNode) {
