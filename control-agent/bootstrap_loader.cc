@@ -8,10 +8,14 @@
 #include <utility>
 
 #include "control-agent/dataplane_rules.h"
+#include "control-agent/discovery/file_discovery.h"
+#include "control-agent/discovery/snapshot_publisher.h"
 #include "control-agent/field_table.h"
 #include "control-agent/loader.h"
 #include "control-agent/to_json.h"
 #include "control-agent/translate.h"
+#include "control-agent/translate_overload.h"
+#include "control-agent/translate_tls.h"
 #include "control-agent/validate_rules.h"
 #include "dataplane/base/limits.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
@@ -85,22 +89,24 @@ std::vector<ConfigError> in_file_order(std::vector<ConfigError> errors) {
   return errors;
 }
 
-// An address that no port has can be listened on by nobody: better an error now than a listener that never opens.
-void check_listener_addresses(const config::Snapshot& snapshot, const config::Dataplane& machine, Diagnostics& diagnostics) {
-  const auto is_ours = [&](const IpAddress& ip) {
-    return ip.is_unspecified() || std::ranges::any_of(machine.ports, [&](const config::PortConfig& port) {
-             return std::ranges::any_of(port.addresses, [&](const IpPrefix& own) { return own.address == ip; });
-           });
-  };
-  for (std::size_t i = 0; i < snapshot.listeners.size(); ++i) {
-    for (const SocketAddress& address : snapshot.listeners[i]->addresses) {
-      if (is_ours(address.ip)) continue;
-      diagnostics.error(join_path(index_path("static_resources.listeners", i), "address"),
-                        address.ip.to_string() +
-                            " is not an address of any port: add it to a port's addresses in the dataplane, " +
-                            "or listen on 0.0.0.0 or ::");
-    }
+std::vector<std::string> report_lines(const std::vector<FileReport>& reports) {
+  std::vector<std::string> lines;
+  for (const FileReport& report : reports) {
+    for (const ConfigError& warning : report.warnings) lines.push_back(warning.to_string());
+    for (const ConfigError& error : report.errors) lines.push_back(error.to_string() + " (none of the file's resources is used)");
   }
+  return lines;
+}
+
+// What the bootstrap says of limits and overload, for all worlds, and the plan of the agent's thread.
+void read_overload(const Bootstrap& bootstrap, WorldSettings& settings, std::shared_ptr<const OverloadPlan>& plan,
+                   Diagnostics& diagnostics) {
+  TranslateContext context{
+      diagnostics, *settings.cells, settings.workers, settings.service_node, settings.service_cluster, {}, {}, {}};
+  read_runtime(bootstrap.layered_runtime(), "layered_runtime", context);
+  settings.overload = translate_overload(bootstrap, "overload_manager", context);
+  settings.connection_limits = std::move(context.connection_limits);
+  plan = std::move(context.overload);
 }
 
 }  // namespace
@@ -144,20 +150,35 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
 
   if (readable) {
     const auto& node = out.bootstrap->node();
-    TranslateContext context{diagnostics, *out.cells, out.machine.worker_count, {}, {}, {}, {}};
-    context.secrets = out.secrets;
-    context.keep_records_in_openssl = out.machine.tls.record_engine == config::TlsSettings::RecordEngine::kOpenssl;
-    context.service_node = options.service_node.empty() ? node.id() : options.service_node;
-    context.service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster;
-    out.snapshot = translate_snapshot(*out.bootstrap, context);
-    out.overload = context.overload;
-    out.admin_address = translate_admin(out.bootstrap->admin(), "admin", diagnostics);
-    if (!out.snapshot->listeners.empty() && out.machine.ports.empty() && options.dataplane_path.empty() && extension.empty()) {
+    const bool has_machine = !out.machine.ports.empty() || !options.dataplane_path.empty() || !extension.empty();
+    WorldSettings settings{
+        .cells = out.cells,
+        .secrets = out.secrets,
+        .static_secrets = collect_secrets(out.bootstrap->static_resources().secrets(), "static_resources.secrets", diagnostics),
+        .workers = out.machine.worker_count,
+        .service_node = options.service_node.empty() ? node.id() : options.service_node,
+        .service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster,
+        .connection_limits = {},
+        .overload = nullptr,
+        .keep_records_in_openssl = out.machine.tls.record_engine == config::TlsSettings::RecordEngine::kOpenssl,
+        .ports = {}};
+    read_overload(*out.bootstrap, settings, out.overload, diagnostics);
+    // What is wrong elsewhere already would only be found again.
+    if (has_machine && diagnostics.ok() && dataplane_diagnostics.ok()) settings.ports = out.machine.ports;
+    Translation first = translate_world({}, static_resources(*out.bootstrap, diagnostics), settings, diagnostics);
+    if (!has_machine && !first.world.listeners.empty()) {
       diagnostics.warning({},
                           "there are listeners but no ports: give --dataplane FILE or a bootstrap_extensions entry of type "
                           "millrace.v1.Dataplane");
-    } else if (diagnostics.ok() && dataplane_diagnostics.ok()) {
-      check_listener_addresses(*out.snapshot, out.machine, diagnostics);
+    }
+    out.admin_address = translate_admin(out.bootstrap->admin(), "admin", diagnostics);
+    if (diagnostics.ok() && dataplane_diagnostics.ok()) {
+      out.publisher = std::make_unique<SnapshotPublisher>(std::move(settings), std::move(first.world));
+      out.discovery = std::make_unique<FileDiscovery>(*out.bootstrap, *out.publisher);
+      std::vector<FileReport> reports;
+      out.discovery->start(diagnostics, reports);
+      out.snapshot = out.publisher->snapshot();
+      out.warnings = report_lines(reports);
     }
   }
   if (!diagnostics.ok() || !dataplane_diagnostics.ok()) {

@@ -27,6 +27,9 @@ class Dataplane;
 
 namespace millrace::agent {
 
+class FileDiscovery;
+class SnapshotPublisher;
+
 struct LoadOptions {
   std::string config_path;     ///< -c; empty: none (then config_yaml must not be)
   std::string config_yaml;     ///< --config-yaml: merged over the file
@@ -51,12 +54,14 @@ struct Loaded {
 
   std::unique_ptr<envoy::config::bootstrap::v3::Bootstrap> bootstrap;  ///< as read
   std::unique_ptr<millrace::v1::Dataplane> dataplane;                  ///< never null; empty when none was given
-  std::shared_ptr<const config::Snapshot> snapshot;
-  config::Dataplane machine;  ///< worker_count is decided: what is compiled per worker is there as often
+  std::shared_ptr<const config::Snapshot> snapshot;  ///< the first: what files of dynamic_resources hold is in it
+  config::Dataplane machine;                         ///< worker_count is decided: what is compiled per worker is there as often
   std::optional<SocketAddress> admin_address;
   std::shared_ptr<CellRegistry> cells;
   std::shared_ptr<SecretStore> secrets;          ///< never null: the TLS contexts of the snapshot, for a SecretWatcher
   std::shared_ptr<const OverloadPlan> overload;  ///< null: there is nothing to watch; else for an OverloadWatcher
+  std::unique_ptr<SnapshotPublisher> publisher;  ///< never null: of all snapshots that follow
+  std::unique_ptr<FileDiscovery> discovery;      ///< never null; has read its files once
   std::vector<std::string> warnings;             ///< a line each
   std::vector<ConfigError> harmless;             ///< fields without effect, for the log at debug
 };

@@ -17,27 +17,34 @@ constexpr std::chrono::milliseconds kInterval{50};
 constexpr std::size_t kFlushBytes = 256 * 1024;
 
 // Standard streams are duplicated, so that every sink is closed alike.
-int open_sink(const std::string& path) {
+int open_file(const std::string& path) {
   if (path == "/dev/stdout") return dup(STDOUT_FILENO);
   if (path == "/dev/stderr") return dup(STDERR_FILENO);
-  return open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 }
 
 }  // namespace
 
 LogWriter::LogWriter(const std::vector<config::LogSink>& sinks, std::vector<report::WorkerReport*> workers)
     : workers_(std::move(workers)) {
-  for (const config::LogSink& sink : sinks) {
-    const int descriptor = open_sink(sink.path);
+  if (const auto opened = open(sinks); !opened) throw std::runtime_error(opened.error());
+  thread_ = std::thread([this] { run(); });
+}
+
+Result<void, std::string> LogWriter::open(const std::vector<config::LogSink>& sinks) {
+  const std::lock_guard lock(sinks_mutex_);
+  const std::size_t before = sinks_.size();
+  for (std::size_t i = before; i < sinks.size(); ++i) {
+    const int descriptor = open_file(sinks[i].path);
     if (descriptor < 0) {
       const std::string reason = std::strerror(errno);
-      for (const Sink& opened : sinks_) close(opened.descriptor);
-      throw std::runtime_error("access log " + sink.path + " cannot be opened: " + reason +
-                               "; create its directory or give the gateway permission to write there");
+      for (; sinks_.size() > before; sinks_.pop_back()) close(sinks_.back().descriptor);
+      return Error<std::string>("access log " + sinks[i].path + " cannot be opened: " + reason +
+                                "; create its directory or give the gateway permission to write there");
     }
-    sinks_.push_back({.path = sink.path, .descriptor = descriptor, .pending = {}, .pending_lines = 0});
+    sinks_.push_back({.path = sinks[i].path, .descriptor = descriptor, .pending = {}, .pending_lines = 0});
   }
-  thread_ = std::thread([this] { run(); });
+  return {};
 }
 
 LogWriter::~LogWriter() {
@@ -66,9 +73,12 @@ void LogWriter::run() {
     const bool reopen_now = std::exchange(reopen_wanted_, false);
     const bool last = stopping_;
     lock.unlock();
-    drain_rings();
-    for (Sink& sink : sinks_) flush(sink);
-    if (reopen_now) reopen_files();
+    {
+      const std::lock_guard files(sinks_mutex_);
+      drain_rings();
+      for (Sink& sink : sinks_) flush(sink);
+      if (reopen_now) reopen_files();
+    }
     if (last) return;
     lock.lock();
   }
@@ -100,7 +110,7 @@ void LogWriter::flush(Sink& sink) {
 
 void LogWriter::reopen_files() {
   for (Sink& sink : sinks_) {
-    const int descriptor = open_sink(sink.path);
+    const int descriptor = open_file(sink.path);
     if (descriptor < 0) continue;  // the old file is better than none
     close(sink.descriptor);
     sink.descriptor = descriptor;

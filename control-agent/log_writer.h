@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "config/model/snapshot.h"
+#include "dataplane/base/result.h"
 #include "dataplane/report/worker_report.h"
 
 namespace millrace::agent {
@@ -24,6 +25,9 @@ class LogWriter {
   ~LogWriter();
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
+
+  /// Opens what `sinks` holds beyond those that are open: all of that, or nothing. An error names path and reason. Any thread.
+  [[nodiscard]] Result<void, std::string> open(const std::vector<config::LogSink>& sinks);
 
   /// Closes and opens the files again, so that logrotate can move them away. Any thread.
   void reopen();
@@ -45,6 +49,7 @@ class LogWriter {
   void flush(Sink& sink);
   void reopen_files();
 
+  std::mutex sinks_mutex_;  // of sinks_: lines may come as soon as open() has returned
   std::vector<Sink> sinks_;
   std::vector<report::WorkerReport*> workers_;
   std::atomic<std::uint64_t> lines_{0};

@@ -22,9 +22,6 @@ namespace bootstrap::v3 {
 class Admin;
 class Bootstrap;
 }  // namespace bootstrap::v3
-namespace cluster::v3 {
-class Cluster;
-}
 namespace listener::v3 {
 class Listener;
 }
@@ -55,18 +52,13 @@ struct TranslateContext {
   std::shared_ptr<const StaticSecrets> static_secrets = {};               ///< filled before listeners and clusters
   std::string stat_prefix = {};                                           ///< of the connection manager that is translated
   std::unordered_map<std::string, std::uint64_t> connection_limits = {};  ///< of layered_runtime: by listener, and "" for all
-  std::shared_ptr<const OverloadPlan> overload = {};  ///< filled by translate_snapshot(); null: nothing is watched
+  std::shared_ptr<const OverloadPlan> overload = {};  ///< filled by translate_overload(); null: nothing is watched
+  bool is_dynamic = false;                            ///< what is translated is not of the bootstrap
   bool keep_records_in_openssl = false;               ///< the dataplane's tls.record_engine: OPENSSL
 };
 
-/// The whole. `context.service_*` and `context.secrets` must be set; cluster_names, log_sinks and static_secrets are filled here.
-[[nodiscard]] std::shared_ptr<const config::Snapshot> translate_snapshot(const envoy::config::bootstrap::v3::Bootstrap& bootstrap,
-                                                                         TranslateContext& context);
-
 [[nodiscard]] std::shared_ptr<const config::Listener> translate_listener(const envoy::config::listener::v3::Listener& listener,
                                                                          const std::string& path, TranslateContext& context);
-[[nodiscard]] std::shared_ptr<const config::Cluster> translate_cluster(const envoy::config::cluster::v3::Cluster& cluster,
-                                                                       const std::string& path, TranslateContext& context);
 /// `validate_clusters`: what holds when the message does not say (true for a route_config in a listener, as in Envoy).
 [[nodiscard]] std::shared_ptr<const config::RouteTable> translate_routes(
     const envoy::config::route::v3::RouteConfiguration& routes, const std::string& path, bool validate_clusters,

@@ -1,5 +1,6 @@
 #include "control-agent/translate_assignment.h"
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -52,31 +53,79 @@ struct Group {
   std::uint32_t locality;
 };
 
+/// What all endpoints of a cluster share on their way.
+struct AssignmentWork {
+  const UpstreamSockets& sockets;
+  const HealthTargets& targets;
+  const BalancingPlan& plan;
+  const EndpointNames& names;
+  config::Cluster& out;
+  TranslateContext& context;
+  EndpointSources sources = {};
+};
+
+/// An address, and the name of the cell in which its statistics and its connections are found again.
+struct Place {
+  SocketAddress address;
+  std::string cell;
+};
+
+bool is_host(const IpAddress& ip) {
+  return !ip.is_loopback() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified();
+}
+
+// Of a name: where it is found now. A logical cluster has one place, whose cell is the name's: connections outlive its changes.
+std::vector<Place> places_of_name(const core::SocketAddress& socket, const AssignmentWork& work) {
+  std::vector<Place> out;
+  const auto port = static_cast<std::uint16_t>(socket.port_value());
+  const auto known =
+      work.names.resolved == nullptr ? ResolvedNames::const_iterator() : work.names.resolved->find(socket.address());
+  if (work.names.resolved == nullptr || known == work.names.resolved->end()) return out;
+  for (const IpAddress& ip : known->second) {
+    if (!is_host(ip)) continue;  // nobody to connect to; a name may say so of itself ("localhost")
+    const SocketAddress address{ip, port};
+    const std::string cell = work.names.plan->logical ? socket.address() + ":" + std::to_string(port) : address.to_string();
+    const auto same = [&](const config::Endpoint& other) { return other.address == address; };
+    if (std::ranges::none_of(work.out.endpoints, same)) out.push_back({address, cell});
+  }
+  return out;
+}
+
+std::vector<Place> places_of(const core::Address& address, const std::string& path, const AssignmentWork& work) {
+  const core::SocketAddress& socket = address.socket_address();
+  if (work.names.plan != nullptr && address.has_socket_address() && !IpAddress::parse(socket.address()))
+    return places_of_name(socket, work);
+  const auto found = translate_address(address, path, AddressUse::kEndpoint, work.context.diagnostics);
+  if (!found) return {};
+  return {{*found, found->to_string()}};
+}
+
 void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& group, const std::string& path,
-                        const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,
-                        EndpointSources& sources, config::Cluster& out, TranslateContext& context) {
+                        AssignmentWork& work) {
+  const core::Address& address = source.endpoint().address();
   const std::string endpoint_path = join_path(path, "endpoint");
-  const auto address = translate_address(source.endpoint().address(), join_path(endpoint_path, "address"), AddressUse::kEndpoint,
-                                         context.diagnostics);
-  if (!address) return;
-  config::Endpoint endpoint;
-  endpoint.address = *address;
-  endpoint.hostname = source.endpoint().hostname();
-  if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
-  translate_health(source.health_status(), endpoint);
-  const auto* canary = lb_metadata(source.metadata(), "canary");
-  endpoint.canary = canary != nullptr && canary->bool_value();
-  endpoint.priority = group.priority;
-  endpoint.locality = group.locality;
-  UpstreamSocket socket = sockets.choose(source.metadata(), group.metadata);
-  endpoint.tls = std::move(socket.tls);
-  endpoint.proxy_protocol = std::move(socket.proxy_protocol);
-  endpoint.health_target = targets.make(source.endpoint(), endpoint, endpoint_path, context.diagnostics);
-  endpoint.cell = context.cells.endpoints.get(out.name + "|" + address->to_string());
-  if (endpoint.healthy) out.healthy_weight += endpoint.weight;
-  sources.hash_keys.push_back(hash_key(source.metadata(), endpoint, plan));
-  if (plan.subsets != nullptr) sources.metadata.push_back(translate_endpoint_metadata(source.metadata(), plan.list_as_any));
-  out.endpoints.push_back(std::move(endpoint));
+  for (const Place& place : places_of(address, join_path(endpoint_path, "address"), work)) {
+    config::Endpoint endpoint;
+    endpoint.address = place.address;
+    endpoint.hostname = source.endpoint().hostname();
+    if (endpoint.hostname.empty() && work.names.plan != nullptr) endpoint.hostname = address.socket_address().address();
+    if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
+    translate_health(source.health_status(), endpoint);
+    const auto* canary = lb_metadata(source.metadata(), "canary");
+    endpoint.canary = canary != nullptr && canary->bool_value();
+    endpoint.priority = group.priority;
+    endpoint.locality = group.locality;
+    UpstreamSocket socket = work.sockets.choose(source.metadata(), group.metadata);
+    endpoint.tls = std::move(socket.tls);
+    endpoint.proxy_protocol = std::move(socket.proxy_protocol);
+    endpoint.health_target = work.targets.make(source.endpoint(), endpoint, endpoint_path, work.context.diagnostics);
+    endpoint.cell = work.context.cells.endpoints.get(work.out.name + "|" + place.cell);
+    if (endpoint.healthy) work.out.healthy_weight += endpoint.weight;
+    work.sources.hash_keys.push_back(hash_key(source.metadata(), endpoint, work.plan));
+    if (work.plan.subsets != nullptr)
+      work.sources.metadata.push_back(translate_endpoint_metadata(source.metadata(), work.plan.list_as_any));
+    work.out.endpoints.push_back(std::move(endpoint));
+  }
 }
 
 // Entries of one locality and priority are one.
@@ -147,12 +196,13 @@ void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy,
 
 void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
                           const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,
+                          const EndpointNames& names,
                           config::Cluster& out, TranslateContext& context) {
   const std::string list = join_path(path, "endpoints");
   translate_policy(assignment.policy(), join_path(path, "policy"), out, context.diagnostics);
   std::uint64_t weight = 0;
   std::size_t count = 0;
-  EndpointSources sources;
+  AssignmentWork work{.sockets = sockets, .targets = targets, .plan = plan, .names = names, .out = out, .context = context};
   for (int i = 0; i < assignment.endpoints_size(); ++i) {
     const auto& group = assignment.endpoints(i);
     const std::string lb_path = join_path(index_path(list, static_cast<std::size_t>(i)), "lb_endpoints");
@@ -162,7 +212,7 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
       weight += source.has_load_balancing_weight() ? source.load_balancing_weight().value() : 1;
       if (++count > kMaxEndpointsPerCluster) continue;
       translate_endpoint(source, {group.metadata(), group.priority(), locality}, index_path(lb_path, static_cast<std::size_t>(k)),
-                         sockets, targets, plan, sources, out, context);
+                         work);
     }
   }
   if (count > kMaxEndpointsPerCluster) {
@@ -175,8 +225,8 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
   if (!context.diagnostics.ok()) return;
   std::vector<std::uint32_t> all(out.endpoints.size());
   std::iota(all.begin(), all.end(), 0u);
-  out.hash_tables = build_tables(all, sources.hash_keys, plan, out);
-  if (plan.subsets != nullptr) out.subsets = build_subsets(sources, plan, list, out, context.diagnostics);
+  out.hash_tables = build_tables(all, work.sources.hash_keys, plan, out);
+  if (plan.subsets != nullptr) out.subsets = build_subsets(work.sources, plan, list, out, context.diagnostics);
 }
 
 }  // namespace millrace::agent

@@ -1,5 +1,6 @@
-// envoy.config.cluster.v3.Cluster with its HttpProtocolOptions -> config::Cluster. How it balances and its endpoints are
-// translate_load_balancing.h and translate_assignment.h.
+// How a cluster balances and its endpoints are translate_load_balancing.h and translate_assignment.h.
+#include "control-agent/translate_cluster.h"
+
 #include <utility>
 
 #include "control-agent/translate_assignment.h"
@@ -69,22 +70,39 @@ void translate_http_options(const Cluster& cluster, const std::string& path, con
   }
 }
 
+// Which type it has, and that what belongs to other types is not set.
+bool translate_type(const Cluster& cluster, const std::string& path, Diagnostics& diagnostics) {
+  if (cluster.cluster_discovery_type_case() == Cluster::kType && cluster.type() == Cluster::ORIGINAL_DST)
+    diagnostics.error(join_path(path, "type"), "ORIGINAL_DST is not supported yet: use STATIC, EDS, STRICT_DNS or LOGICAL_DNS");
+  const bool discovered = cluster.type() == Cluster::EDS;
+  if (discovered && !cluster.eds_cluster_config().has_eds_config()) {
+    diagnostics.error(join_path(path, "eds_cluster_config.eds_config"), "must be set for a cluster of type EDS");
+  }
+  if (discovered && cluster.has_load_assignment()) {
+    diagnostics.error(join_path(path, "load_assignment"), "is not used by a cluster of type EDS: leave it out");
+  }
+  if (!discovered && cluster.has_eds_cluster_config()) {
+    diagnostics.error(join_path(path, "eds_cluster_config"), "is only used by a cluster of type EDS: set type, or leave it out");
+  }
+  return discovered;
+}
+
 }  // namespace
 
-std::shared_ptr<const config::Cluster> translate_cluster(const Cluster& cluster, const std::string& path,
-                                                         TranslateContext& context) {
+std::shared_ptr<const ClusterFrame> translate_cluster_frame(const Cluster& cluster, const std::string& path,
+                                                            TranslateContext& context) {
   auto& diagnostics = context.diagnostics;
-  auto out = std::make_shared<config::Cluster>();
+  auto frame = std::make_shared<ClusterFrame>(cluster, path, context);
+  config::Cluster* out = &frame->cluster;
   out->name = cluster.name();
   out->alt_stat_name = cluster.alt_stat_name();
-  if (cluster.cluster_discovery_type_case() == Cluster::kType && cluster.type() != Cluster::STATIC) {
-    diagnostics.error(join_path(path, "type"), Cluster::DiscoveryType_Name(cluster.type()) +
-                                                   " is not supported yet: only STATIC clusters with a load_assignment are");
-  }
+  out->added_via_api = context.is_dynamic;
+  frame->is_discovered = translate_type(cluster, path, diagnostics);
+  frame->dns = translate_dns(cluster, path, context);
   if (cluster.has_connect_timeout()) {
     out->connect_timeout = translate_duration(cluster.connect_timeout(), join_path(path, "connect_timeout"), diagnostics);
   }
-  const BalancingPlan plan = translate_load_balancing(cluster, path, *out, diagnostics);
+  frame->plan = translate_load_balancing(cluster, path, *out, diagnostics);
   if (cluster.has_per_connection_buffer_limit_bytes()) {
     out->buffer_limit_bytes = cluster.per_connection_buffer_limit_bytes().value();
     if (out->buffer_limit_bytes == 0)
@@ -98,10 +116,23 @@ std::shared_ptr<const config::Cluster> translate_cluster(const Cluster& cluster,
         translate_outlier_detection(cluster.outlier_detection(), join_path(path, "outlier_detection"), diagnostics);
   }
   out->health_check = translate_health_check(cluster, path, context);
-  const UpstreamSockets sockets(cluster, path, context);
-  const HealthTargets targets(cluster, sockets);
-  translate_assignment(cluster.load_assignment(), join_path(path, "load_assignment"), sockets, targets, plan, *out, context);
   out->cell = context.cells.clusters.get(out->name);
+  return frame;
+}
+
+std::shared_ptr<const config::Cluster> fill_cluster(const ClusterFrame& frame,
+                                                    const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment,
+                                                    const std::string& path, const ResolvedNames* names,
+                                                    TranslateContext& context) {
+  auto out = std::make_shared<config::Cluster>(frame.cluster);
+  BalancingPlan plan = frame.plan;
+  if (plan.subsets != nullptr)
+    plan.subsets = std::make_shared<config::Subsets>(*plan.subsets);  // its endpoints are indexed there
+  const EndpointNames endpoint_names{
+      .plan = frame.dns ? &*frame.dns : nullptr,
+      .resolved = names,
+  };
+  translate_assignment(assignment, path, frame.sockets, frame.targets, plan, endpoint_names, *out, context);
   return out;
 }
 

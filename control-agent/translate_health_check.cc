@@ -216,7 +216,7 @@ std::shared_ptr<const config::HealthCheck> translate_health_check(const Cluster&
 
 HealthTargets::HealthTargets(const Cluster& cluster, const UpstreamSockets& sockets) : sockets_(sockets) {
   if (cluster.health_checks().empty()) return;
-  check_ = &cluster.health_checks(0);
+  check_ = cluster.health_checks(0);
   const std::string& host = check_->http_health_check().host();
   host_ = as_host(host.empty() ? cluster.name() : host);
 }
@@ -233,7 +233,7 @@ std::shared_ptr<const config::HealthTarget> HealthTargets::make(const envoy::con
     if (address) out->address = *address;
   }
   if (own.port_value() != 0) out->address.port = static_cast<std::uint16_t>(own.port_value());
-  if (check_ == nullptr || own.disable_active_health_check()) return nullptr;
+  if (!check_ || own.disable_active_health_check()) return nullptr;
   out->host = own.hostname().empty() ? host_ : as_host(own.hostname());
   out->tls =
       check_->has_transport_socket_match_criteria() ? sockets_.choose(check_->transport_socket_match_criteria()) : endpoint.tls;

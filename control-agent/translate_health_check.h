@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "config/model/cluster.h"
@@ -19,7 +20,7 @@ namespace millrace::agent {
 /// Says where the endpoints of a cluster are probed, and as whom.
 class HealthTargets {
  public:
-  /// Both outlive this object.
+  /// `sockets` outlives this object.
   HealthTargets(const envoy::config::cluster::v3::Cluster& cluster, const UpstreamSockets& sockets);
 
   /// Of `endpoint`, which `source` says; null: it is not probed. `path` is that of `source`.
@@ -28,7 +29,7 @@ class HealthTargets {
                                                                  Diagnostics& diagnostics) const;
 
  private:
-  const envoy::config::core::v3::HealthCheck* check_ = nullptr;  // null: none
+  std::optional<envoy::config::core::v3::HealthCheck> check_;
   std::string host_;
   const UpstreamSockets& sockets_;
 };

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "control-agent/discovery/resources.h"
 #include "control-agent/field_table.h"
 #include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
@@ -156,6 +157,16 @@ void translate_upgrades(Work& w) {
   }
 }
 
+// The table is filled in when the route configuration is there (discovery/world.h). Until then there is no route, as in Envoy.
+void translate_rds(Work& w) {
+  w.out.route_config_name = w.in.rds().route_config_name();
+  w.out.route_config_source = source_key(w.in.rds().config_source());
+  if (w.out.route_config_name.empty()) w.error("rds.route_config_name", "must be set: it says which route configuration is used");
+  auto table = std::make_shared<config::RouteTable>();
+  table->name = w.out.route_config_name;
+  w.out.routes = std::move(table);
+}
+
 /// Is the filter to be left out? field_table.h has warned about it.
 bool is_left_out(const envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter& filter) {
   const auto& url = filter.typed_config().type_url();
@@ -199,8 +210,10 @@ HttpConnectionManager translate_http_connection_manager(const Hcm& manager, cons
   work.out.stat_prefix = context.http_stat_prefix = manager.stat_prefix();
   if (manager.has_route_config()) {
     work.out.routes = translate_routes(manager.route_config(), work.at("route_config"), true, context);
+  } else if (manager.has_rds()) {
+    translate_rds(work);
   } else if (manager.route_specifier_case() == Hcm::ROUTE_SPECIFIER_NOT_SET) {
-    context.diagnostics.error(path, "needs a route_config");
+    context.diagnostics.error(path, "needs a route_config or rds");
   }
   for (int i = 0; i < manager.access_log_size(); ++i) {
     work.out.access_logs.push_back(

@@ -79,7 +79,8 @@ struct UpstreamHttpOptions {
 
 struct Cluster {
   std::string name;
-  std::string alt_stat_name;  ///< empty: the name
+  std::string alt_stat_name;   ///< empty: the name
+  bool added_via_api = false;  ///< not of the bootstrap
   Duration connect_timeout = Duration::seconds(5);
   LoadBalancing load_balancing = LoadBalancing::kRoundRobin;
   std::uint32_t least_request_choices = 2;

@@ -36,7 +36,9 @@ struct AccessLog {
 
 struct HttpConnectionManager {
   std::string stat_prefix;
-  std::shared_ptr<const RouteTable> routes;
+  std::shared_ptr<const RouteTable> routes;  ///< never null; without virtual hosts as long as rds has brought none
+  std::string route_config_name;             ///< rds.route_config_name; empty: the route configuration stands in the listener
+  std::string route_config_source;           ///< of rds: the file; empty: a control plane
   std::vector<AccessLog> access_logs;
   std::vector<HttpFilter> filters;  ///< without the router
 

@@ -104,8 +104,10 @@ struct AdminServer::Implementation {
     show("/certs", "certificates of the gateway and the authorities that it trusts", [this](const Request&, Response& response) {
       send_json(response, certificates_json(gateway.secrets().contexts(), std::chrono::system_clock::now()));
     });
-    show("/config_dump", "the configuration that runs",
-         [this](const Request&, Response& response) { send_json(response, config_dump_json(gateway)); });
+    show("/config_dump", "the configuration that runs; include_eds: endpoints, too",
+         [this](const Request& request, Response& response) {
+           send_json(response, config_dump_json(gateway, request.has_param("include_eds")));
+         });
     show("/server_info", "version, state, command line",
          [this](const Request&, Response& response) { send_json(response, server_info_json(gateway)); });
     show("/millrace/nic", "ports: what each offers, what is used",

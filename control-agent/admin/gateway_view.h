@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/model/snapshot.h"
+#include "control-agent/discovery/discovery_report.h"
 #include "control-agent/secrets/secret_store.h"
 #include "dataplane/base/result.h"
 #include "dataplane/report/capture.h"
@@ -79,6 +80,9 @@ class GatewayView {
   [[nodiscard]] virtual nlohmann::ordered_json ports() const = 0;
   /// The TLS contexts that run, and how often their files have changed.
   [[nodiscard]] virtual const SecretStore& secrets() const = 0;
+  /// What did not come with the bootstrap.
+  [[nodiscard]] virtual DynamicResources dynamic_resources() const = 0;
+  [[nodiscard]] virtual std::vector<DiscoveryStat> discovery_stats() const = 0;
   /// In the order in which CaptureOrder::ports counts them.
   [[nodiscard]] virtual std::vector<std::string> port_names() const = 0;
 

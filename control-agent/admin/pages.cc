@@ -103,6 +103,51 @@ void collect_route_configs(const Json& listener, const std::string& updated, Jso
   }
 }
 
+Json clusters_dump(const DynamicResources& dynamic, const Json& statics) {
+  Json dump = {{"@type", "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"}, {"static_clusters", statics}};
+  if (!dynamic.clusters_version.empty()) dump["version_info"] = dynamic.clusters_version;
+  for (const DynamicResource& cluster : dynamic.clusters) {
+    dump["dynamic_active_clusters"].push_back({{"version_info", cluster.version},
+                                               {"cluster", as_any("envoy.config.cluster.v3.Cluster", cluster.content)},
+                                               {"last_updated", timestamp(cluster.updated)}});
+  }
+  return dump;
+}
+
+Json listeners_dump(const DynamicResources& dynamic, const Json& statics) {
+  Json dump = {{"@type", "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"}, {"static_listeners", statics}};
+  if (!dynamic.listeners_version.empty()) dump["version_info"] = dynamic.listeners_version;
+  for (const DynamicResource& listener : dynamic.listeners) {
+    dump["dynamic_listeners"].push_back({{"name", listener.name},
+                                         {"active_state",
+                                          {{"version_info", listener.version},
+                                           {"listener", as_any("envoy.config.listener.v3.Listener", listener.content)},
+                                           {"last_updated", timestamp(listener.updated)}}}});
+  }
+  return dump;
+}
+
+Json routes_dump(const DynamicResources& dynamic, const Json& statics) {
+  Json dump = {{"@type", "type.googleapis.com/envoy.admin.v3.RoutesConfigDump"}, {"static_route_configs", statics}};
+  for (const DynamicResource& routes : dynamic.routes) {
+    dump["dynamic_route_configs"].push_back({{"version_info", routes.version},
+                                             {"route_config", as_any("envoy.config.route.v3.RouteConfiguration", routes.content)},
+                                             {"last_updated", timestamp(routes.updated)}});
+  }
+  return dump;
+}
+
+Json endpoints_dump(const DynamicResources& dynamic) {
+  Json dump = {{"@type", "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump"}};
+  for (const DynamicResource& endpoints : dynamic.endpoints) {
+    dump["dynamic_endpoint_configs"].push_back(
+        {{"version_info", endpoints.version},
+         {"endpoint_config", as_any("envoy.config.endpoint.v3.ClusterLoadAssignment", endpoints.content)},
+         {"last_updated", timestamp(endpoints.updated)}});
+  }
+  return dump;
+}
+
 constexpr std::int64_t kSecondsOfADay = 24 * 60 * 60;
 
 // A name that Envoy's message has a field for; null: it has none.
@@ -200,7 +245,7 @@ std::string clusters_text(const config::Snapshot& snapshot) {
       line(priority + "max_requests::" + std::to_string(limits.max_requests));
       line(priority + "max_retries::" + std::to_string(limits.max_retries));
     }
-    line("added_via_api::false");
+    line(cluster->added_via_api ? "added_via_api::true" : "added_via_api::false");
     for (const config::Endpoint& endpoint : cluster->endpoints) {
       const std::string host = endpoint.address.to_string() + "::";
       for (const auto& [stat, entry] : endpoint_stats(*endpoint.cell))
@@ -225,6 +270,7 @@ Json clusters_json(const config::Snapshot& snapshot) {
   Json statuses = Json::array();
   for (const auto& [name, cluster] : sorted_clusters(snapshot)) {
     Json status = {{"name", name}, {"observability_name", cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name}};
+    if (cluster->added_via_api) status["added_via_api"] = true;
     status["circuit_breakers"] = {{"thresholds", thresholds_json(cluster->breakers)}};
     if (cluster->outlier_detection) {
       set_rate(status, "success_rate_ejection_threshold", cluster->cell->outlier.external.ejection);
@@ -273,10 +319,11 @@ Json listeners_json(const config::Snapshot& snapshot) {
   return {{"listener_statuses", statuses}};
 }
 
-Json config_dump_json(const GatewayView& gateway) {
+Json config_dump_json(const GatewayView& gateway, bool include_eds) {
   const std::string updated = timestamp(gateway.loaded_at());
   const Json& bootstrap = gateway.bootstrap();
   const Json resources = bootstrap.value("static_resources", Json::object());
+  const DynamicResources dynamic = gateway.dynamic_resources();
 
   Json clusters = Json::array();
   for (const Json& cluster : resources.value("clusters", Json::array())) {
@@ -288,6 +335,8 @@ Json config_dump_json(const GatewayView& gateway) {
     listeners.push_back({{"listener", as_any("envoy.config.listener.v3.Listener", listener)}, {"last_updated", updated}});
     collect_route_configs(listener, updated, routes);
   }
+  for (const DynamicResource& listener : dynamic.listeners)
+    collect_route_configs(listener.content, timestamp(listener.updated), routes);
   Json secrets = Json::array();
   for (const Json& secret : resources.value("secrets", Json::array())) {
     secrets.push_back({{"name", secret.value("name", "")},
@@ -297,10 +346,10 @@ Json config_dump_json(const GatewayView& gateway) {
   Json dump = {{"configs", Json::array()}};
   dump["configs"].push_back(
       {{"@type", "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump"}, {"bootstrap", bootstrap}, {"last_updated", updated}});
-  dump["configs"].push_back({{"@type", "type.googleapis.com/envoy.admin.v3.ClustersConfigDump"}, {"static_clusters", clusters}});
-  dump["configs"].push_back(
-      {{"@type", "type.googleapis.com/envoy.admin.v3.ListenersConfigDump"}, {"static_listeners", listeners}});
-  dump["configs"].push_back({{"@type", "type.googleapis.com/envoy.admin.v3.RoutesConfigDump"}, {"static_route_configs", routes}});
+  dump["configs"].push_back(clusters_dump(dynamic, clusters));
+  dump["configs"].push_back(listeners_dump(dynamic, listeners));
+  dump["configs"].push_back(routes_dump(dynamic, routes));
+  if (include_eds) dump["configs"].push_back(endpoints_dump(dynamic));
   dump["configs"].push_back({{"@type", "type.googleapis.com/envoy.admin.v3.SecretsConfigDump"}, {"static_secrets", secrets}});
   return dump;
 }

@@ -15,8 +15,8 @@ namespace millrace::agent {
 [[nodiscard]] nlohmann::ordered_json clusters_json(const config::Snapshot& snapshot);
 [[nodiscard]] std::string listeners_text(const config::Snapshot& snapshot);
 [[nodiscard]] nlohmann::ordered_json listeners_json(const config::Snapshot& snapshot);
-/// envoy.admin.v3.ConfigDump of a static configuration.
-[[nodiscard]] nlohmann::ordered_json config_dump_json(const GatewayView& gateway);
+/// envoy.admin.v3.ConfigDump; endpoints that discovery brought only on request, as in Envoy.
+[[nodiscard]] nlohmann::ordered_json config_dump_json(const GatewayView& gateway, bool include_eds);
 /// envoy.admin.v3.Certificates of the contexts that run; `now` is for the days that are left.
 [[nodiscard]] nlohmann::ordered_json certificates_json(const std::vector<MadeContext>& contexts,
                                                        std::chrono::system_clock::time_point now);

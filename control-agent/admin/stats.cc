@@ -87,6 +87,10 @@ std::vector<Stat> collect_stats(const GatewayView& gateway) {
     CellCollector collector(stats, "millrace.rule." + rule.rule + ".", "millrace_rule_", {{"rule", rule.rule}});
     collector.counter(rule.name, static_cast<std::int64_t>(rule.value));
   }
+  for (const DiscoveryStat& stat : gateway.discovery_stats()) {
+    CellCollector collector(stats, stat.prefix, stat.family, stat.labels);
+    stat.gauge ? collector.gauge(stat.name, stat.value) : collector.counter(stat.name, stat.value);
+  }
   CellCollector secrets(stats, "millrace.secrets.", "millrace_secrets_", {});
   secrets.counter("updated", static_cast<std::int64_t>(gateway.secrets().updated()));
   secrets.counter("refused", static_cast<std::int64_t>(gateway.secrets().refused()));

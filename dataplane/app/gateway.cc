@@ -9,9 +9,12 @@
 #include <climits>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <thread>
 
+#include "control-agent/discovery/discovery_thread.h"
+#include "control-agent/discovery/name_thread.h"
 #include "dataplane/app/ask_workers.h"
 #include "dataplane/app/open_port.h"
 #include "dataplane/app/port_report.h"
@@ -62,6 +65,14 @@ T random_secret() {
   return secret;
 }
 
+agent::RoutableFamilies routable_families(const config::Dataplane& machine) {
+  agent::RoutableFamilies out{.v4 = false, .v6 = false};
+  for (const config::PortConfig& port : machine.ports) {
+    for (const IpPrefix& own : port.addresses) (own.address.is_v4() ? out.v4 : out.v6) = true;
+  }
+  return out;
+}
+
 std::string hostname() {
   std::array<char, HOST_NAME_MAX + 1> name{};
   return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
@@ -77,18 +88,23 @@ T must(Result<T, std::string> result) {
 
 Gateway::Gateway(const Options& options, agent::Loaded loaded)
     : options_(options), loaded_(std::move(loaded)), bootstrap_json_(loaded_.bootstrap_json()) {
-  snapshots_.publish(loaded_.snapshot);
   start_machine();
   open_crypto_device();
   open_ports();
   start_workers();
+  name_thread_ =
+      std::make_unique<agent::NameThread>(*loaded_.publisher, routable_families(loaded_.machine), random_secret<std::uint64_t>());
+  if (loaded_.discovery->descriptor() >= 0) discovery_thread_ = std::make_unique<agent::DiscoveryThread>(*loaded_.discovery);
   secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
   if (loaded_.overload != nullptr) overload_watcher_ = std::make_unique<agent::OverloadWatcher>(loaded_.overload);
   if (loaded_.admin_address) admin_ = std::make_unique<agent::AdminServer>(*loaded_.admin_address, *this);
+  serve_snapshots();
 }
 
 Gateway::~Gateway() {
   admin_.reset();
+  discovery_thread_.reset();
+  name_thread_.reset();
   for (worker::WorkerThread& thread : threads_) thread.stop();
   threads_.clear();
   log_writer_.reset();
@@ -156,6 +172,18 @@ void Gateway::watch_links() {
     spdlog::log(before ? spdlog::level::warn : spdlog::level::info, "port {}: the link is {}", port->info().name,
                 before ? "down: nothing can be sent or received there" : "up");
   }
+}
+
+void Gateway::serve_snapshots() {
+  if (!snapshots_started_) {
+    if (!name_thread_->discovery().is_warm()) return;
+    snapshots_started_ = true;
+    loaded_.publisher->start(snapshots_, [this](const std::vector<config::LogSink>& sinks) { return log_writer_->open(sinks); });
+  }
+  std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
+  for (const report::WorkerReport& report : reports_)
+    oldest = std::min(oldest, static_cast<std::uint64_t>(report.snapshot_version.value()));
+  loaded_.publisher->collect(oldest);
 }
 
 void Gateway::start_workers() {
@@ -326,6 +354,16 @@ nlohmann::ordered_json Gateway::ports() const {
   nlohmann::ordered_json json = {{"huge_pages", eal_->huge_pages()}, {"ports", list}};
   if (crypto_device_ != nullptr) json["crypto_device"] = crypto_device_json(*crypto_device_);
   return json;
+}
+
+std::shared_ptr<const config::Snapshot> Gateway::snapshot() const { return loaded_.publisher->snapshot(); }
+
+agent::DynamicResources Gateway::dynamic_resources() const {
+  return agent::dynamic_resources(*loaded_.publisher->world(), loaded_.discovery->stats());
+}
+
+std::vector<agent::DiscoveryStat> Gateway::discovery_stats() const {
+  return agent::discovery_stats(*loaded_.publisher->world(), loaded_.discovery->stats(), name_thread_->discovery().stats());
 }
 
 std::vector<std::string> Gateway::port_names() const {

@@ -28,6 +28,11 @@
 #include "nic/placement.h"
 #include "nic/port.h"
 
+namespace millrace::agent {
+class DiscoveryThread;
+class NameThread;
+}  // namespace millrace::agent
+
 namespace millrace::app {
 
 /// The device or the machine refused; the text says what to do. Exit status 2.
@@ -52,6 +57,9 @@ class Gateway final : public agent::GatewayView {
   bool drain(std::chrono::seconds limit, const std::atomic<bool>& hurry);
   /// Asks the ports whether their links are up, for the workers to act on; logs changes. To be called several times a second.
   void watch_links();
+  /// Hands the configuration to the workers as soon as all names are resolved, and frees what no worker runs any more. To be
+  /// called several times a second.
+  void serve_snapshots();
   /// Whether /quitquitquit was called.
   [[nodiscard]] bool quit_requested() const { return quit_requested_.load(); }
   /// SIGUSR1: opens access logs and the log file again.
@@ -64,13 +72,15 @@ class Gateway final : public agent::GatewayView {
   [[nodiscard]] nlohmann::ordered_json command_line_options() const override;
   [[nodiscard]] const nlohmann::ordered_json& bootstrap() const override { return bootstrap_json_; }
   [[nodiscard]] std::chrono::system_clock::time_point loaded_at() const override { return loaded_at_; }
-  [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const override { return snapshots_.current(); }
+  [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const override;
   [[nodiscard]] std::vector<const report::WorkerReport*> workers() const override;
   [[nodiscard]] std::vector<agent::PortStat> port_stats() const override;
   [[nodiscard]] std::vector<agent::RuleStat> rule_stats() const override;
   [[nodiscard]] std::uint64_t resident_bytes() const override;
   [[nodiscard]] nlohmann::ordered_json ports() const override;
   [[nodiscard]] const agent::SecretStore& secrets() const override { return *loaded_.secrets; }
+  [[nodiscard]] agent::DynamicResources dynamic_resources() const override;
+  [[nodiscard]] std::vector<agent::DiscoveryStat> discovery_stats() const override;
   [[nodiscard]] std::vector<std::string> port_names() const override;
   [[nodiscard]] agent::ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
                                                   std::size_t limit) override;
@@ -97,6 +107,7 @@ class Gateway final : public agent::GatewayView {
 
   // In the order of construction: what is below uses what is above, and goes first.
   config::SnapshotSlot snapshots_;
+  bool snapshots_started_ = false;
   nic::Placement placement_;
   bool adaptive_ = false;  ///< forced, because workers share CPUs
   std::unique_ptr<nic::Eal> eal_;
@@ -113,6 +124,8 @@ class Gateway final : public agent::GatewayView {
   std::deque<worker::WorkerThread> threads_;
   std::unique_ptr<agent::SecretWatcher> secret_watcher_;
   std::unique_ptr<agent::OverloadWatcher> overload_watcher_;  ///< none without anything to watch
+  std::unique_ptr<agent::NameThread> name_thread_;
+  std::unique_ptr<agent::DiscoveryThread> discovery_thread_;  ///< none without files to follow
   std::unique_ptr<agent::AdminServer> admin_;
 };
 

@@ -79,6 +79,7 @@ int serve(const Options& options, millrace::agent::Loaded loaded, const sigset_t
   while (!gateway.quit_requested()) {
     const int number = wait_for_signal(signals);
     gateway.watch_links();
+    gateway.serve_snapshots();
     if (number == SIGUSR1) gateway.reopen_logs();
     if (number == SIGHUP) spdlog::warn("SIGHUP has no effect: there is no reload; SIGUSR1 opens the logs again");
     if (number == SIGTERM || number == SIGINT) {

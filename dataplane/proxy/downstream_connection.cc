@@ -254,10 +254,19 @@ void DownstreamConnection::note_drain() {
 }
 
 void DownstreamConnection::start_drain(Instant now) {
+  announce_drain();
+  if (state_ == State::kOpen && is_quiet()) close(false, now);
+}
+
+void DownstreamConnection::announce_drain() {
   if (state_ != State::kOpen) return;
   if (!draining_) chain_.http_stats().downstream_cx_drain_close.add();
   note_drain();
-  if (is_quiet()) close(false, now);
+}
+
+void DownstreamConnection::end_drain(Instant now) {
+  if (state_ == State::kOpen && is_quiet()) return close(false, now);
+  abort(now);
 }
 
 std::size_t DownstreamConnection::held_bytes() {

@@ -67,6 +67,10 @@ class DownstreamConnection final : public Serviced,
   [[nodiscard]] std::size_t held_bytes();
   /// Resets its requests, and so itself: they hold too much.
   void reset_in_overload(Instant now);
+  /// Likewise, but a connection without a request stays for one more, which may be on its way.
+  void announce_drain();
+  /// What announce_drain() has left closes; in the middle of a request it is reset.
+  void end_drain(Instant now);
   /// Resets it, whatever is on it.
   void abort(Instant now);
 

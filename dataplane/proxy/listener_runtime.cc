@@ -59,15 +59,16 @@ bool ListenerRuntime::is_unused() const {
   return true;
 }
 
-// Handshakes go on, and what comes of them is served once. Connections that are passed through know no good moment to end: they
-// go on under the old version until they end by themselves, or the drain does.
+// Handshakes go on, and what comes of them is served once, as is a connection without a request: closed now, it would fail the
+// one that may be on its way. Connections that are passed through know no good moment to end: they go on under the old version
+// until they end by themselves, or the drain does.
 void ListenerRuntime::drain(Instant now) {
   for (const auto& version : versions_) {
     if (!version->is_draining()) version->start_drain(now + runtime_.context.drain_time);
   }
   if (!drain_timer_.is_armed()) runtime_.context.timers.arm(drain_timer_, now + runtime_.context.drain_time);
   for_each(runtime_.downstreams, [&](DownstreamConnection& connection) {
-    if (&connection.listener() == this) connection.start_drain(now);
+    if (&connection.listener() == this) connection.announce_drain();
   });
 }
 
@@ -83,7 +84,9 @@ void ListenerRuntime::on_drain_end(Instant now) {
     };
     for_each(runtime_.inspections, end);
     for_each(runtime_.acceptances, end);
-    for_each(runtime_.downstreams, end);
+    for_each(runtime_.downstreams, [&](DownstreamConnection& connection) {
+      if (&connection.version() == version.get()) connection.end_drain(now);
+    });
     for_each(runtime_.tcp_proxies, end);
     for_each(runtime_.locals, end);
   }

@@ -106,7 +106,7 @@ class ListenerRuntime final : public stream::Acceptor {
   ListenerRuntime(Runtime& runtime, std::shared_ptr<const config::Listener> listener);
 
   /// Takes over a new version. Content that changed drains what was accepted under the old one, handshakes under way included:
-  /// connections end as soon as they can do so in order, and the rest is reset after ProxyContext::drain_time. Inspections under
+  /// connections end with their next response, and the rest after ProxyContext::drain_time. Inspections under
   /// way choose among the new version's chains. A new route table alone (equal content_hash) serves their next requests.
   void update(std::shared_ptr<const config::Listener> listener, Instant now);
   /// The listener is gone from the configuration: drains all that it has accepted.

@@ -67,6 +67,7 @@ LIBRARIES = (
     ("OpenSSL", re.compile(r"^openssl/"), ("tls/",)),
     ("IPsec-MB", re.compile(r"^(intel-ipsec-mb|ipsec-mb)\.h$"), ("tls/",)),
     ("protobuf and gRPC", re.compile(r"^(google/protobuf/|grpc(pp)?/)|\.pb\.h$"), ("control-agent/", "config/proto/")),
+    ("c-ares", re.compile(r"^ares"), ("control-agent/",)),
     ("libpcap", re.compile(r"^pcap(\.h$|[-/])"), ("control-agent/",)),
     ("simdjson", re.compile(r"^simdjson\.h$"), ("dataplane/proxy/policy/",)),
     ("the agent's libraries", re.compile(r"^(yaml-cpp/|nlohmann/|spdlog/|prometheus/|CLI/|httplib\.h$)"),

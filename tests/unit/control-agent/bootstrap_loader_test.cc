@@ -71,12 +71,12 @@ TEST(BootstrapLoader, MergesTheOverlayOverTheFile) {
 
 TEST(BootstrapLoader, NamesTheOverlayInItsErrors) {
   auto options = example();
-  options.config_yaml = "static_resources:\n  clusters:\n  - name: second\n    type: EDS\n";
+  options.config_yaml = "static_resources:\n  clusters:\n  - name: second\n    type: ORIGINAL_DST\n";
   const auto loaded = load(options);
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().at(0).to_string(),
-            "--config-yaml:4: static_resources.clusters[1].type: EDS is not supported yet: only STATIC clusters with a "
-            "load_assignment are");
+            "--config-yaml:4: static_resources.clusters[1].type: ORIGINAL_DST is not supported yet: use STATIC, "
+            "EDS, STRICT_DNS or LOGICAL_DNS");
 }
 
 TEST(BootstrapLoader, LetsFlagsWinOverTheNode) {
@@ -185,7 +185,7 @@ TEST(BootstrapLoader, ReadsAnIstioBootstrapAndRefusesOnlyWhatIsNotThereYet) {
     EXPECT_THAT(error.reason, testing::AnyOf(HasSubstr("not supported"), HasSubstr("must be")));
     paths.push_back(error.path);
   }
-  EXPECT_THAT(paths, testing::Contains("dynamic_resources"));
+  EXPECT_THAT(paths, testing::Contains("dynamic_resources.ads_config"));
   EXPECT_THAT(paths, testing::Not(testing::Contains(HasSubstr("circuit_breakers"))));
 }
 

@@ -90,7 +90,7 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
            {"envoy.config.cluster.v3.Cluster", "upstream_connection_options"},
            {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", "custom_handshaker"},
            {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", "custom_validator_config"},
-           {"envoy.config.bootstrap.v3.Bootstrap", "dynamic_resources"}}) {
+           {"envoy.config.bootstrap.v3.Bootstrap.DynamicResources", "ads_config"}}) {
     EXPECT_EQ(find_row(message, field)->status, FieldStatus::kRefused) << message << "." << field;
   }
 }

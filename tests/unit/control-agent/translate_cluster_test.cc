@@ -39,6 +39,41 @@ TEST(TranslateCluster, HasEnvoysDefaults) {
   EXPECT_EQ(cluster.cell->name, "origin");
 }
 
+TEST(TranslateCluster, OfTypeEdsHasItsEndpointsElsewhere) {
+  BootstrapText text;
+  text.cluster = ", type: EDS, eds_cluster_config: {eds_config: {path: /nowhere/eds.yaml}}";
+  const auto errors = errors_of(text);
+  EXPECT_THAT(errors,
+              ElementsAre("static_resources.clusters[0].load_assignment: is not used by a cluster of type EDS: leave it out"));
+  EXPECT_THAT(refusals("type: EDS"), testing::Contains(HasSubstr("eds_cluster_config.eds_config: must be set")));
+  EXPECT_THAT(refusals("eds_cluster_config: {eds_config: {path: /nowhere/eds.yaml}}"),
+              ElementsAre(HasSubstr("eds_cluster_config: is only used by a cluster of type EDS")));
+  EXPECT_THAT(refusals("type: EDS, eds_cluster_config: {eds_config: {ads: {}}}"),
+              testing::Contains(HasSubstr("eds_config.ads: is not supported yet")));
+}
+
+TEST(TranslateCluster, OfNamesSaysWhatIsWrongWithThem) {
+  const auto wrong = [](const std::string& cluster, const std::string& endpoints) {
+    BootstrapText text;
+    text.cluster = ", " + cluster;
+    text.endpoints = endpoints;
+    return errors_of(text);
+  };
+  const std::string one = "[{lb_endpoints: [" + endpoint("one.test") + "]}]";
+  EXPECT_THAT(wrong("type: STRICT_DNS", one), testing::IsEmpty());
+  EXPECT_THAT(wrong("type: LOGICAL_DNS", one), testing::IsEmpty());
+  EXPECT_THAT(wrong("type: STATIC", one), ElementsAre(HasSubstr("\"one.test\" is not an IP address")));
+  EXPECT_THAT(wrong("type: LOGICAL_DNS", "[{lb_endpoints: [" + endpoint("one.test") + ", " + endpoint("two.test") + "]}]"),
+              ElementsAre(HasSubstr("load_assignment.endpoints: must hold one locality with one endpoint")));
+  EXPECT_THAT(
+      wrong("type: STRICT_DNS", "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: a.test, port_value: 0}}}}]}]"),
+      ElementsAre(HasSubstr("socket_address.port_value: must be 1 to 65535, is 0")));
+  EXPECT_THAT(wrong("type: STRICT_DNS, dns_failure_refresh_rate: {base_interval: 2s, max_interval: 1s}", one),
+              ElementsAre(HasSubstr("dns_failure_refresh_rate.max_interval: must be at least base_interval")));
+  EXPECT_THAT(wrong("type: STRICT_DNS, dns_resolvers: [{socket_address: {address: ns.test, port_value: 53}}]", one),
+              ElementsAre(HasSubstr("dns_resolvers[0].socket_address.address: \"ns.test\" is not an IP address")));
+}
+
 TEST(TranslateCluster, TakesPolicyTimesAndLimits) {
   BootstrapText text;
   text.cluster =
@@ -81,7 +116,7 @@ TEST(TranslateCluster, TakesWeightsAndHealth) {
 }
 
 TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
-  EXPECT_THAT(refusals("type: EDS"), ElementsAre(HasSubstr("static_resources.clusters[0].type: EDS is not supported yet")));
+  EXPECT_THAT(refusals("type: ORIGINAL_DST"), ElementsAre(HasSubstr("static_resources.clusters[0].type: ORIGINAL_DST is not supported yet")));
   EXPECT_THAT(refusals("lb_policy: CLUSTER_PROVIDED"), ElementsAre(HasSubstr("lb_policy: CLUSTER_PROVIDED is only for")));
   EXPECT_THAT(refusals("common_http_protocol_options: {max_stream_duration: 1s}"),
               ElementsAre(HasSubstr("max_stream_duration: is not supported yet for clusters")));

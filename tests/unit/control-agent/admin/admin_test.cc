@@ -67,6 +67,10 @@ class FakeGateway final : public GatewayView {
   std::uint64_t resident_bytes() const override { return 1 << 20; }
   nlohmann::ordered_json ports() const override { return nlohmann::ordered_json::object(); }
   const SecretStore& secrets() const override { return secret_store; }
+  DynamicResources dynamic_resources() const override { return discovered; }
+  std::vector<DiscoveryStat> discovery_stats() const override {
+    return {{"cluster_manager.cds.", "envoy_cluster_manager_cds_", {}, "update_success", 4}};
+  }
   std::vector<std::string> port_names() const override { return {"edge", "outside"}; }
   ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
                              std::size_t limit) override {
@@ -86,6 +90,7 @@ class FakeGateway final : public GatewayView {
   std::atomic<bool> quit_called{false};
   std::optional<bool> drained_gracefully;
   SecretStore secret_store;
+  DynamicResources discovered;
   ConnectionsRequest asked_for;
   ConnectionList connection_list;
   report::CaptureRing ring;
@@ -359,12 +364,37 @@ TEST(Pages, ShowCertificatesAsEnvoyDoes) {
 
 TEST(Pages, ConfigDumpHasEnvoysSections) {
   const FakeGateway gateway;
-  const auto dump = config_dump_json(gateway);
+  const auto dump = config_dump_json(gateway, false);
   ASSERT_EQ(dump["configs"].size(), 5u);
   EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["name"], "app");
   EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["@type"], "type.googleapis.com/envoy.config.cluster.v3.Cluster");
   EXPECT_EQ(dump["configs"][3]["static_route_configs"][0]["route_config"]["name"], "r");
   EXPECT_EQ(dump["configs"][4]["static_secrets"][0]["secret"]["name"], "cert");
+}
+
+TEST(Pages, ConfigDumpShowsWhatDiscoveryBrought) {
+  FakeGateway gateway;
+  const auto resource = [](const char* name) {
+    return DynamicResource{.name = name, .version = "7", .content = {{"name", name}}};
+  };
+  gateway.discovered = {.clusters_version = "8",
+                        .clusters = {resource("c")},
+                        .listeners_version = "9",
+                        .listeners = {resource("l")},
+                        .routes = {resource("r")},
+                        .endpoints = {resource("e")}};
+  const auto dump = config_dump_json(gateway, true);
+  ASSERT_EQ(dump["configs"].size(), 6u);
+  EXPECT_EQ(dump["configs"][1]["version_info"], "8");
+  const auto& cluster = dump["configs"][1]["dynamic_active_clusters"][0];
+  EXPECT_EQ(cluster["version_info"], "7");
+  EXPECT_EQ(cluster["last_updated"], "1970-01-01T00:00:00Z");
+  EXPECT_EQ(cluster["cluster"].dump(), R"({"@type":"type.googleapis.com/envoy.config.cluster.v3.Cluster","name":"c"})");
+  EXPECT_EQ(dump["configs"][2]["version_info"], "9");
+  EXPECT_EQ(dump["configs"][2]["dynamic_listeners"][0]["active_state"]["listener"]["name"], "l");
+  EXPECT_EQ(dump["configs"][3]["dynamic_route_configs"][0]["route_config"]["name"], "r");
+  EXPECT_EQ(dump["configs"][4]["@type"], "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump");
+  EXPECT_EQ(dump["configs"][4]["dynamic_endpoint_configs"][0]["endpoint_config"]["name"], "e");
 }
 
 class AdminServerTest : public ::testing::Test {

@@ -55,6 +55,25 @@ TEST_F(LogWriterTest, WritesWhatIsLeftWhenItEnds) {
   EXPECT_EQ(content(directory_ / "a"), "last\n");
 }
 
+TEST_F(LogWriterTest, OpensSinksThatAreAddedWhileItRuns) {
+  LogWriter writer({{directory_ / "a"}}, {&worker_});
+  ASSERT_TRUE(writer.open({{directory_ / "a"}, {directory_ / "b"}}));
+  worker_.log.push(1, "two\n");
+  worker_.log.push(0, "one\n");
+  expect_soon(directory_ / "a", "one\n");
+  expect_soon(directory_ / "b", "two\n");
+}
+
+TEST_F(LogWriterTest, OfNewSinksAllOpenOrNone) {
+  LogWriter writer({{directory_ / "a"}}, {&worker_});
+  const auto opened = writer.open({{directory_ / "a"}, {directory_ / "b"}, {directory_ / "none" / "c"}});
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error(), ::testing::HasSubstr("none/c cannot be opened: No such file or directory"));
+  ASSERT_TRUE(writer.open({{directory_ / "a"}, {directory_ / "d"}}));
+  worker_.log.push(1, "four\n");
+  expect_soon(directory_ / "d", "four\n");
+}
+
 TEST_F(LogWriterTest, ReopenFollowsARenamedFile) {
   LogWriter writer({{directory_ / "a"}}, {&worker_});
   worker_.log.push(0, "old\n");

@@ -201,11 +201,19 @@ TEST(Proxy_Reconfiguration, NewRoutesAloneServeTheConnectionsThatAreThere) {
   EXPECT_THAT(client.received(), Not(HasSubstr("connection: close")));
 }
 
-TEST(Proxy_Reconfiguration, AChangedListenerDrainsItsIdleConnections) {
+TEST(Proxy_Reconfiguration, AChangedListenerServesItsIdleConnectionsOnceMore) {
   ProxyHarness proxy;
+  proxy.origin().answer(ok("x"));
   Client& client = proxy.connect();
+  client.send(get());
   proxy.run();
   proxy.reconfigure([](auto& listener, auto&, auto&) { listener.content_hash = 2; });
+  EXPECT_FALSE(client.ended()) << "a request may be on its way";
+  client.clear_received();
+  client.send(get());
+  proxy.run();
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(client.received(), HasSubstr("connection: close\r\n"));
   EXPECT_TRUE(client.ended());
 }
 

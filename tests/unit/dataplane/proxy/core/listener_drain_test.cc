@@ -125,6 +125,20 @@ TEST_P(ListenerDrain, ARequestThatTakesLongerIsReset) {
   EXPECT_TRUE(proxy.proxy->idle());
 }
 
+TEST_P(ListenerDrain, AConnectionWithoutARequestEndsInOrderAtTheEnd) {
+  ProxyHarness proxy(
+      [](config::Listener& listener, config::Cluster&, config::Route&) { listener.chains[0].http()->idle_timeout = Duration(); });
+  Client& client_ = proxy.connect();
+  proxy.run();
+  drain(proxy);
+  proxy.advance(kDrainTime - Duration::seconds(1));
+  EXPECT_FALSE(client_.gone());
+  proxy.advance(Duration::seconds(2));
+  EXPECT_TRUE(client_.ended());
+  EXPECT_FALSE(client_.was_reset());
+  EXPECT_TRUE(proxy.proxy->idle());
+}
+
 TEST(ListenerDrain_Removal, AnInspectionUnderWayGoesOnWhereTheClientHasSpoken) {
   const auto inspectors = std::make_shared<report::InspectorCell>(0, "inspectors", 1);
   Through it([&](config::TcpProxy&, config::Listener& listener, config::Cluster&) {

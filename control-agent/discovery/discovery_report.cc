@@ -1,0 +1,132 @@
+#include "control-agent/discovery/discovery_report.h"
+
+#include <set>
+
+#include "control-agent/discovery/discovery_file.h"
+#include "control-agent/discovery/file_discovery.h"
+#include "control-agent/discovery/name_discovery.h"
+#include "control-agent/discovery/world.h"
+#include "control-agent/to_json.h"
+
+namespace millrace::agent {
+namespace {
+
+template <typename Table>
+std::vector<DynamicResource> list(const Table& table) {
+  std::vector<DynamicResource> out;
+  for (const auto& [key, resource] : table) {
+    if (resource->origin.is_static) continue;
+    out.push_back({.name = name_of(resource->message),
+                   .version = resource->origin.version,
+                   .updated = resource->origin.updated,
+                   .content = to_json(resource->message)});
+  }
+  return out;
+}
+
+std::string version_of(ResourceType type, const SubscriptionTable& subscriptions) {
+  for (const auto& [subscription, stats] : subscriptions) {
+    if (subscription.type == type) return stats.version_text;
+  }
+  return {};
+}
+
+class Collector {
+ public:
+  explicit Collector(const SubscriptionTable& subscriptions) : subscriptions_(subscriptions) {}
+
+  void subscription(const Subscription& subscription, DiscoveryStat like) {
+    const auto at = subscriptions_.find(subscription);
+    // Several users of one prefix share their numbers.
+    if (at == subscriptions_.end() || !seen_.insert(like.prefix).second) return;
+    const SubscriptionStats& stats = at->second;
+    add(like, "update_attempt", stats.update_attempt);
+    add(like, "update_success", stats.update_success);
+    add(like, "update_failure", stats.update_failure);
+    add(like, "update_rejected", stats.update_rejected);
+    like.gauge = true;
+    add(like, "update_time", static_cast<std::uint64_t>(stats.update_time));
+    add(like, "version", stats.version);
+  }
+  void names(const DnsStats& stats, const DiscoveryStat& like) {
+    add(like, "update_attempt", stats.update_attempt);
+    add(like, "update_success", stats.update_success);
+    add(like, "update_failure", stats.update_failure);
+    add(like, "update_empty", stats.update_empty);
+    add(like, "update_no_rebuild", stats.update_no_rebuild);
+  }
+  void add(DiscoveryStat like, std::string name, std::uint64_t value) {
+    like.name = std::move(name);
+    like.value = static_cast<std::int64_t>(value);
+    out_.push_back(std::move(like));
+  }
+  [[nodiscard]] std::vector<DiscoveryStat> take() && { return std::move(out_); }
+
+ private:
+  const SubscriptionTable& subscriptions_;
+  std::set<std::string> seen_;
+  std::vector<DiscoveryStat> out_;
+};
+
+DiscoveryStat like(std::string prefix, std::string family, std::vector<std::pair<std::string, std::string>> labels = {}) {
+  return {.prefix = std::move(prefix), .family = std::move(family), .labels = std::move(labels), .name = {}};
+}
+
+void collect_manager(const std::string& item, const std::string& active, const WorldChanges& changes, std::size_t count,
+                     Collector& collector) {
+  DiscoveryStat stat = like(item + "_manager.", "envoy_" + item + "_manager_");
+  collector.add(stat, item + "_added", changes.added);
+  collector.add(stat, item + "_modified", changes.modified);
+  collector.add(stat, item + "_removed", changes.removed);
+  stat.gauge = true;
+  collector.add(stat, active, count);
+}
+
+}  // namespace
+
+DynamicResources dynamic_resources(const World& world, const SubscriptionTable& subscriptions) {
+  return {.clusters_version = version_of(ResourceType::kCluster, subscriptions),
+          .clusters = list(world.resources.clusters),
+          .listeners_version = version_of(ResourceType::kListener, subscriptions),
+          .listeners = list(world.resources.listeners),
+          .routes = list(world.resources.routes),
+          .endpoints = list(world.resources.assignments)};
+}
+
+std::vector<DiscoveryStat> discovery_stats(const World& world, const SubscriptionTable& subscriptions, const DnsTable& dns) {
+  Collector collector(subscriptions);
+  collect_manager("cluster", "active_clusters", world.cluster_changes, world.clusters.size(), collector);
+  collect_manager("listener", "total_listeners_active", world.listener_changes, world.listeners.size(), collector);
+  for (const auto& [subscription, stats] : subscriptions) {
+    if (subscription.type == ResourceType::kCluster)
+      collector.subscription(subscription, like("cluster_manager.cds.", "envoy_cluster_manager_cds_"));
+    if (subscription.type == ResourceType::kListener)
+      collector.subscription(subscription, like("listener_manager.lds.", "envoy_listener_manager_lds_"));
+  }
+  for (const auto& [name, cluster] : world.clusters) {
+    const config::Cluster& shown = *cluster.cluster;
+    const std::string& prefix = shown.alt_stat_name.empty() ? shown.name : shown.alt_stat_name;
+    const DiscoveryStat stat = like("cluster." + prefix + ".", "envoy_cluster_", {{"envoy_cluster_name", prefix}});
+    if (cluster.frame->is_discovered) {
+      const auto& source = cluster.source->message.eds_cluster_config().eds_config();
+      collector.subscription({ResourceType::kAssignment, path_source(source)}, stat);
+    }
+    if (const auto at = dns.find(name); at != dns.end()) collector.names(at->second, stat);
+  }
+  for (const auto& [name, listener] : world.listeners) {
+    for (const config::FilterChain& chain : listener.listener->chains) {
+      const auto* http = chain.http();
+      if (http == nullptr || http->route_config_name.empty()) continue;
+      for (const auto& [source, names] : listener.route_sources) {
+        if (source.path != http->route_config_source) continue;
+        collector.subscription(
+            {ResourceType::kRoutes, source},
+            like("http." + http->stat_prefix + ".rds." + http->route_config_name + ".", "envoy_http_rds_",
+                 {{"envoy_http_conn_manager_prefix", http->stat_prefix}, {"envoy_rds_route_config", http->route_config_name}}));
+      }
+    }
+  }
+  return std::move(collector).take();
+}
+
+}  // namespace millrace::agent

@@ -1,0 +1,234 @@
+#include "control-agent/discovery/file_discovery.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "config/compile/content_hash.h"
+#include "control-agent/discovery/discovery_file.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+
+namespace millrace::agent {
+namespace {
+
+constexpr std::string_view kClustersField = "dynamic_resources.cds_config";
+constexpr std::string_view kListenersField = "dynamic_resources.lds_config";
+
+/// Of clusters or of listeners, whose names are the gateway's: all that came from the file before go, those of the bootstrap stay
+/// as they are.
+template <typename Message>
+void replace_all(std::map<std::string, ResourcePtr<Message>>& table, const std::string& path,
+                 const std::vector<ResourcePtr<Message>>& resources) {
+  std::erase_if(table, [&](const auto& entry) { return !entry.second->origin.is_static && entry.second->origin.source == path; });
+  for (const auto& resource : resources) table.emplace(name_of(resource->message), resource);
+}
+
+/// Of resources whose names are their file's.
+template <typename Message>
+void replace_all(std::map<ResourceKey, ResourcePtr<Message>>& table, const std::string& path,
+                 const std::vector<ResourcePtr<Message>>& resources) {
+  std::erase_if(table, [&](const auto& entry) { return entry.first.source == path; });
+  for (const auto& resource : resources) table.emplace(ResourceKey{path, name_of(resource->message)}, resource);
+}
+
+/// Those that the bootstrap has, too, and whose word counts.
+template <typename Message>
+void warn_of_statics(const std::map<std::string, ResourcePtr<Message>>& table, const std::vector<ResourcePtr<Message>>& resources,
+                     FileReport& report) {
+  for (const auto& resource : resources) {
+    const auto known = find_resource(table, std::string(name_of(resource->message)));
+    if (known == nullptr || !known->origin.is_static) continue;
+    report.warnings.push_back({.file = resource->origin.source,
+                               .line = resource->origin.places->find(resource->origin.path).line,
+                               .path = resource->origin.path,
+                               .reason = "is passed over: the bootstrap has one of this name, which no update replaces"});
+  }
+}
+template <typename Message>
+void warn_of_statics(const std::map<ResourceKey, ResourcePtr<Message>>&, const std::vector<ResourcePtr<Message>>&, FileReport&) {}
+
+/// Reads the file and brings it in. False: it could not even be read.
+template <typename Message, typename Table>
+bool take_file(const Subscription& subscription, const std::set<std::string>& names, Table Resources::* table,
+               SnapshotPublisher::Batch& batch, FileReport& report) {
+  const std::string& path = subscription.source.path;
+  DiscoveryFile<Message> file = read_discovery_file<Message>(path, names);
+  report.errors = std::move(file.errors);
+  report.warnings = std::move(file.warnings);
+  report.version = file.version;
+  if (!report.errors.empty()) return file.readable;
+  warn_of_statics(batch.resources().*table, file.resources, report);
+  auto outcome = batch.apply([&](Resources& resources) { replace_all(resources.*table, path, file.resources); });
+  report.errors = std::move(outcome.errors);
+  report.warnings.insert(report.warnings.end(), outcome.warnings.begin(), outcome.warnings.end());
+  return true;
+}
+
+std::int64_t milliseconds_since_1970() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+/// The field of the bootstrap, or of the resource, that names the file.
+std::string field_of(const Subscription& subscription) {
+  switch (subscription.type) {
+    case ResourceType::kCluster: return std::string(kClustersField);
+    case ResourceType::kListener: return std::string(kListenersField);
+    default: return {};
+  }
+}
+
+}  // namespace
+
+FileDiscovery::FileDiscovery(const envoy::config::bootstrap::v3::Bootstrap& bootstrap, SnapshotPublisher& publisher)
+    : publisher_(publisher) {
+  const auto& dynamic = bootstrap.dynamic_resources();
+  const auto add = [&](ResourceType type, const PathSource& source) {
+    if (!source.path.empty()) from_bootstrap_[{type, source}];
+  };
+  add(ResourceType::kCluster, path_source(dynamic.cds_config()));
+  add(ResourceType::kListener, path_source(dynamic.lds_config()));
+}
+
+FileDiscovery::~FileDiscovery() = default;
+
+void FileDiscovery::start(Diagnostics& diagnostics, std::vector<FileReport>& reports) {
+  for (const auto& [subscription, names] : from_bootstrap_) {
+    if (access(subscription.source.path.c_str(), F_OK) == 0) continue;
+    diagnostics.error(field_of(subscription),
+                      "the file \"" + subscription.source.path + "\" does not exist; it must be there from the start on");
+  }
+  if (!diagnostics.ok()) return;
+  publisher_.update([&](Batch& batch) { settle(batch, reports); });
+}
+
+std::vector<FileReport> FileDiscovery::follow() {
+  std::vector<FileReport> reports;
+  if (watch_ == nullptr) return reports;
+  const std::set<PathSource> changed = watch_->take_changes();
+  if (changed.empty()) return reports;
+  publisher_.update([&](Batch& batch) {
+    std::vector<Subscription> concerned;
+    for (const auto& [subscription, state] : subscriptions_) {
+      if (changed.contains(subscription.source)) concerned.push_back(subscription);
+    }
+    for (const Subscription& subscription : concerned) read(subscription, batch, reports);
+    settle(batch, reports);
+  });
+  return reports;
+}
+
+std::map<Subscription, SubscriptionStats> FileDiscovery::stats() const {
+  const std::lock_guard lock(mutex_);
+  std::map<Subscription, SubscriptionStats> out;
+  for (const auto& [subscription, state] : subscriptions_) out.emplace(subscription, state.stats);
+  return out;
+}
+
+std::map<Subscription, std::set<std::string>> FileDiscovery::wanted(const World& world) const {
+  std::map<Subscription, std::set<std::string>> out = from_bootstrap_;
+  for (const auto& [name, cluster] : world.clusters) {
+    if (!cluster.frame->is_discovered) continue;
+    const PathSource source = path_source(cluster.source->message.eds_cluster_config().eds_config());
+    if (!source.path.empty()) out[{ResourceType::kAssignment, source}].insert(assignment_key(cluster.source->message).name);
+  }
+  for (const auto& [name, listener] : world.listeners) {
+    for (const auto& [source, names] : listener.route_sources) {
+      if (!source.path.empty()) out[{ResourceType::kRoutes, source}].insert(names.begin(), names.end());
+    }
+  }
+  return out;
+}
+
+// What a file brought may name other files, and those yet others: until nobody asks for what is not there.
+void FileDiscovery::settle(Batch& batch, std::vector<FileReport>& reports) {
+  while (true) {
+    const auto now = wanted(batch.world());
+    std::vector<Subscription> gone;
+    for (const auto& [subscription, state] : subscriptions_) {
+      if (!now.contains(subscription)) gone.push_back(subscription);
+    }
+    for (const Subscription& subscription : gone) drop(subscription, batch);
+    const auto next = std::ranges::find_if(now, [&](const auto& entry) {
+      const auto known = subscriptions_.find(entry.first);
+      return known == subscriptions_.end() || known->second.names != entry.second;
+    });
+    if (next == now.end()) return;
+    {
+      const std::lock_guard lock(mutex_);
+      subscriptions_[next->first].names = next->second;
+    }
+    read(next->first, batch, reports);
+  }
+}
+
+bool FileDiscovery::open_watch(std::string& reason) {
+  if (watch_ != nullptr) return true;
+  auto watch = FileWatch::create();
+  if (watch) {
+    watch_ = std::move(*watch);
+  } else {
+    reason = watch.error();
+  }
+  return watch_ != nullptr;
+}
+
+void FileDiscovery::read(const Subscription& subscription, Batch& batch, std::vector<FileReport>& reports) {
+  FileReport& report = reports.emplace_back();
+  report.subscription = subscription;
+  const std::string& path = subscription.source.path;
+  // The watch first: what is moved into place after the read is a change.
+  std::string reason;
+  std::optional<bool> readable;
+  if (!open_watch(reason)) {
+    report.errors.push_back({.file = path, .line = 0, .path = {}, .reason = reason});
+  } else if (const auto added = watch_->add(subscription.source); !added) {
+    report.errors.push_back({.file = path, .line = 0, .path = {}, .reason = added.error()});
+  } else {
+    const std::set<std::string> names = subscriptions_.at(subscription).names;
+    switch (subscription.type) {
+      case ResourceType::kCluster:
+        readable = take_file<ClusterMessage>(subscription, names, &Resources::clusters, batch, report);
+        break;
+      case ResourceType::kAssignment:
+        readable = take_file<AssignmentMessage>(subscription, names, &Resources::assignments, batch, report);
+        break;
+      case ResourceType::kListener:
+        readable = take_file<ListenerMessage>(subscription, names, &Resources::listeners, batch, report);
+        break;
+      case ResourceType::kRoutes:
+        readable = take_file<RouteMessage>(subscription, names, &Resources::routes, batch, report);
+        break;
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  SubscriptionStats& stats = subscriptions_.at(subscription).stats;
+  ++stats.update_attempt;
+  if (report.errors.empty()) {
+    ++stats.update_success;
+    stats.update_time = milliseconds_since_1970();
+    stats.version_text = report.version;
+    stats.version = config::content_hash(report.version);
+  } else {
+    ++(readable.value_or(false) ? stats.update_rejected : stats.update_failure);
+  }
+}
+
+void FileDiscovery::drop(const Subscription& subscription, Batch& batch) {
+  // What nobody asks for does no harm where it stands: the step cannot fail.
+  (void)batch.apply([&](Resources& resources) {
+    replace_all<RouteMessage>(resources.routes, subscription.source.path, {});
+    replace_all<AssignmentMessage>(resources.assignments, subscription.source.path, {});
+  });
+  {
+    const std::lock_guard lock(mutex_);
+    subscriptions_.erase(subscription);
+  }
+  const bool still_watched =
+      std::ranges::any_of(subscriptions_, [&](const auto& entry) { return entry.first.source == subscription.source; });
+  if (!still_watched) watch_->remove(subscription.source);
+}
+
+}  // namespace millrace::agent
