@@ -116,7 +116,8 @@ TEST(TranslateCluster, TakesWeightsAndHealth) {
 }
 
 TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
-  EXPECT_THAT(refusals("type: ORIGINAL_DST"), ElementsAre(HasSubstr("static_resources.clusters[0].type: ORIGINAL_DST is not supported yet")));
+  EXPECT_THAT(refusals("type: ORIGINAL_DST"),
+              ElementsAre(HasSubstr("static_resources.clusters[0].type: ORIGINAL_DST is not supported yet")));
   EXPECT_THAT(refusals("lb_policy: CLUSTER_PROVIDED"), ElementsAre(HasSubstr("lb_policy: CLUSTER_PROVIDED is only for")));
   EXPECT_THAT(refusals("common_http_protocol_options: {max_stream_duration: 1s}"),
               ElementsAre(HasSubstr("max_stream_duration: is not supported yet for clusters")));
