@@ -116,13 +116,11 @@ TEST(CheckFields, PassesRefusedBooleansThatSayFalse) {
 TEST(CheckFields, RefusesAnysByType) {
   const auto found = check<envoy::config::listener::v3::Filter>(
       "{name: a, typed_config: {\"@type\": "
-      "type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, "
+      "type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz, "
       "stat_prefix: a}}");
-  EXPECT_THAT(
-      found.errors,
-      ElementsAre(
-          "typed_config: the type \"type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit\" "
-          "is not supported yet"));
+  EXPECT_THAT(found.errors,
+              ElementsAre("typed_config: the type \"type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz\" "
+                          "is not supported yet"));
 }
 
 TEST(CheckFields, LeavesOutOptionalFilters) {

@@ -102,7 +102,7 @@ TEST(TranslateTls_Listener, RefusesOtherSocketsByName) {
                                                      "DownstreamTlsContext")));
   text.chain = ", transport_socket: {name: other, typed_config: {\"@type\": " + kApi +
                "proxy_protocol.v3.ProxyProtocolUpstreamTransport, transport_socket: {name: raw_buffer}}}";
-  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("ProxyProtocolUpstreamTransport\" is not supported yet")));
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("ProxyProtocolUpstreamTransport\" is not supported here")));
 }
 
 TEST(TranslateTls_Cluster, GivesEachEndpointTheFirstSocketThatMatches) {
