@@ -21,6 +21,7 @@ namespace millrace::proxy {
 class ActiveStream;
 class ConnectionInspection;
 class DownstreamConnection;
+class ShadowRequest;
 class TcpProxyConnection;
 class TlsAcceptance;
 class UpstreamConnection;
@@ -69,6 +70,7 @@ struct Runtime {
   Pool<TcpProxyConnection> tcp_proxy_pool;
   Pool<ConnectionBuckets::Node> connection_bucket_pool;
   Pool<ActiveStream> stream_pool;
+  Pool<ShadowRequest> shadow_pool;
   Pool<UpstreamConnection> upstream_pool;
 
   ReadyQueue ready;
@@ -83,6 +85,7 @@ struct Runtime {
   IntrusiveList<TcpProxyConnection, GraveTag> dead_tcp_proxies;
   IntrusiveList<UpstreamConnection, GraveTag> dead_upstreams;
   IntrusiveList<ActiveStream, GraveTag> dead_streams;
+  IntrusiveList<ShadowRequest, GraveTag> dead_shadows;
 
   ListenerTable listeners;
   ClusterTable clusters;
