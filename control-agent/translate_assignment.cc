@@ -196,8 +196,7 @@ void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy,
 
 void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
                           const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,
-                          const EndpointNames& names,
-                          config::Cluster& out, TranslateContext& context) {
+                          const EndpointNames& names, config::Cluster& out, TranslateContext& context) {
   const std::string list = join_path(path, "endpoints");
   translate_policy(assignment.policy(), join_path(path, "policy"), out, context.diagnostics);
   std::uint64_t weight = 0;

@@ -25,7 +25,6 @@ struct EndpointNames {
 /// `out` has its name and says how it balances.
 void translate_assignment(const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, const std::string& path,
                           const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,
-                          const EndpointNames& names,
-                          config::Cluster& out, TranslateContext& context);
+                          const EndpointNames& names, config::Cluster& out, TranslateContext& context);
 
 }  // namespace millrace::agent

@@ -6,6 +6,7 @@
 #include "control-agent/field_table.h"
 #include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_upgrades.h"
 #include "dataplane/base/limits.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/request_id/uuid/v3/uuid.pb.h"
@@ -142,21 +143,6 @@ void translate_added_fields(Work& w) {
   }
 }
 
-void translate_upgrades(Work& w) {
-  bool seen = false;
-  for (int i = 0; i < w.in.upgrade_configs_size(); ++i) {
-    const auto& upgrade = w.in.upgrade_configs(i);
-    const std::string field = index_path("upgrade_configs", static_cast<std::size_t>(i)) + ".upgrade_type";
-    if (lower(upgrade.upgrade_type()) != "websocket") {
-      w.error(field, "\"" + upgrade.upgrade_type() + "\" is not supported yet: only websocket is");
-    } else if (std::exchange(seen, true)) {
-      w.error(field, "\"" + upgrade.upgrade_type() + "\" is given twice");
-    } else {
-      w.out.websocket = !upgrade.has_enabled() || upgrade.enabled().value();
-    }
-  }
-}
-
 // The table is filled in when the route configuration is there (discovery/world.h). Until then there is no route, as in Envoy.
 void translate_rds(Work& w) {
   w.out.route_config_name = w.in.rds().route_config_name();
@@ -224,7 +210,9 @@ HttpConnectionManager translate_http_connection_manager(const Hcm& manager, cons
   translate_client(work);
   translate_path_options(work);
   translate_added_fields(work);
-  translate_upgrades(work);
+  const Upgrades upgrades = translate_upgrades(manager.upgrade_configs(), work.at("upgrade_configs"), context.diagnostics);
+  work.out.websocket = upgrades.websocket.value_or(false);
+  work.out.connect = upgrades.connect.value_or(false);
   context.stat_prefix = manager.stat_prefix();
   translate_filters(work);
   work.out.cell = context.cells.http.get(manager.stat_prefix());

@@ -87,6 +87,8 @@ config::VirtualHost translate_virtual_host(const route::VirtualHost& host, const
   if (host.has_retry_policy())
     scope.retry = translate_retry_policy(host.retry_policy(), join_path(path, "retry_policy"), context);
   if (host.has_per_request_buffer_limit_bytes()) scope.retry_buffer_limit_bytes = host.per_request_buffer_limit_bytes().value();
+  if (host.has_hedge_policy()) scope.hedge_on_try_timeout = host.hedge_policy().hedge_on_per_try_timeout();
+  scope.mirrors = translate_mirrors(host.request_mirror_policies(), join_path(path, "request_mirror_policies"), scope, context);
   config::VirtualHost out;
   out.name = host.name();
   out.domains.assign(host.domains().begin(), host.domains().end());
@@ -115,6 +117,8 @@ std::shared_ptr<const config::RouteTable> translate_routes(const route::RouteCon
   scope.validate_clusters = routes.has_validate_clusters() ? routes.validate_clusters().value() : validate_clusters;
   if (routes.has_max_direct_response_body_size_bytes())
     scope.max_body_bytes = routes.max_direct_response_body_size_bytes().value();
+
+  scope.mirrors = translate_mirrors(routes.request_mirror_policies(), join_path(path, "request_mirror_policies"), scope, context);
 
   auto table = std::make_shared<config::RouteTable>();
   table->name = routes.name();

@@ -8,10 +8,12 @@
 #include "control-agent/translate_circuit_breakers.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_hash_policy.h"
+#include "control-agent/translate_internal_redirect.h"
 #include "control-agent/translate_rate_limit.h"
 #include "control-agent/translate_retry.h"
 #include "control-agent/translate_route_match.h"
 #include "control-agent/translate_subsets.h"
+#include "control-agent/translate_upgrades.h"
 
 namespace millrace::agent {
 
@@ -55,25 +57,6 @@ void translate_weights(const route::WeightedCluster& weighted, const envoy::conf
     context.diagnostics.error(list, "the sum of the weights must be greater than 0");
   if (out.total_weight > std::numeric_limits<std::uint32_t>::max()) {
     context.diagnostics.error(list, "the sum of the weights must be at most 4294967295");
-  }
-}
-
-void translate_upgrades(const route::RouteAction& action, const std::string& path, config::ForwardAction& out,
-                        TranslateContext& context) {
-  for (int i = 0; i < action.upgrade_configs_size(); ++i) {
-    const auto& upgrade = action.upgrade_configs(i);
-    const std::string type_path =
-        join_path(index_path(join_path(path, "upgrade_configs"), static_cast<std::size_t>(i)), "upgrade_type");
-    const std::string type = lower(upgrade.upgrade_type());
-    std::optional<bool>* allowed = type == "websocket" ? &out.websocket : type == "connect" ? &out.connect : nullptr;
-    if (allowed == nullptr) {
-      context.diagnostics.error(type_path,
-                                "\"" + upgrade.upgrade_type() + "\" is not supported yet: only websocket and CONNECT are");
-    } else if (*allowed) {
-      context.diagnostics.error(type_path, "\"" + upgrade.upgrade_type() + "\" is given twice");
-    } else {
-      *allowed = !upgrade.has_enabled() || upgrade.enabled().value();
-    }
   }
 }
 
@@ -143,6 +126,30 @@ void translate_clusters(const route::RouteAction& action, const std::string& pat
 
 }  // namespace
 
+std::shared_ptr<const std::vector<config::MirrorPolicy>> translate_mirrors(const MirrorPolicies& policies,
+                                                                           const std::string& path, const RouteScope& scope,
+                                                                           TranslateContext& context) {
+  if (policies.empty()) return scope.mirrors;
+  auto out = std::make_shared<std::vector<config::MirrorPolicy>>();
+  for (int i = 0; i < policies.size(); ++i) {
+    const auto& policy = policies[i];
+    const std::string at = index_path(path, static_cast<std::size_t>(i));
+    config::MirrorPolicy& mirror = out->emplace_back();
+    mirror.cluster = policy.cluster();
+    mirror.cluster_header = lower(policy.cluster_header());
+    if (mirror.cluster.empty() == mirror.cluster_header.empty()) {
+      context.diagnostics.error(join_path(at, "cluster"), mirror.cluster.empty()
+                                                              ? "must be set, or else cluster_header"
+                                                              : "cannot be set together with cluster_header: choose one");
+    } else if (!mirror.cluster.empty()) {
+      check_cluster(mirror.cluster, join_path(at, "cluster"), scope, context);
+    }
+    if (policy.has_runtime_fraction()) mirror.fraction = translate_fraction(policy.runtime_fraction().default_value());
+    mirror.append_suffix = !policy.disable_shadow_host_suffix_append();
+  }
+  return out;
+}
+
 config::ForwardAction translate_forward(const route::RouteAction& action, const route::RouteMatch& match, const std::string& path,
                                         const RouteScope& scope, TranslateContext& context) {
   config::ForwardAction out;
@@ -155,11 +162,17 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
   translate_path_rewrites(action, match, path, out, context);
   translate_host_rewrites(action, path, out, context);
   translate_times(action, path, out, context.diagnostics);
-  translate_upgrades(action, path, out, context);
+  const Upgrades upgrades = translate_upgrades(action.upgrade_configs(), join_path(path, "upgrade_configs"), context.diagnostics);
+  out.websocket = upgrades.websocket;
+  out.connect = upgrades.connect;
   out.hash_policies = translate_hash_policies(action, path, context);
   out.priority = translate_priority(action.priority());
   out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)
                                         : scope.retry;
+  out.hedge_on_try_timeout =
+      action.has_hedge_policy() ? action.hedge_policy().hedge_on_per_try_timeout() : scope.hedge_on_try_timeout;
+  out.mirrors = translate_mirrors(action.request_mirror_policies(), join_path(path, "request_mirror_policies"), scope, context);
+  out.redirects = translate_internal_redirects(action, path, context);
   out.rate_limits = translate_rate_limits(action.rate_limits(), join_path(path, "rate_limits"), context);
   out.include_virtual_host_rate_limits = action.include_vh_rate_limits().value();
   out.retry_buffer_limit_bytes = scope.retry_buffer_limit_bytes;

@@ -16,6 +16,7 @@
 #include "config/model/hash_policy.h"
 #include "config/model/header_mutation.h"
 #include "config/model/http_filter.h"
+#include "config/model/internal_redirect.h"
 #include "config/model/matcher.h"
 #include "config/model/rate_limit.h"
 #include "config/model/retry_policy.h"
@@ -56,6 +57,14 @@ struct GrpcTimeout {
   Duration offset;  ///< by which grpc-timeout is shortened where it is longer
 };
 
+/// A cluster that gets a copy of requests: envoy.config.route.v3.RouteAction.RequestMirrorPolicy.
+struct MirrorPolicy {
+  std::string cluster;
+  std::string cluster_header = {};  ///< lower case: the request's field that names the cluster instead; empty: `cluster` does
+  Fraction fraction = {};           ///< of the requests
+  bool append_suffix = true;        ///< "-shadow" to the host
+};
+
 /// envoy.config.route.v3.RouteAction
 struct ForwardAction {
   std::vector<WeightedCluster> clusters;  ///< one, or several by weight
@@ -80,6 +89,9 @@ struct ForwardAction {
   HashPolicies hash_policies;  ///< of a cluster that balances by hash; none: each request is balanced alone
   /// What is kept of a body for another try, at most the listener's buffer limit: per_request_buffer_limit_bytes.
   std::uint32_t retry_buffer_limit_bytes = std::numeric_limits<std::uint32_t>::max();
+  bool hedge_on_try_timeout = false;                              ///< a try whose time runs out goes on beside its successor
+  std::shared_ptr<const std::vector<MirrorPolicy>> mirrors = {};  ///< the most specific level's; null: none
+  std::shared_ptr<const InternalRedirectPolicy> redirects = {};   ///< null: all go to the client
   std::vector<RateLimit> rate_limits = {};
   bool include_virtual_host_rate_limits = false;
 };

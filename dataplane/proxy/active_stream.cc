@@ -22,7 +22,7 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
       id_(id),
       arena_(runtime.chunks),
       timeouts_(runtime, *this),
-      upstream_(*this),
+      first_try_(*this),
       request_body_(runtime.context.chains),
       response_body_(runtime.context.chains) {
   chain_.pin();
@@ -75,18 +75,28 @@ void ActiveStream::on_timeout(StreamTimeouts::Kind kind, Instant now) {
       reply(request_ended_ ? LocalReplyReason::kStreamIdleTimeoutAfterRequest : LocalReplyReason::kStreamIdleTimeout, now);
       break;
     case Kind::kRoute:
-      if (upstream_.is_active()) {  // else it waits for another try
+      if (upstream_->is_active()) {  // else it waits for another try
         cluster_->stats().upstream_rq_timeout.add();
         pool_->endpoint_stats().rq_timeout.add();
-        if (phase_ == Phase::kWaiting) upstream_.note_timeout(now);
+        if (phase_ == Phase::kWaiting) upstream_->note_timeout(now);
       }
-      reply(LocalReplyReason::kUpstreamTimeout, now);
+      reply_timeout(LocalReplyReason::kUpstreamTimeout, now);
       break;
     case Kind::kDuration:
       stats().downstream_rq_max_duration_reached.add();
       end_by_duration(now);
       break;
   }
+}
+
+// Of the upstream: its client may want no error of it (x-envoy-upstream-rq-timeout-alt-response).
+void ActiveStream::reply_timeout(LocalReplyReason reason, Instant now) {
+  LocalReply answer = reply_of(reason);
+  if (wants_no_timeout_error_) {
+    answer.status = 204;
+    answer.body = {};
+  }
+  reply(answer, now);
 }
 
 void ActiveStream::end_by_duration(Instant now) {
@@ -101,8 +111,8 @@ void ActiveStream::on_request_error(http::ProtocolError error, Instant now) {
   const LocalReply answer = reply_of(error);
   info_.flags.set(ResponseFlag::kDownstreamProtocolError);
   info_.response_code_details = answer.details;
-  upstream_.cancel(now);
-  stop_retries();
+  upstream_->cancel(now);
+  stop_retries(now);
   if (answer.status != 0 && (phase_ == Phase::kHead || phase_ == Phase::kWaiting)) reply(answer, now);
 }
 
@@ -131,8 +141,10 @@ void ActiveStream::on_connection_ended(bool by_peer, Instant now) {
   finish(now);
 }
 
-void ActiveStream::stop_retries() {
-  if (retries_ != nullptr) retries_->stop();
+void ActiveStream::stop_retries(Instant now) {
+  if (retries_ == nullptr) return;
+  end_hedges(now);
+  retries_->stop();
 }
 
 void ActiveStream::count_status(std::uint16_t status) {
@@ -152,8 +164,9 @@ void ActiveStream::count_status(std::uint16_t status) {
 void ActiveStream::finish(Instant now) {
   if (phase_ == Phase::kOver) return;
   phase_ = Phase::kOver;
-  upstream_.cancel(now);
-  stop_retries();
+  upstream_->cancel(now);
+  stop_retries(now);
+  abandon_shadows(now);
   awaits_body_ = false;
   if (filters_ != nullptr) filters_->end(now);
   timeouts_.disarm_all();

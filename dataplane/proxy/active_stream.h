@@ -20,14 +20,17 @@
 #include "dataplane/proxy/policy/header_mutations.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/serviced.h"
+#include "dataplane/proxy/shadow_request.h"
 #include "dataplane/proxy/stream_info.h"
 #include "dataplane/proxy/timeouts.h"
 #include "dataplane/proxy/upstream_failure.h"
 #include "dataplane/proxy/upstream_request.h"
+#include "dataplane/proxy/upstream_request_owner.h"
 
 namespace millrace::config {
 enum class RoutingPriority : std::uint8_t;
 struct HttpConnectionManager;
+struct InternalRedirectPolicy;
 }  // namespace millrace::config
 
 namespace millrace::report {
@@ -40,23 +43,26 @@ class ClusterRuntime;
 class ConnectionPool;
 class DownstreamConnection;
 class ChainVersion;
+class HedgedTry;
 class StreamRetries;
+struct FollowedRedirect;
 struct Runtime;
 struct GraveTag;
 
-class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, public ListNode<GraveTag>, private FilterActions {
+class ActiveStream final : public Serviced,
+                           public UpstreamRequestOwner,
+                           public ListNode<OnConnectionTag>,
+                           public ListNode<GraveTag>,
+                           private FilterActions {
  public:
   ActiveStream(Runtime& runtime, DownstreamConnection& connection, ChainVersion& chain, http::StreamId id, Instant now);
   ~ActiveStream();
 
   [[nodiscard]] http::StreamId id() const { return id_; }
-  [[nodiscard]] Arena& arena() { return arena_; }
-  /// The protocol was switched: opaque bytes both ways, each direction ends by itself.
-  [[nodiscard]] bool is_switched() const { return switched_; }
-  /// All of the request is handed to the upstream connection.
-  [[nodiscard]] bool request_was_sent() const { return request_sent_; }
-  /// And all of the response has come.
-  [[nodiscard]] bool exchange_is_complete() const { return request_sent_ && response_ended_; }
+  [[nodiscard]] Arena& arena() override { return arena_; }
+  [[nodiscard]] bool is_switched() const override { return switched_; }
+  [[nodiscard]] bool request_was_sent() const override { return request_sent_; }
+  [[nodiscard]] bool exchange_is_complete() const override { return request_sent_ && response_ended_; }
 
   // From the downstream connection.
   void on_request(http::RequestHead& head, bool end_stream, Instant now);
@@ -70,17 +76,22 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void on_connection_ended(bool by_peer, Instant now);
 
   // From the upstream request.
-  void on_upstream_ready(const SocketAddress& local, Instant now);
-  /// Asked before on_upstream_response(): the request is tried again instead, and its upstream request was cancelled.
-  [[nodiscard]] bool retries_response(const http::ResponseHead& head, bool end_stream, Instant now) {
-    return retries_ != nullptr && retry_response(head, end_stream, now);
+  void on_upstream_ready(const SocketAddress& local, Instant now) override;
+  /// The request is tried again instead, or follows a redirect.
+  [[nodiscard]] bool rejects_response(http::ResponseHead& head, bool end_stream, Instant now) override {
+    return retries_ != nullptr && (retry_response(head, end_stream, now) || follow_redirect(head, end_stream, now));
   }
-  void on_upstream_informational(http::ResponseHead& head, Instant now);
-  void on_upstream_response(http::ResponseHead& head, bool end_stream, Instant now);
-  void on_upstream_data(stream::Chain& data, bool end_stream, Instant now);
-  void on_upstream_trailers(http::HeaderMap& trailers, Instant now);
-  void on_upstream_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now);
-  void on_upstream_credit(Instant now);
+  void on_upstream_informational(http::ResponseHead& head, Instant now) override;
+  void on_upstream_response(http::ResponseHead& head, bool end_stream, Instant now) override;
+  void on_upstream_data(stream::Chain& data, bool end_stream, Instant now) override;
+  void on_upstream_trailers(http::HeaderMap& trailers, Instant now) override;
+  void on_upstream_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) override;
+  void on_upstream_credit(Instant now) override;
+
+  // From a try whose time has run out, and that was left to go on.
+  /// Its response has come. True: it is not wanted, and the try was given up. False: it is the response.
+  [[nodiscard]] bool rejects_hedge(HedgedTry& hedge, const http::ResponseHead& head, bool end_stream, Instant now);
+  void on_hedge_failure(HedgedTry& hedge, UpstreamFailure failure, std::string_view transport_failure, Instant now);
 
   void on_timeout(StreamTimeouts::Kind kind, Instant now);
 
@@ -111,7 +122,6 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] bool limit_duration(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool choose_pool(Instant now);
-  [[nodiscard]] bool choose_connections(Instant now);
   [[nodiscard]] config::RoutingPriority priority() const;
   [[nodiscard]] bool choose_endpoint(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool answer_expectation(Instant now);
@@ -121,6 +131,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   void end_of_request(Instant now);
   void push_request(Instant now);
   void send_request_body(Instant now);
+  [[nodiscard]] bool add_request_body(stream::Chain&& data, Instant now);
   void consume_request(std::size_t taken, std::size_t held);
   void drop_request_body();
   /// All that there will be of it is in request_body_.
@@ -151,10 +162,27 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] bool retry_response(const http::ResponseHead& head, bool end_stream, Instant now);
   [[nodiscard]] bool retry_failure(UpstreamFailure failure, Instant now);
   [[nodiscard]] bool wait_for_retry(bool wanted, const http::ResponseHead* head, Instant now);
+  [[nodiscard]] bool take_retry();
+  [[nodiscard]] std::size_t kept_body_limit(const config::ForwardAction& action) const;
   [[nodiscard]] bool choose_another_endpoint(Instant now);
   [[nodiscard]] bool restore_request_body();
   void end_try(LocalReplyReason reason, Instant now);
-  void stop_retries();
+  void stop_retries(Instant now);
+
+  [[nodiscard]] bool hedge(Instant now);
+  void end_hedge(HedgedTry& hedge);
+  void end_hedges(Instant now);
+
+  // A redirect that is followed here.
+  [[nodiscard]] bool follow_redirect(const http::ResponseHead& head, bool end_stream, Instant now);
+  [[nodiscard]] bool turn_to_redirect(const config::InternalRedirectPolicy& policy, const http::ResponseHead& head);
+  [[nodiscard]] bool go_to_redirect(Instant now);
+
+  // Copies of the request for other clusters.
+  void start_shadows(const config::ForwardAction& action, Instant now);
+  void share_with_shadows(const stream::Chain& data, Instant now);
+  void end_shadows(Instant now);
+  void abandon_shadows(Instant now);
 
   // The response.
   [[nodiscard]] bool switches_protocol(const http::ResponseHead& head) const;
@@ -175,6 +203,7 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   [[nodiscard]] FormatEnvironment environment() const;
 
   void end_by_duration(Instant now);
+  void reply_timeout(LocalReplyReason reason, Instant now);
 
   // The end: everything is counted and logged exactly once.
   void finish(Instant now);
@@ -189,28 +218,33 @@ class ActiveStream final : public Serviced, public ListNode<OnConnectionTag>, pu
   Arena arena_;
   StreamInfo info_;
   StreamTimeouts timeouts_;
-  UpstreamRequest upstream_;
-  ClusterRuntime* cluster_ = nullptr;  // pinned
-  ConnectionPool* pool_ = nullptr;     // of cluster_; the chosen endpoint's
-  FilterChain* filters_ = nullptr;     // in arena_; null: the connection manager has none, or their turn has not come
-  StreamRetries* retries_ = nullptr;   // in arena_; null: there is one try, without a timeout of its own
+  UpstreamRequest first_try_;
+  UpstreamRequest* upstream_ = &first_try_;  // the latest try, or the one that has won
+  ClusterRuntime* cluster_ = nullptr;        // pinned
+  ConnectionPool* pool_ = nullptr;           // of cluster_; the chosen endpoint's
+  FilterChain* filters_ = nullptr;           // in arena_; null: the connection manager has none, or their turn has not come
+  StreamRetries* retries_ = nullptr;         // in arena_; null: there is one try, without a timeout of its own
 
   Phase phase_ = Phase::kHead;
   http::RequestHead* request_ = nullptr;
   stream::Chain request_body_;        // through the filters, not yet taken by the upstream; see unconsumed_bytes_
   std::size_t unconsumed_bytes_ = 0;  // received and not yet consumed(): the last of what waits; the client's window bounds them
   http::HeaderMap* request_trailers_ = nullptr;
-  const http::ResponseHead* waiting_head_ = nullptr;  // ready, not yet with the codec
-  stream::Chain response_body_;                       // received, not yet taken by the client; at most the cluster's buffer limit
+  IntrusiveList<ShadowRequest, OfStreamTag> shadows_;  // as long as the request is arriving
+  const http::ResponseHead* waiting_head_ = nullptr;   // ready, not yet with the codec
+  stream::Chain response_body_;  // received, not yet taken by the client; at most the cluster's buffer limit
   http::HeaderMap* response_trailers_ = nullptr;
   MutationLevels levels_;
   Duration response_timeout_;
-  RequestHash hash_;                   // the same for all tries
-  bool passed_filters_ = false;        // the request's head has passed all filters, of which there are some
-  bool awaits_body_ = false;           // a filter wants all of the request before it goes on
+  const FollowedRedirect* redirects_ = nullptr;  // in arena_
+  RequestHash hash_;                             // the same for all tries
+  bool redirected_ = false;                      // it is to be routed again, to where an upstream has sent it
+  bool passed_filters_ = false;                  // the request's head has passed all filters, of which there are some
+  bool awaits_body_ = false;                     // a filter wants all of the request before it goes on
   bool follows_grpc_timeout_ = false;  // response_timeout_ comes from the request's grpc-timeout, which tells it upstream
-  bool try_timed_out_ = false;         // the last try ended by its timeout
-  bool request_ended_ = false;         // received completely
+  bool wants_no_timeout_error_ = false;
+  bool try_timed_out_ = false;  // the last try ended by its timeout
+  bool request_ended_ = false;  // received completely
   bool request_sent_ = false;
   bool request_started_ = false;  // something of it was handed to an upstream connection, in whichever try
   bool response_ended_ = false;   // received completely

@@ -90,10 +90,7 @@ bool ActiveStream::filter_request_body(Instant now) {
     reply(outcome == BodyFilter::Outcome::kBadData ? LocalReplyReason::kBadBody : LocalReplyReason::kOverloaded, now);
     return false;
   }
-  const bool may_go_on = retries_ == nullptr || keep_for_retries(passed);
-  request_body_.append(std::move(passed));
-  if (!may_go_on) reply(LocalReplyReason::kRetryBufferExceeded, now);
-  return may_go_on;
+  return add_request_body(std::move(passed), now);
 }
 
 bool ActiveStream::filter_response_body(Instant now) {
@@ -102,7 +99,7 @@ bool ActiveStream::filter_response_body(Instant now) {
       runtime_.buffer_limit(cluster_ == nullptr ? chain_.listener().buffer_limit_bytes : cluster_->config().buffer_limit_bytes);
   const std::size_t before = pipe.waiting();
   const BodyFilter::Outcome outcome = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
-  upstream_.consumed(before - pipe.waiting());
+  upstream_->consumed(before - pipe.waiting());
   return outcome == BodyFilter::Outcome::kPassed;
 }
 

@@ -12,7 +12,7 @@
 #include "dataplane/proxy/policy/path.h"
 #include "dataplane/proxy/policy/request_headers.h"
 #include "dataplane/proxy/policy/route_matcher.h"
-#include "dataplane/proxy/policy/server_name.h"
+#include "dataplane/proxy/pool_choice.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/stream_retries.h"
 
@@ -40,8 +40,10 @@ void ActiveStream::on_request(http::RequestHead& head, bool end_stream, Instant 
 
 void ActiveStream::service(Instant now) {
   if (phase_ != Phase::kWaiting) return;  // what came behind the head was broken: it is answered already
-  if (runtime_.is_overloaded(report::OverloadAction::kStopAcceptingRequests, chain_.listener())) return refuse_in_overload(now);
-  if (!prepare(now)) return;
+  const bool again = redirected_;
+  if (!again && runtime_.is_overloaded(report::OverloadAction::kStopAcceptingRequests, chain_.listener()))
+    return refuse_in_overload(now);
+  if (!(again ? go_to_redirect(now) : prepare(now))) return;
   stats().rq_total.add();
   find_route();
   http().filters.empty() ? act_on_route(now) : filter_request(now);
@@ -121,8 +123,11 @@ void ActiveStream::redirect_to_tls(Instant now) {
 void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   if (!admit_upgrade(action, now) || !choose_endpoint(action, now)) return;
   follows_grpc_timeout_ = follows_grpc_timeout(action, *request_);
+  wants_no_timeout_error_ = request_->headers.remove(http::HeaderId::kXEnvoyUpstreamRqTimeoutAltResponse) > 0;
   response_timeout_ = take_response_timeout(action, *request_);
-  const auto retries_matter = [&] { return action.retry != nullptr || request_->headers.contains_any(kRetryFields); };
+  const auto retries_matter = [&] {
+    return action.retry != nullptr || action.redirects != nullptr || request_->headers.contains_any(kRetryFields);
+  };
   const Duration try_timeout = retries_matter() ? take_try_timeout(action.retry.get(), response_timeout_, *request_) : Duration();
   const ForwardTimeouts timeouts{.response = response_timeout_, .per_try = try_timeout, .for_grpc = follows_grpc_timeout_};
   const ForwardContext context{http(), levels_, timeouts, runtime_.worker(), environment(), pool_->hostname()};
@@ -137,7 +142,8 @@ void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   if (action.idle_timeout) timeouts_.arm(StreamTimeouts::Kind::kIdle, *action.idle_timeout, now);
   if (!choose_pool(now)) return;
   if (request_ended_) timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
-  upstream_.start(*pool_, now);
+  if (action.mirrors != nullptr) start_shadows(action, now);
+  upstream_->start(*pool_, now);
 }
 
 // As the route says, instead of the connection manager. False: out of memory.
@@ -206,32 +212,16 @@ void ActiveStream::take(ConnectionPool& pool) {
 
 config::RoutingPriority ActiveStream::priority() const { return std::get<config::ForwardAction>(info_.route->action).priority; }
 
-// Of the endpoint's connections those of the request's priority, and where the server's name follows the request (auto_sni),
-// those of its name, and where the endpoint is told of clients, those of its client.
 bool ActiveStream::choose_pool(Instant now) {
-  if (ConnectionPool& of_priority = pool_->for_priority(priority()); &of_priority != pool_) take(of_priority);
-  if ((pool_->wants_server_name() || pool_->proxy_protocol() != nullptr) && !choose_connections(now)) return false;
-  if (pool_->take_place(now)) return true;
-  cluster_->stats().upstream_cx_pool_overflow.add();
-  reply(LocalReplyReason::kNoHealthyUpstream, now);
-  return false;
-}
-
-bool ActiveStream::choose_connections(Instant now) {
-  const bool needs_name = pool_->wants_server_name();
-  const std::string_view name = needs_name ? server_name_of(*request_, pool_->tls()->sni_header, arena_) : std::string_view();
   const ClientAddresses& addresses = connection_.addresses();
   const ProxiedClient client{addresses.remote, addresses.local, connection_.proxy_extensions()};
-  const bool tells_client = pool_->proxy_protocol() != nullptr && http().add_proxy_protocol_connection_state;
-  if (!needs_name && !tells_client) return true;
-  ConnectionPool* named =
-      needs_name && name.empty() ? nullptr : pool_->for_connections_of(name, tells_client ? &client : nullptr, now);
-  if (named == nullptr) {
-    cluster_->stats().upstream_cx_pool_overflow.add();
-    reply(LocalReplyReason::kOverloaded, now);
+  const PoolChoice choice =
+      proxy::choose_pool(*pool_, priority(), *request_, http().add_proxy_protocol_connection_state ? &client : nullptr, now);
+  if (choice.pool == nullptr) {
+    reply(choice.refusal, now);
     return false;
   }
-  take(*named);
+  if (choice.pool != pool_) take(*choice.pool);
   return true;
 }
 
@@ -254,8 +244,8 @@ bool ActiveStream::answer_expectation(Instant now) {
 void ActiveStream::on_upstream_ready(const SocketAddress& local, Instant now) {
   info_.upstream_local = local;
   const bool head_only = request_is_whole() && request_body_.empty() && request_trailers_ == nullptr;
-  if (!upstream_.send_head(*request_, head_only, now)) {
-    upstream_.cancel(now);
+  if (!upstream_->send_head(*request_, head_only, now)) {
+    upstream_->cancel(now);
     on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
     return;
   }
@@ -286,19 +276,23 @@ void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant
       reply(LocalReplyReason::kOverloaded, now);
       return;
     }
-  } else {
-    const bool may_go_on = retries_ == nullptr || keep_for_retries(data);
-    request_body_.append(std::move(data));
-    if (!may_go_on) {
-      reply(LocalReplyReason::kRetryBufferExceeded, now);
-      return;
-    }
+  } else if (!add_request_body(std::move(data), now)) {
+    return;
   }
   if (end_stream) {
     end_of_request(now);
   } else {
     awaits_body_ ? take_awaited_body(now) : push_request(now);
   }
+}
+
+// What goes upstream of it: after the filters. False: it is answered.
+bool ActiveStream::add_request_body(stream::Chain&& data, Instant now) {
+  const bool may_go_on = retries_ == nullptr || keep_for_retries(data);
+  if (!shadows_.empty()) share_with_shadows(data, now);
+  request_body_.append(std::move(data));
+  if (!may_go_on) reply(LocalReplyReason::kRetryBufferExceeded, now);
+  return may_go_on;
 }
 
 void ActiveStream::on_request_trailers(http::HeaderMap& trailers, Instant now) {
@@ -315,9 +309,9 @@ void ActiveStream::end_of_request(Instant now) {
   if (request_is_filtered()) filters_->request_body().end();
   if (awaits_body_) return take_awaited_body(now);
   const bool waits_for_retry = retries_ != nullptr && retries_->is_waiting();
-  if ((upstream_.is_active() || waits_for_retry) && !switched_)
+  if ((upstream_->is_active() || waits_for_retry) && !switched_)
     timeouts_.arm(StreamTimeouts::Kind::kRoute, response_timeout_, now);
-  if (upstream_.is_open() && retries_ != nullptr && !switched_) retries_->begin_try(now);
+  if (upstream_->is_open() && retries_ != nullptr && !switched_) retries_->begin_try(now);
   push_request(now);
 }
 
@@ -325,7 +319,8 @@ void ActiveStream::end_of_request(Instant now) {
 // holds the client back.
 void ActiveStream::push_request(Instant now) {
   if (request_is_filtered() && !filter_request_body(now)) return;
-  if (upstream_.is_open() && !request_sent_) send_request_body(now);
+  if (upstream_->is_open() && !request_sent_) send_request_body(now);
+  if (!shadows_.empty() && request_is_whole()) end_shadows(now);
   if (is_settled()) return;
   const bool paused = unconsumed_bytes_ >= runtime_.buffer_limit(chain_.listener().buffer_limit_bytes);
   if (paused == request_paused_) return;
@@ -338,13 +333,13 @@ void ActiveStream::send_request_body(Instant now) {
   while (sent && !request_sent_) {
     const std::size_t before = request_body_.size();
     const bool ends = request_is_whole() && request_trailers_ == nullptr;
-    if (before > 0 || ends) sent = upstream_.send_data(request_body_, ends, now);
+    if (before > 0 || ends) sent = upstream_->send_data(request_body_, ends, now);
     const std::size_t taken = before - request_body_.size();
     if (!request_is_filtered()) consume_request(taken, before);
     if (sent && request_is_whole() && request_body_.empty()) {
       request_sent_ = true;
       info_.upstream_request_sent = now;
-      if (request_trailers_ != nullptr) sent = upstream_.send_trailers(*request_trailers_, now);
+      if (request_trailers_ != nullptr) sent = upstream_->send_trailers(*request_trailers_, now);
     } else if (taken == 0 || !request_is_filtered() || filters_->request_body().is_done()) {
       break;
     } else if (!filter_request_body(now)) {
@@ -352,7 +347,7 @@ void ActiveStream::send_request_body(Instant now) {
     }
   }
   if (sent) return;
-  upstream_.cancel(now);
+  upstream_->cancel(now);
   on_upstream_failure(UpstreamFailure::kLocalReset, {}, now);
 }
 

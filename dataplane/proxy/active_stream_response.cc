@@ -38,6 +38,7 @@ bool ActiveStream::switches_protocol(const http::ResponseHead& head) const {
 
 void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_stream, Instant now) {
   if (phase_ != Phase::kWaiting) return;
+  end_hedges(now);
   timeouts_.touch(now);
   timeouts_.disarm(StreamTimeouts::Kind::kRequest);
   info_.upstream_response_started = now;
@@ -52,7 +53,7 @@ void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_strea
   }
   const Instant sent = info_.upstream_request_sent.is_never() ? info_.start : info_.upstream_request_sent;
   if (!prepare_upstream_response(http(), levels_, head, info_, now - sent, environment()) || !add_made_cookies(head.headers)) {
-    upstream_.cancel(now);
+    upstream_->cancel(now);
     reply(LocalReplyReason::kOverloaded, now);
     return;
   }
@@ -103,7 +104,7 @@ void ActiveStream::push_head(Instant now) {
 
 void ActiveStream::on_upstream_data(stream::Chain& data, bool end_stream, Instant now) {
   if (phase_ != Phase::kResponding) {
-    upstream_.consumed(data.size());
+    upstream_->consumed(data.size());
     data.clear();
     return;
   }
@@ -163,7 +164,7 @@ bool ActiveStream::send_response_body() {
   const bool sent = connection_.send([&](http::ServerCodec& codec) { return codec.send_data(id_, response_body_, ends); });
   const std::size_t taken = before - response_body_.size();
   info_.bytes_sent += taken;
-  if (!response_is_filtered()) upstream_.consumed(taken);
+  if (!response_is_filtered()) upstream_->consumed(taken);
   return sent;
 }
 
@@ -186,8 +187,8 @@ void ActiveStream::complete_response(Instant now) {
 // to tell the client that it is not the whole one.
 void ActiveStream::reply(LocalReply answer, Instant now) {
   if (is_settled()) return;
-  upstream_.cancel(now);
-  stop_retries();
+  upstream_->cancel(now);
+  stop_retries(now);
   awaits_body_ = false;
   if (answer.flag) info_.flags.set(*answer.flag);
   info_.response_code_details = answer.details;
@@ -223,7 +224,7 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
 
 void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) {
   if (is_settled()) return;
-  if (retries_ != nullptr && retry_failure(failure, now)) return;
+  if (retries_ != nullptr && (retry_failure(failure, now) || !retries_->hedges().empty())) return;
   const UpstreamFailureRow& row = row_of(failure);
   info_.flags.set(row.flag);
   info_.upstream_transport_failure = arena_.copy(transport_failure);  // its connection goes before the log line
@@ -245,7 +246,7 @@ void ActiveStream::on_upstream_failure(UpstreamFailure failure, std::string_view
 void ActiveStream::reset_in_overload(Instant now) {
   info_.flags.set(ResponseFlag::kOverloadManager);
   info_.response_code_details = reply_of(LocalReplyReason::kOverloaded).details;
-  upstream_.cancel(now);
+  upstream_->cancel(now);
   reset_downstream(now);
 }
 

@@ -17,15 +17,18 @@ namespace millrace::proxy {
 // The fields by which a client asks for retries are read as routes have left or set them, and end here.
 bool ActiveStream::prepare_retries(const config::ForwardAction& action, Duration try_timeout, Instant now) {
   const config::RetryPolicy* policy = action.retry.get();
-  if (policy != nullptr || try_timeout > Duration() || asks_for_retries(request_->headers)) {
+  if (policy != nullptr || try_timeout > Duration() || action.redirects != nullptr || asks_for_retries(request_->headers)) {
     void* memory = arena_.allocate(sizeof(StreamRetries), alignof(StreamRetries));
     if (memory == nullptr) {
       reply(LocalReplyReason::kOverloaded, now);
       return false;
     }
-    const std::size_t limit = std::min(chain_.listener().buffer_limit_bytes, action.retry_buffer_limit_bytes);
-    retries_ = ::new (memory)
-        StreamRetries(runtime_, *this, policy == nullptr ? default_retry_policy() : *policy, *request_, try_timeout, limit);
+    const StreamRetries::Limits limits{.try_timeout = try_timeout,
+                                       .keep_bytes = kept_body_limit(action),
+                                       .hedge_on_try_timeout = hedges_on_try_timeout(action, request_->headers),
+                                       .for_redirects = action.redirects != nullptr};
+    retries_ =
+        ::new (memory) StreamRetries(runtime_, *this, policy == nullptr ? default_retry_policy() : *policy, *request_, limits);
     retries_->note(*pool_);
     static_cast<void>(keep_for_retries(request_body_));  // nothing waits yet: at the worst there is no retry
   }
@@ -33,12 +36,17 @@ bool ActiveStream::prepare_retries(const config::ForwardAction& action, Duration
   return true;
 }
 
+// Of a body, for another try, a redirect, or a copy of the request.
+std::size_t ActiveStream::kept_body_limit(const config::ForwardAction& action) const {
+  return std::min(chain_.listener().buffer_limit_bytes, action.retry_buffer_limit_bytes);
+}
+
 // False: the body is larger than what may be kept, and the try that has failed was the last; it is answered.
 bool ActiveStream::keep_for_retries(const stream::Chain& data) {
-  if (!retries_->is_open() || retries_->keep(data)) return true;
+  if (!retries_->keeps_body() || retries_->keep(data)) return true;
   cluster_->stats().retry_or_shadow_abandoned.add();
   const bool waited = retries_->is_waiting();
-  retries_->give_up();
+  retries_->forget_body();
   return !waited;
 }
 
@@ -50,9 +58,10 @@ bool ActiveStream::retry_response(const http::ResponseHead& head, bool end_strea
     retries_->give_up();
     return false;
   }
+  pool_->endpoint_stats().rq_error.add();
   timeouts_.touch(now);
   response_ended_ = end_stream;
-  upstream_.cancel(now);
+  upstream_->cancel(now);
   request_sent_ = response_ended_ = false;
   return true;
 }
@@ -67,7 +76,17 @@ bool ActiveStream::retry_failure(UpstreamFailure failure, Instant now) {
 // Begins the back-off, where the policy and the cluster allow another try. The one before it is over.
 bool ActiveStream::wait_for_retry(bool wanted, const http::ResponseHead* head, Instant now) {
   retries_->uncount();
-  if (!wanted) return false;
+  if (!wanted || !take_retry()) return false;
+  const std::int64_t wall_seconds = runtime_.wall_nanoseconds(now) / 1'000'000'000;
+  const Retry::BackOff back_off = retries_->retry().back_off(head, wall_seconds, runtime_.context.rng);
+  auto& stats = cluster_->stats();
+  (back_off.rate_limited ? stats.upstream_rq_retry_backoff_ratelimited : stats.upstream_rq_retry_backoff_exponential).add();
+  retries_->wait(back_off.time, now);
+  return true;
+}
+
+// One more of those that the policy and the cluster's circuit breakers allow.
+bool ActiveStream::take_retry() {
   auto& stats = cluster_->stats();
   if (!retries_->retry().take()) {
     stats.upstream_rq_retry_limit_exceeded.add();
@@ -79,16 +98,12 @@ bool ActiveStream::wait_for_retry(bool wanted, const http::ResponseHead* head, I
     info_.flags.set(ResponseFlag::kUpstreamOverflow);
     return false;
   }
-  const std::int64_t wall_seconds = runtime_.wall_nanoseconds(now) / 1'000'000'000;
-  const Retry::BackOff back_off = retries_->retry().back_off(head, wall_seconds, runtime_.context.rng);
   stats.upstream_rq_retry.add();
-  (back_off.rate_limited ? stats.upstream_rq_retry_backoff_ratelimited : stats.upstream_rq_retry_backoff_exponential).add();
-  retries_->wait(back_off.time, now);
   return true;
 }
 
 void ActiveStream::try_again(Instant now) {
-  MR_ASSERT(phase_ == Phase::kWaiting && !upstream_.is_active());
+  MR_ASSERT(phase_ == Phase::kWaiting && !upstream_->is_active());
   ++info_.attempts;
   if (!choose_another_endpoint(now)) return;
   const Duration elapsed = request_ended_ ? now - info_.request_received : Duration();
@@ -103,7 +118,7 @@ void ActiveStream::try_again(Instant now) {
     reply(LocalReplyReason::kOverloaded, now);
     return;
   }
-  if (choose_pool(now)) upstream_.start(*pool_, now);
+  if (choose_pool(now)) upstream_->start(*pool_, now);
 }
 
 // As the configuration is now: it may have changed while the request waited.
@@ -136,7 +151,7 @@ bool ActiveStream::restore_request_body() {
 void ActiveStream::on_try_timeout(Instant now) {
   if (phase_ != Phase::kWaiting) return;  // a response that has begun has the route's time
   cluster_->stats().upstream_rq_per_try_timeout.add();
-  end_try(LocalReplyReason::kUpstreamPerTryTimeout, now);
+  if (!hedge(now)) end_try(LocalReplyReason::kUpstreamPerTryTimeout, now);
 }
 
 void ActiveStream::on_try_idle_timeout(Instant now) {
@@ -148,13 +163,13 @@ void ActiveStream::on_try_idle_timeout(Instant now) {
 // A try that took too long.
 void ActiveStream::end_try(LocalReplyReason reason, Instant now) {
   pool_->endpoint_stats().rq_timeout.add();
-  upstream_.note_timeout(now);
-  upstream_.cancel(now);
+  upstream_->note_timeout(now);
+  upstream_->cancel(now);
   if (retry_failure(UpstreamFailure::kLocalReset, now)) {
     try_timed_out_ = true;
     pool_->endpoint_stats().rq_error.add();
   } else {
-    reply(reason, now);
+    reply_timeout(reason, now);
   }
 }
 

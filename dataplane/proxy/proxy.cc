@@ -7,6 +7,7 @@
 #include "dataplane/proxy/health_probe.h"
 #include "dataplane/proxy/local_connection.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/shadow_request.h"
 #include "dataplane/proxy/tcp_proxy.h"
 #include "dataplane/proxy/tls_acceptance.h"
 #include "dataplane/proxy/upstream_connection.h"
@@ -25,6 +26,7 @@ Runtime::Runtime(const ProxyContext& given)
       local_pool(0, given.limits.downstream_connections),
       connection_bucket_pool(0, ConnectionBuckets::kAverage * given.limits.downstream_connections),
       stream_pool(std::min(given.limits.initial_objects, given.limits.streams), given.limits.streams),
+      shadow_pool(0, given.limits.streams),
       upstream_pool(std::min(given.limits.initial_objects, given.limits.upstream_connections), given.limits.upstream_connections),
       listeners(*this),
       clusters(*this) {}
@@ -39,6 +41,7 @@ void Runtime::bury() {
   while (LocalConnection* connection = dead_locals.pop_front()) local_pool.destroy(connection);
   while (UpstreamConnection* connection = dead_upstreams.pop_front()) upstream_pool.destroy(connection);
   while (ActiveStream* stream = dead_streams.pop_front()) stream_pool.destroy(stream);
+  while (ShadowRequest* shadow = dead_shadows.pop_front()) shadow_pool.destroy(shadow);
 }
 
 Proxy::Proxy(const ProxyContext& context) : runtime_(std::make_unique<Runtime>(context)) {}

@@ -23,6 +23,7 @@ class ConnectionInspection;
 class DownstreamConnection;
 class HealthProbe;
 class LocalConnection;
+class ShadowRequest;
 class TcpProxyConnection;
 class TlsAcceptance;
 class UpstreamConnection;
@@ -72,6 +73,7 @@ struct Runtime {
   Pool<LocalConnection> local_pool;
   Pool<ConnectionBuckets::Node> connection_bucket_pool;
   Pool<ActiveStream> stream_pool;
+  Pool<ShadowRequest> shadow_pool;
   Pool<UpstreamConnection> upstream_pool;
 
   ReadyQueue ready;
@@ -89,6 +91,7 @@ struct Runtime {
   IntrusiveList<LocalConnection, GraveTag> dead_locals;
   IntrusiveList<UpstreamConnection, GraveTag> dead_upstreams;
   IntrusiveList<ActiveStream, GraveTag> dead_streams;
+  IntrusiveList<ShadowRequest, GraveTag> dead_shadows;
 
   ListenerTable listeners;
   ClusterTable clusters;

@@ -12,20 +12,21 @@
 namespace millrace::proxy {
 
 StreamRetries::StreamRetries(Runtime& runtime, ActiveStream& stream, const config::RetryPolicy& policy,
-                             const http::RequestHead& head, Duration try_timeout, std::size_t keep_bytes)
+                             const http::RequestHead& head, const Limits& limits)
     : runtime_(runtime),
       stream_(stream),
       retry_(policy, head, runtime.worker()),
-      try_timeout_(try_timeout),
-      keep_bytes_(keep_bytes),
+      limits_(limits),
       kept_(runtime.context.chains),
       back_off_(Timer::calling<&StreamRetries::on_back_off>(*this)),
       try_timer_(Timer::calling<&StreamRetries::on_try_timeout>(*this)),
       idle_timer_(Timer::calling<&StreamRetries::on_idle_timeout>(*this)),
-      open_(retry_.enabled()) {}
+      open_(retry_.enabled()),
+      keeps_for_redirects_(limits.for_redirects) {}
 
 bool StreamRetries::keep(const stream::Chain& data) {
-  if (data.size() > keep_bytes_ - kept_.size() || !affordable(kept_.charge() + data.size(), kept_.pool().packets())) return false;
+  if (data.size() > limits_.keep_bytes - kept_.size() || !affordable(kept_.charge() + data.size(), kept_.pool().packets()))
+    return false;
   return append_to_keep(kept_, data);
 }
 
@@ -78,7 +79,7 @@ ConnectionPool* StreamRetries::choose(ClusterRuntime& cluster, ChoiceContext con
 
 void StreamRetries::begin_try(Instant now) {
   try_began_ = now;
-  runtime_.arm_after(try_timer_, now, try_timeout_);
+  runtime_.arm_after(try_timer_, now, limits_.try_timeout);
   runtime_.arm_after(idle_timer_, now, retry_.policy().per_try_idle_timeout);
 }
 
@@ -114,11 +115,16 @@ void StreamRetries::give_up() {
   open_ = false;
   uncount();
   back_off_.disarm();
-  kept_.clear();
+  if (!keeps_for_redirects_) kept_.clear();
+}
+
+void StreamRetries::forget_body() {
+  keeps_for_redirects_ = false;
+  give_up();
 }
 
 void StreamRetries::stop() {
-  give_up();
+  forget_body();
   end_try();
 }
 

@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/proxy/hedged_try.h"
 #include "dataplane/proxy/lb/host_view.h"
 #include "dataplane/proxy/policy/retry.h"
 #include "dataplane/report/cells.h"
@@ -24,22 +26,33 @@ struct Runtime;
 
 class StreamRetries {
  public:
-  /// `head` as Retry wants it. `try_timeout`: from take_try_timeout(). `keep_bytes`: of a body, at the most.
+  struct Limits {
+    Duration try_timeout;       ///< from take_try_timeout()
+    std::size_t keep_bytes;     ///< of a body, at the most
+    bool hedge_on_try_timeout;  ///< a try that takes too long goes on beside the next one
+    bool for_redirects;         ///< the body is wanted for these, too, whether or not there may be another try
+  };
+  /// `head` as Retry wants it.
   StreamRetries(Runtime& runtime, ActiveStream& stream, const config::RetryPolicy& policy, const http::RequestHead& head,
-                Duration try_timeout, std::size_t keep_bytes);
+                const Limits& limits);
   ~StreamRetries() { stop(); }
   StreamRetries(const StreamRetries&) = delete;
   StreamRetries& operator=(const StreamRetries&) = delete;
 
   [[nodiscard]] Retry& retry() { return retry_; }
-  [[nodiscard]] Duration try_timeout() const { return try_timeout_; }
+  [[nodiscard]] Duration try_timeout() const { return limits_.try_timeout; }
+  [[nodiscard]] bool hedges_on_try_timeout() const { return limits_.hedge_on_try_timeout; }
   /// There may be another try.
   [[nodiscard]] bool is_open() const { return open_; }
   /// A failed try was the last one so far; the next begins when the back-off is over.
   [[nodiscard]] bool is_waiting() const { return back_off_.is_armed(); }
   /// This try is a retry that counts among its cluster's.
   [[nodiscard]] bool is_counted() const { return counted_in_ != nullptr; }
+  /// Tries before this one that still may be answered.
+  [[nodiscard]] IntrusiveList<HedgedTry, OfStreamTag>& hedges() { return hedges_; }
 
+  /// Somebody may want the body again; false once that was too much.
+  [[nodiscard]] bool keeps_body() const { return open_ || keeps_for_redirects_; }
   /// Keeps references to all of `data`. False: it would be too much, for the request or for the packet pool, or there is no
   /// memory; nothing can be said of what is kept.
   [[nodiscard]] bool keep(const stream::Chain& data);
@@ -62,6 +75,8 @@ class StreamRetries {
   /// Begins the next try after `back_off`.
   void wait(Duration back_off, Instant now);
   void give_up();
+  /// There is neither another try nor a redirect.
+  void forget_body();
   /// The request is over.
   void stop();
 
@@ -83,20 +98,21 @@ class StreamRetries {
   Runtime& runtime_;
   ActiveStream& stream_;
   Retry retry_;
-  const Duration try_timeout_;
-  const std::size_t keep_bytes_;
+  const Limits limits_;
   stream::Chain kept_;
   const Tried* tried_ = nullptr;
   // For previous_priorities.
-  const Tried* forgotten_ = nullptr;       // of tried_: what was tried up to it no longer counts
-  std::uint32_t tries_ = 0;                // since then
-  PriorityMask avoided_;                   // what the latest update has taken out of the choice
-  CircuitBreakers* counted_in_ = nullptr;  // of a cluster that its stream pins
+  const Tried* forgotten_ = nullptr;              // of tried_: what was tried up to it no longer counts
+  std::uint32_t tries_ = 0;                       // since then
+  PriorityMask avoided_;                          // what the latest update has taken out of the choice
+  CircuitBreakers* counted_in_ = nullptr;         // of a cluster that its stream pins
+  IntrusiveList<HedgedTry, OfStreamTag> hedges_;  // in the stream's arena
   Timer back_off_;
   Timer try_timer_;
   Timer idle_timer_;
   Instant try_began_;
   bool open_;
+  bool keeps_for_redirects_;
 };
 
 }  // namespace millrace::proxy

@@ -1,8 +1,8 @@
 #include "dataplane/proxy/upstream_request.h"
 
-#include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/upstream_connection.h"
+#include "dataplane/proxy/upstream_request_owner.h"
 
 namespace millrace::proxy {
 namespace {
@@ -16,7 +16,7 @@ bool blames_endpoint(UpstreamFailure failure) {
 
 UpstreamRequest::~UpstreamRequest() { MR_ASSERT(state_ == State::kNone); }
 
-Arena& UpstreamRequest::arena() { return stream_.arena(); }
+Arena& UpstreamRequest::arena() { return owner_->arena(); }
 
 void UpstreamRequest::start(ConnectionPool& pool, Instant now) {
   MR_ASSERT(state_ == State::kNone);
@@ -36,7 +36,7 @@ void UpstreamRequest::cancel(Instant now) {
     state_ = State::kNone;
     return;
   }
-  if (stream_.exchange_is_complete()) {
+  if (owner_->exchange_is_complete()) {
     connection_->release(*this);
   } else {
     pool.cluster_stats().upstream_rq_tx_reset.add();
@@ -83,7 +83,7 @@ void UpstreamRequest::on_connection(UpstreamConnection& connection, http::Stream
   pool_->endpoint_stats().rq_total.add();
   pool_->endpoint_stats().rq_active.add();
   pool_->on_request_connected(now);
-  stream_.on_upstream_ready(connection.local_address(), now);
+  owner_->on_upstream_ready(connection.local_address(), now);
 }
 
 void UpstreamRequest::on_pool_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) {
@@ -91,7 +91,7 @@ void UpstreamRequest::on_pool_failure(UpstreamFailure failure, std::string_view 
   state_ = State::kNone;
   pool_->endpoint_stats().rq_error.add();
   if (blames_endpoint(failure)) pool_->on_failure(LocalFailure::kConnection, now);
-  stream_.on_upstream_failure(failure, transport_failure, now);
+  owner_->on_upstream_failure(failure, transport_failure, now);
 }
 
 void UpstreamRequest::leave() {
@@ -103,16 +103,13 @@ void UpstreamRequest::leave() {
   id_ = 0;
 }
 
-void UpstreamRequest::on_informational(http::ResponseHead& head, Instant now) { stream_.on_upstream_informational(head, now); }
+void UpstreamRequest::on_informational(http::ResponseHead& head, Instant now) { owner_->on_upstream_informational(head, now); }
 
 void UpstreamRequest::on_response(http::ResponseHead& head, bool end_stream, Instant now) {
   response_started_ = true;
   pool_->on_status(head.status, now);
   if (pool_->is_probed() && head.headers.find("x-envoy-immediate-health-check-fail") != nullptr) pool_->on_going(now);
-  if (stream_.retries_response(head, end_stream, now)) {
-    pool_->endpoint_stats().rq_error.add();
-    return;
-  }
+  if (owner_->rejects_response(head, end_stream, now)) return;
   auto& stats = pool_->cluster_stats();
   switch (head.status / 100) {
     case 1: stats.upstream_rq_1xx.add(); break;
@@ -123,29 +120,34 @@ void UpstreamRequest::on_response(http::ResponseHead& head, bool end_stream, Ins
   }
   stats.upstream_rq_completed.add();
   (head.status >= 500 ? pool_->endpoint_stats().rq_error : pool_->endpoint_stats().rq_success).add();
-  stream_.on_upstream_response(head, end_stream, now);
+  if (end_stream) record_time(now);
+  owner_->on_upstream_response(head, end_stream, now);
   if (end_stream) end_of_response(now);
 }
 
 void UpstreamRequest::on_data(stream::Chain& data, bool end_stream, Instant now) {
-  stream_.on_upstream_data(data, end_stream, now);
+  if (end_stream) record_time(now);
+  owner_->on_upstream_data(data, end_stream, now);
   if (end_stream) end_of_response(now);
 }
 
 void UpstreamRequest::on_trailers(http::HeaderMap& trailers, Instant now) {
-  stream_.on_upstream_trailers(trailers, now);
+  record_time(now);
+  owner_->on_upstream_trailers(trailers, now);
   end_of_response(now);
 }
 
 // The response is complete. When the request is not, nobody wants its rest (as Envoy sees it), unless the two directions have
 // become independent of each other: an upgrade.
 void UpstreamRequest::end_of_response(Instant now) {
-  if (state_ != State::kOpen) return;
-  pool_->cluster_stats().upstream_rq_time.record(static_cast<std::uint64_t>((now - started_).to_milliseconds()));
-  if (!stream_.request_was_sent() && !stream_.is_switched()) cancel(now);
+  if (state_ == State::kOpen && !owner_->request_was_sent() && !owner_->is_switched()) cancel(now);
 }
 
-void UpstreamRequest::on_credit(Instant now) { stream_.on_upstream_credit(now); }
+void UpstreamRequest::record_time(Instant now) {
+  pool_->cluster_stats().upstream_rq_time.record(static_cast<std::uint64_t>((now - started_).to_milliseconds()));
+}
+
+void UpstreamRequest::on_credit(Instant now) { owner_->on_upstream_credit(now); }
 
 void UpstreamRequest::on_complete(Instant) { leave(); }
 
@@ -154,7 +156,7 @@ void UpstreamRequest::on_failure(UpstreamFailure failure, std::string_view trans
   if (!response_started_) pool_->endpoint_stats().rq_error.add();
   if (blames_endpoint(failure)) pool_->on_failure(LocalFailure::kConnection, now);
   leave();
-  stream_.on_upstream_failure(failure, transport_failure, now);
+  owner_->on_upstream_failure(failure, transport_failure, now);
 }
 
 }  // namespace millrace::proxy

@@ -1,5 +1,6 @@
-// One try of a request at an upstream: the join between an ActiveStream and an UpstreamConnection of a pool. It waits in the
-// pool's queue, then owns one stream of a connection, and tells the stream what comes back. A retry starts it anew.
+// One try of a request at an upstream: the join between its owner, mostly an ActiveStream, and an UpstreamConnection of a pool.
+// It waits in the pool's queue, then owns one stream of a connection, and tells the owner what comes back. A retry starts it
+// anew.
 //
 //   kNone --start()--> kPending --on_connection()--> kOpen --> kNone (complete, failed, cancelled or tried again)
 #pragma once
@@ -15,19 +16,22 @@
 
 namespace millrace::proxy {
 
-class ActiveStream;
 class ConnectionPool;
 class UpstreamConnection;
+class UpstreamRequestOwner;
 
 struct PendingTag;
 struct OnConnectionTag;
 
 class UpstreamRequest : public ListNode<PendingTag>, public ListNode<OnConnectionTag> {
  public:
-  explicit UpstreamRequest(ActiveStream& stream) : stream_(stream) {}
+  explicit UpstreamRequest(UpstreamRequestOwner& owner) : owner_(&owner) {}
   ~UpstreamRequest();
 
-  /// Asks `pool` for a connection. The stream hears on_upstream_ready() or on_upstream_failure(), maybe before this returns.
+  /// From now on `owner` hears what becomes of it.
+  void hand_over(UpstreamRequestOwner& owner) { owner_ = &owner; }
+
+  /// Asks `pool` for a connection. The owner hears on_upstream_ready() or on_upstream_failure(), maybe before this returns.
   void start(ConnectionPool& pool, Instant now);
   /// Gives the request up; an exchange that is not complete takes its connection along. No event follows. No effect in kNone.
   void cancel(Instant now);
@@ -42,7 +46,7 @@ class UpstreamRequest : public ListNode<PendingTag>, public ListNode<OnConnectio
   [[nodiscard]] bool send_trailers(const http::HeaderMap& trailers, Instant now);
   /// The response does not come in time. To be told before cancel().
   void note_timeout(Instant now);
-  /// The stream has passed on that many response bytes.
+  /// The owner has passed on that many response bytes.
   void consumed(std::size_t bytes);
 
   // From the pool.
@@ -68,8 +72,9 @@ class UpstreamRequest : public ListNode<PendingTag>, public ListNode<OnConnectio
   // Ends the account of this try and returns to kNone.
   void leave();
   void end_of_response(Instant now);
+  void record_time(Instant now);
 
-  ActiveStream& stream_;
+  UpstreamRequestOwner* owner_;
   State state_ = State::kNone;
   ConnectionPool* pool_ = nullptr;
   UpstreamConnection* connection_ = nullptr;

@@ -1,5 +1,6 @@
 """Routes with the real binary: which of many, by what conditions, and what the origin gets to see."""
 
+import hashlib
 import json
 
 import pytest
@@ -8,18 +9,31 @@ from conftest import bootstrap, http_listener
 from lab import GATEWAY, HOST, Gateway, static_cluster, stop
 
 PORT = 8000
+SHADOW_PORT = 8001
+DEAD_PORT = 8002
 BASE = f"http://{GATEWAY}"
 MANY = f"http://{GATEWAY}:81"
 ROUTES = 20_000
 
-# Answers with the request's target and fields.
+# Answers with the request's target, fields and body; sends to /redirected/... what asks for /redirected with a status; the first request
+# for /slow takes a second. Keeps what others have asked it.
 ECHO_ORIGIN = r"""
-import http.server, json, sys
+import hashlib, http.server, json, sys, time
+asked, slow = [], []
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = json.dumps({"path": self.path, **{name.lower(): value for name, value in self.headers.items()}}).encode()
-        self.send_response(200); self.send_header("content-length", str(len(body))); self.end_headers(); self.wfile.write(body)
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        seen = {"path": self.path, "method": self.command, "body": hashlib.sha256(body).hexdigest(),
+                **{name.lower(): value for name, value in self.headers.items()}}
+        answer = json.dumps(asked if self.path == "/asked" else seen).encode()
+        asked.append(seen)
+        if self.path == "/slow" and not slow:
+            slow.append(1); time.sleep(1)
+        self.send_response(int(self.headers.get("x-status", 200)) if self.path == "/redirected" else 200)
+        self.send_header("location", f"http://{self.headers['host']}/redirected/there")
+        self.send_header("content-length", str(len(answer))); self.end_headers(); self.wfile.write(answer)
+    do_POST = do_GET
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 """
@@ -39,6 +53,10 @@ ROUTE_LIST = f"""[
   {{match: {{prefix: /grpc, grpc: {{}}}}, route: {{cluster: origin, max_stream_duration: {{grpc_timeout_header_max: 5s}}}}}},
   {{match: {{prefix: /grpc}}, direct_response: {{status: 415}}}},
   {{match: {{prefix: /certificate, tls_context: {{presented: true}}}}, direct_response: {{status: 200}}}},
+  {{match: {{prefix: /mirrored}}, route: {{cluster: origin, request_mirror_policies: [{{cluster: shadow}}, {{cluster: nobody}}]}}}},
+  {{match: {{prefix: /redirected}}, route: {{cluster: origin, internal_redirect_policy: {{redirect_response_codes: [302, 303]}}}}}},
+  {{match: {{prefix: /slow}}, route: {{cluster: origin, hedge_policy: {{hedge_on_per_try_timeout: true}},
+      retry_policy: {{retry_on: 5xx, num_retries: 1, per_try_timeout: 0.2s}}}}}},
   {{match: {{path: /parameters}}, direct_response: {{status: 204}}}}], include_attempt_count_in_response: true"""
 
 
@@ -54,17 +72,20 @@ def gateway(namespace):
     listener = http_listener("edge", 80, ROUTE_LIST).replace("virtual_hosts:", "ignore_path_parameters_in_path_matching: true, virtual_hosts:")
     named = static_cluster("named", [(HOST, PORT)]).replace("{endpoint: {", "{endpoint: {hostname: one.internal, ")
     text = bootstrap(listener + http_listener("many", 81, many_routes()),
-                     static_cluster("origin", [(HOST, PORT)]) + static_cluster("other", [(HOST, PORT)]) + named)
+                     static_cluster("origin", [(HOST, PORT)]) + static_cluster("other", [(HOST, PORT)]) + static_cluster("shadow", [(HOST, SHADOW_PORT)]) +
+                     static_cluster("nobody", [(HOST, DEAD_PORT)]) + named)
     with Gateway(namespace, text) as made:
         yield made
 
 
 @pytest.fixture(scope="module", autouse=True)
 def origin(namespace, gateway):
-    server = namespace.start(["/usr/bin/python3", "-c", ECHO_ORIGIN, HOST, str(PORT)])
-    namespace.wait_for_port(HOST, PORT)
-    yield server
-    stop(server)
+    servers = [namespace.start(["/usr/bin/python3", "-c", ECHO_ORIGIN, HOST, str(port)]) for port in (PORT, SHADOW_PORT)]
+    for port in (PORT, SHADOW_PORT):
+        namespace.wait_for_port(HOST, port)
+    yield servers
+    for server in servers:
+        stop(server)
 
 
 def fields_at_origin(curl, *arguments: str) -> dict:
@@ -120,3 +141,29 @@ def test_the_right_one_of_many_routes_is_found(curl):
         assert curl(f"{MANY}{path}") == str(i)
     assert curl(f"{MANY}/service/0/") == "none"
     assert curl(f"{MANY}/service/2-ABC") == "none"
+
+
+def test_a_mirror_gets_the_same_request_and_the_client_hears_nothing_of_it(curl, namespace, tmp_path):
+    body = hashlib.shake_256(b"mirrored").digest(600_000)
+    (tmp_path / "body").write_bytes(body)
+    seen = fields_at_origin(curl, "--data-binary", f"@{tmp_path}/body", "-H", "Expect:", f"{BASE}/mirrored?a=b")
+    assert seen["body"] == hashlib.sha256(body).hexdigest() and seen["host"] == GATEWAY
+    copies = json.loads(curl(f"http://{HOST}:{SHADOW_PORT}/asked"))
+    assert [(copy["path"], copy["method"], copy["body"], copy["host"]) for copy in copies] == [
+        ("/mirrored?a=b", "POST", seen["body"], f"{GATEWAY}-shadow")]
+
+
+def test_a_redirect_is_followed_inside(curl):
+    seen = fields_at_origin(curl, "-H", "x-status: 302", "-d", "some body", f"{BASE}/redirected")
+    assert (seen["path"], seen["method"], seen["body"]) == ("/redirected/there", "POST", hashlib.sha256(b"some body").hexdigest())
+    assert seen["x-envoy-original-url"] == f"{BASE}/redirected"
+    seen = fields_at_origin(curl, "-H", "x-status: 303", "-d", "some body", f"{BASE}/redirected")
+    assert (seen["method"], seen["body"]) == ("GET", hashlib.sha256(b"").hexdigest())
+    assert status(curl, "-H", "x-status: 301", f"{BASE}/redirected") == "301"
+
+
+def test_a_second_try_overtakes_a_slow_one(gateway, curl):
+    before = gateway.stats()
+    assert float(curl("-o", "/dev/null", "-w", "%{time_total}", f"{BASE}/slow")) < 0.9
+    after = gateway.stats()
+    assert after["cluster.origin.upstream_rq_per_try_timeout"] - before["cluster.origin.upstream_rq_per_try_timeout"] == 1

@@ -25,11 +25,12 @@ constexpr std::string_view kTransient[] = {"tcp.connections.syn_sent",
                                            "proxy.upstream_connections",
                                            "proxy.requests"};
 
-std::shared_ptr<const config::RetryPolicy> retry_policy(std::uint32_t retries) {
+std::shared_ptr<const config::RetryPolicy> retry_policy(std::uint32_t retries, Duration try_timeout) {
   if (retries == 0) return nullptr;
   auto policy = std::make_shared<config::RetryPolicy>();
   policy->conditions.add(config::RetryCondition::k5xx);  // failures without a response included
   policy->num_retries = retries;
+  policy->per_try_timeout = try_timeout;
   policy->avoid_previous_hosts = true;
   policy->host_selection_retries = 10;
   return policy;
@@ -42,7 +43,9 @@ std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
                               .client_idle = Duration::seconds(60),  // of clients that crashed
                               .connect_timeout = config.connect_timeout,
                               .upstream_idle = config.upstream_idle,
-                              .retry = retry_policy(config.retries),
+                              .retry = retry_policy(config.retries, config.try_timeout),
+                              .hedge_on_try_timeout = config.hedged,
+                              .mirrored = config.mirrored,
                               .breakers = config.breakers,
                               .outlier_detection = config.outlier_detection,
                               .health_check = config.health_check,

@@ -35,6 +35,9 @@ struct GatewayConfig {
   Duration connect_timeout = Duration::seconds(120);
   Duration upstream_idle = Duration::seconds(30);
   std::uint32_t retries = 0;  ///< of each request, after whatever failure, at endpoints that it has not seen
+  Duration try_timeout = {};  ///< zero: none
+  bool hedged = false;        ///< a try whose time is over goes on beside the next
+  bool mirrored = false;      ///< the same endpoints get a copy of each request
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
   std::shared_ptr<const config::HealthCheck> health_check = {};

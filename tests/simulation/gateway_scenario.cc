@@ -22,6 +22,7 @@ RequestPlan draw_request(Draw& draw, std::uint32_t most_bits) {
   plan.chunked_request = draw.one_in(4);
   plan.chunked_response = draw.one_in(4);
   plan.origin_closes = draw.one_in(10);
+  plan.trickles = draw.one_in(10) && plan.response_bytes < 4'096;
   if (draw.one_in(4)) plan.origin_delay = draw.milliseconds(0, 3'000);
   if (draw.one_in(3)) plan.think = draw.milliseconds(0, 2'000);
   if (draw.one_in(20) && plan.response_bytes > 0) plan.abandon_at = plan.response_bytes / 2;
@@ -66,6 +67,19 @@ void draw_retries(Draw& draw, GatewayScenario& scenario) {
     plan.fails_early = draw.one_in(2);
     plan.may_fail = plan.failed_tries + (scenario.dead_endpoint ? 1 : 0) > scenario.retries ||
                     scenario.clients.size() > kSurelyAdmitted || plan.request_bytes > kSurelyKept;
+  }
+}
+
+// Origins that do worse than to refuse. A limit on the time of a try hits good ones, too.
+void draw_worse_failures(Draw& draw, GatewayScenario& scenario) {
+  using Failure = RequestPlan::Failure;
+  if (scenario.retries == 0 || !draw.one_in(2)) return;
+  scenario.try_timeout = draw.milliseconds(200, 5'000);
+  scenario.hedged = draw.one_in(2);
+  for (RequestPlan& plan : scenario.requests) {
+    plan.failure = static_cast<Failure>(draw.between(0, static_cast<std::uint32_t>(Failure::kHang)));
+    if (plan.failure == Failure::kResetInBody && plan.response_bytes == 0) plan.failure = Failure::kResetInHead;
+    plan.may_fail = true;
   }
 }
 
@@ -125,11 +139,14 @@ GatewayConfig gateway_config(const GatewayScenario& scenario) {
   for (std::size_t i = 1; i <= scenario.origins; ++i) config.endpoints.push_back({address(scenario, i, 1).address, kOriginPort});
   if (scenario.dead_endpoint) config.endpoints.push_back({address(scenario, 1, 1).address, kOriginPort + 1});
   config.retries = scenario.retries;
+  config.try_timeout = scenario.try_timeout;
+  config.hedged = scenario.hedged;
+  config.mirrored = scenario.mirrored;
   config.breakers = scenario.breakers;
   config.outlier_detection = scenario.outlier_detection;
   config.health_check = scenario.health_check;
   if (scenario.dead_endpoint) config.dead_endpoint = config.endpoints.back();
-  if (scenario.may_break()) {
+  if (scenario.may_break() || scenario.try_timeout > Duration()) {
     config.route_timeout = Duration::seconds(60);
     config.connect_timeout = Duration::seconds(5);
   }
@@ -302,8 +319,10 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
     scenario.spread = static_cast<Spread>(draw.between(0, 2));
   }
   draw_retries(draw, scenario);
+  draw_worse_failures(draw, scenario);
   draw_resilience(draw, scenario);
   draw_health_checks(draw, scenario);
+  scenario.mirrored = draw.one_in(4);
   return scenario;
 }
 
@@ -318,6 +337,9 @@ std::string GatewayScenario::describe() const {
                      " origins, offloads: " + sim::describe(tx);
   if (workers > 1) text += ", " + std::to_string(workers) + " workers, " + to_text(spread);
   if (retries > 0) text += ", " + std::to_string(retries) + " retries" + (dead_endpoint ? ", an endpoint without anybody" : "");
+  if (try_timeout > Duration())
+    text += ", tries of " + std::to_string(try_timeout.to_milliseconds()) + " ms" + (hedged ? ", hedged" : "");
+  if (mirrored) text += ", mirrored";
   if (const config::BreakerThresholds& limits = breakers.thresholds[0]; limits.max_connections < 1'024) {
     text += ", limits: " + std::to_string(limits.max_connections) + " connections, " +
             std::to_string(limits.max_pending_requests) + " waiting, " + std::to_string(limits.max_requests) + " requests, " +

@@ -32,6 +32,9 @@ struct GatewayScenario {
   Spread spread = Spread::kOneQueue;
   std::size_t packets = 8'192;
   std::uint32_t retries = 0;
+  Duration try_timeout = {};
+  bool hedged = false;
+  bool mirrored = false;
   bool dead_endpoint = false;  ///< one more, where nobody listens
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "dataplane/base/assert.h"
@@ -8,6 +9,9 @@ namespace millrace::sim {
 namespace {
 
 constexpr Duration kRetryWithoutBuffers = Duration::milliseconds(20);
+constexpr Duration kBeforeReset = Duration::milliseconds(30);  // for what was said to arrive
+constexpr Duration kBetweenDrops = Duration::milliseconds(5);
+constexpr std::size_t kDropBytes = 64;
 
 }  // namespace
 
@@ -49,6 +53,7 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
     finish();
   }
   void on_timer(Instant now) {
+    if (breaking_) return reset(now);
     if (!answering_) start_answer(now);
     fill(now);
   }
@@ -60,12 +65,17 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
       if (!reader_.head_complete() || reader_.body_bytes() > 0) continue;
       number_ = reader_.number_field("x-request").value_or(~std::uint64_t{0});
       reader_.expect_pattern(request_key(number_));
+      is_copy_ = reader_.field("host").value_or("").ends_with("-shadow");
       if (number_ < table().rows.size() && !std::exchange(head_seen_, true) && !on_head(now)) return;
     }
     if (reader_.bad() || (reader_.head_complete() && number_ >= table().rows.size())) {
       table().findings.add("an origin got what is no request of ours: " + std::string(reader_.start_line()));
       stream_->reset(now);
       return finish();
+    }
+    if (breaking_ || hanging_) {  // nothing more is said
+      if (stream_->read_ended()) reset(now);
+      return;
     }
     if (reader_.complete() && answered_early_ && !answering_) return next_request(now);
     if (reader_.complete() && !waiting_) return on_request(now);
@@ -78,6 +88,7 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   // False: that was the end of the connection.
   bool on_head(Instant now) {
     RequestTable::Row& row = table().rows[number_];
+    if (is_copy_) return true;
     fails_ = ++row.tries <= row.plan.failed_tries;
     if (!fails_ || !row.plan.fails_early) return true;
     if (row.plan.failure == RequestPlan::Failure::kReset) return reset(now), false;
@@ -93,14 +104,14 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   }
 
   void next_request(Instant now) {
-    answered_early_ = waiting_ = head_seen_ = false;
+    answered_early_ = waiting_ = head_seen_ = fails_ = false;
     reader_.restart();
     look(now);
   }
 
   void on_request(Instant now) {
     RequestTable::Row& row = table().rows[number_];
-    ++row.arrivals;
+    if (!is_copy_) ++row.arrivals;
     const std::string who = "request " + std::to_string(number_) + ": ";
     if (reader_.wrong_bytes() > 0)
       table().findings.add(who + std::to_string(reader_.wrong_bytes()) + " wrong bytes at the origin");
@@ -116,11 +127,7 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   void start_answer(Instant now) {
     const RequestPlan& plan = table().rows[number_].plan;
     answering_ = true;
-    if (fails_) {
-      writer_.start("HTTP/1.1 503 Service Unavailable\r\n", response_key(number_), plan.response_bytes % 2, false);
-      progress(now);
-      return;
-    }
+    if (fails_ && fail(plan, now)) return;
     std::string head = "HTTP/1.1 200 OK\r\nx-request: " + std::to_string(number_) + "\r\n";
     if (plan.origin_closes) head += "connection: close\r\n";
     const std::uint64_t whose = origin_.mixed_up_ ? number_ + 1 : number_;
@@ -128,20 +135,72 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
     progress(now);
   }
 
+  // False: it begins as a good answer.
+  bool fail(const RequestPlan& plan, Instant now) {
+    using Failure = RequestPlan::Failure;
+    const auto say = [&](std::string_view text) {
+      static_cast<void>(out_.append_copy(text));  // or nothing
+      stream_->write(out_, now);
+    };
+    progress(now);
+    switch (plan.failure) {
+      case Failure::kUnavailable:
+        writer_.start("HTTP/1.1 503 Service Unavailable\r\n", response_key(number_), plan.response_bytes % 2, false);
+        return true;
+      case Failure::kGarbage:
+        hanging_ = true;
+        say("SSH-2.0-origin\r\n\r\n");
+        break;
+      case Failure::kHang: hanging_ = true; break;
+      case Failure::kResetInHead: say("HTTP/1.1 200 O"); [[fallthrough]];
+      case Failure::kReset:
+        breaking_ = true;
+        origin_.host_.program_timers().arm(timer_, now + kBeforeReset);
+        break;
+      case Failure::kResetInBody: return false;
+    }
+    answering_ = false;
+    return true;
+  }
+
   void fill(Instant now) {
     if (stream_ == nullptr || !answering_ || timer_.is_armed()) return;
     progress(now);
+    const RequestPlan& plan = table().rows[number_].plan;
+    if (plan.trickles && !fails_) return trickle(now);
+    if (fails_ && plan.failure == RequestPlan::Failure::kResetInBody) {
+      if (!writer_.produce(out_)) return origin_.host_.program_timers().arm(timer_, now + kRetryWithoutBuffers);
+      stream_->write(out_, now);
+      breaking_ = true;
+      return origin_.host_.program_timers().arm(timer_, now + kBeforeReset);
+    }
     while (!out_.empty() || !writer_.complete()) {
       if (out_.empty() && !writer_.produce(out_)) return origin_.host_.program_timers().arm(timer_, now + kRetryWithoutBuffers);
       stream_->write(out_, now);
       if (!out_.empty()) return;
     }
+    end_answer(now);
+  }
+
+  void end_answer(Instant now) {
     answering_ = false;
     if (table().rows[number_].plan.origin_closes && !fails_) {
       stream_->close(now);
       return finish();
     }
     if (reader_.complete()) next_request(now);
+  }
+
+  void trickle(Instant now) {
+    if (out_.empty() && !writer_.complete() && !writer_.produce(out_))
+      return origin_.host_.program_timers().arm(timer_, now + kRetryWithoutBuffers);
+    stream::Chain drop(origin_.host_.chains());
+    if (out_.move_prefix(std::min(kDropBytes, out_.size()), drop)) stream_->write(drop, now);
+    if (stream_ == nullptr) return;
+    drop.append(std::move(out_));  // what was not taken comes first
+    out_.append(std::move(drop));
+    if (!out_.empty() || !writer_.complete()) return origin_.host_.program_timers().arm(timer_, now + kBetweenDrops);
+    end_answer(now);
   }
 
   HttpOrigin& origin_;
@@ -154,7 +213,10 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   bool waiting_ = false;  // for the time to answer, or answering
   bool answering_ = false;
   bool head_seen_ = false;
-  bool fails_ = false;  // this try
+  bool fails_ = false;     // this try
+  bool is_copy_ = false;   // of a request that was mirrored
+  bool breaking_ = false;  // a reset follows
+  bool hanging_ = false;   // nothing follows
   bool answered_early_ = false;
   Timer timer_;
   Timer patience_timer_;

@@ -22,9 +22,17 @@ struct RequestPlan {
   Duration think = {};                           ///< of the client, before it asks
   std::uint64_t abandon_at = ~std::uint64_t{0};  ///< the client resets the connection having read so much of the answer's body
   // Tries that origins fail, the first ones; whether the client may hear of it, the scenario says.
-  enum class Failure : std::uint8_t { kUnavailable, kReset };
+  enum class Failure : std::uint8_t {
+    kUnavailable,
+    kReset,
+    kGarbage,      ///< what is no HTTP
+    kResetInHead,  ///< a few bytes of an answer, then a reset
+    kResetInBody,  ///< the head of a good answer, then a reset: no retry makes up for it
+    kHang,         ///< nothing
+  };
   std::uint32_t failed_tries = 0;
   Failure failure = Failure::kUnavailable;
+  bool trickles = false;     ///< the answer comes in many small pieces
   bool fails_early = false;  ///< with the head already, not with the whole request
   bool may_fail = false;
 };

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "config/compile/format_compiler.h"
@@ -25,6 +26,8 @@ struct ProxySnapshot {
   std::optional<Duration> connect_timeout = {};
   std::optional<Duration> upstream_idle = {};
   std::shared_ptr<const config::RetryPolicy> retry = {};
+  bool hedge_on_try_timeout = false;
+  bool mirrored = false;  ///< to the cluster "shadow", which has the same endpoints
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
   std::shared_ptr<const config::HealthCheck> health_check = {};
@@ -33,6 +36,35 @@ struct ProxySnapshot {
   std::shared_ptr<tls::ContextSlot> listener_tls = {};
   std::shared_ptr<tls::ContextSlot> cluster_tls = {};
 };
+
+inline std::shared_ptr<config::Cluster> make_cluster(const ProxySnapshot& wanted, std::uint32_t id, const std::string& name) {
+  auto cluster = std::make_shared<config::Cluster>();
+  cluster->name = name;
+  cluster->cell = std::make_shared<report::ClusterCell>(id, name, wanted.workers);
+  if (wanted.connect_timeout) cluster->connect_timeout = *wanted.connect_timeout;
+  if (wanted.upstream_idle) cluster->http.idle_timeout = *wanted.upstream_idle;
+  cluster->breakers = wanted.breakers;
+  cluster->outlier_detection = wanted.outlier_detection;
+  cluster->health_check = wanted.health_check;
+  std::shared_ptr<config::UpstreamTls> tls;
+  if (wanted.cluster_tls != nullptr) {
+    tls = std::make_shared<config::UpstreamTls>();
+    tls->slot = wanted.cluster_tls;
+  }
+  for (const SocketAddress& endpoint : wanted.endpoints) {
+    const auto endpoint_id = static_cast<std::uint32_t>(cluster->endpoints.size());
+    cluster->endpoints.push_back(
+        {.address = endpoint,
+         .hostname = {},
+         .tls = tls,
+         .cell = std::make_shared<report::EndpointCell>(endpoint_id, name + "|" + endpoint.to_string(), wanted.workers)});
+    if (wanted.health_check == nullptr) continue;
+    cluster->endpoints.back().health_target =
+        std::make_shared<config::HealthTarget>(config::HealthTarget{.address = endpoint, .host = name, .tls = tls});
+  }
+  cluster->healthy_weight = wanted.endpoints.size();
+  return cluster;
+}
 
 /// Its listener "edge" is the first; the cluster is "app". May be changed until it is published.
 inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& wanted) {
@@ -51,6 +83,9 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   forward.total_weight = 1;
   if (wanted.route_timeout) forward.timeout = *wanted.route_timeout;
   forward.retry = wanted.retry;
+  forward.hedge_on_try_timeout = wanted.hedge_on_try_timeout;
+  if (wanted.mirrored)
+    forward.mirrors = std::make_shared<std::vector<config::MirrorPolicy>>(1, config::MirrorPolicy{.cluster = "shadow"});
   route.action = std::move(forward);
   host.routes.push_back(std::move(route));
   routes->virtual_hosts.push_back(std::move(host));
@@ -72,32 +107,8 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   http.access_logs = {{.sink = 0, .format = *config::compile_format(config::kDefaultAccessLogFormat)}};
   snapshot->listeners.push_back(listener);
 
-  auto cluster = std::make_shared<config::Cluster>();
-  cluster->name = "app";
-  cluster->cell = std::make_shared<report::ClusterCell>(0, "app", wanted.workers);
-  if (wanted.connect_timeout) cluster->connect_timeout = *wanted.connect_timeout;
-  if (wanted.upstream_idle) cluster->http.idle_timeout = *wanted.upstream_idle;
-  cluster->breakers = wanted.breakers;
-  cluster->outlier_detection = wanted.outlier_detection;
-  cluster->health_check = wanted.health_check;
-  std::shared_ptr<config::UpstreamTls> tls;
-  if (wanted.cluster_tls != nullptr) {
-    tls = std::make_shared<config::UpstreamTls>();
-    tls->slot = wanted.cluster_tls;
-  }
-  for (const SocketAddress& endpoint : wanted.endpoints) {
-    const auto id = static_cast<std::uint32_t>(cluster->endpoints.size());
-    cluster->endpoints.push_back(
-        {.address = endpoint,
-         .hostname = {},
-         .tls = tls,
-         .cell = std::make_shared<report::EndpointCell>(id, "app|" + endpoint.to_string(), wanted.workers)});
-    if (wanted.health_check == nullptr) continue;
-    cluster->endpoints.back().health_target =
-        std::make_shared<config::HealthTarget>(config::HealthTarget{.address = endpoint, .host = "app", .tls = tls});
-  }
-  cluster->healthy_weight = wanted.endpoints.size();
-  snapshot->clusters.emplace("app", cluster);
+  snapshot->clusters.emplace("app", make_cluster(wanted, 0, "app"));
+  if (wanted.mirrored) snapshot->clusters.emplace("shadow", make_cluster(wanted, 1, "shadow"));
   return snapshot;
 }
 

@@ -82,6 +82,13 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
+std::string_view canonical_scheme(std::string_view scheme) {
+  if (scheme == "http" || scheme == "https") return scheme;
+  if (equal_ignoring_case(scheme, "http")) return "http";
+  if (equal_ignoring_case(scheme, "https")) return "https";
+  return {};
+}
+
 std::string_view host_without_port(std::string_view authority) { return authority.substr(0, port_colon(authority)); }
 
 ForwardedClient last_forwarded_for(std::string_view value, std::uint32_t hops_to_skip) {

@@ -17,6 +17,8 @@ namespace millrace::proxy {
 [[nodiscard]] constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 [[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b);
+/// "http" or "https", whatever the case; empty for all else.
+[[nodiscard]] std::string_view canonical_scheme(std::string_view scheme);
 /// Without spaces and tabs at either end.
 [[nodiscard]] std::string_view trim(std::string_view text);
 

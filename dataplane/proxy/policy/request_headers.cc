@@ -23,13 +23,6 @@ bool scheme_acceptable(const RequestHead& head, bool tls) {
   return equal_ignoring_case(head.scheme, "http") || (tls && equal_ignoring_case(head.scheme, "https"));
 }
 
-std::string_view canonical_scheme(std::string_view scheme) {
-  if (scheme == "http" || scheme == "https") return scheme;
-  if (equal_ignoring_case(scheme, "http")) return "http";
-  if (equal_ignoring_case(scheme, "https")) return "https";
-  return {};
-}
-
 void strip_port(const HttpConnectionManager& manager, RequestHead& head, std::uint16_t listener_port) {
   if (is_connect(head) || (!manager.strip_any_host_port && !manager.strip_matching_host_port)) return;
   const std::string_view host = host_without_port(head.authority);

@@ -61,6 +61,11 @@ bool asks_for_retries(const http::HeaderMap& headers) {
   return headers.contains_any({HeaderId::kXEnvoyRetryOn, HeaderId::kXEnvoyRetryGrpcOn});
 }
 
+bool hedges_on_try_timeout(const config::ForwardAction& action, const http::HeaderMap& headers) {
+  const std::string_view asked = headers.value(HeaderId::kXEnvoyHedgeOnPerTryTimeout);
+  return asked == "true" || (action.hedge_on_try_timeout && asked != "false");
+}
+
 Duration take_try_timeout(const config::RetryPolicy* policy, Duration response_timeout, http::RequestHead& head) {
   Duration timeout = policy == nullptr ? Duration() : policy->per_try_timeout;
   if (const http::HeaderField* field = head.headers.find(HeaderId::kXEnvoyUpstreamRqPerTryTimeoutMs)) {

@@ -1,7 +1,7 @@
 // Whether a request is tried again, and when: the retry policy of its route and what its client asks for, against responses and
 // failures. One object a request. Pure: what is limited for all requests of a cluster is its user's.
 // Envoy: "x-envoy-retry-on" and the fields around it in "Router", envoy.config.route.v3.RetryPolicy.
-// Deliberately not here: hedging, retry_priority (endpoints have no priorities), 425 (no early data is sent).
+// Deliberately not here: 425 (no early data is sent).
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "config/model/retry_policy.h"
+#include "config/model/route.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/base/time.h"
 #include "dataplane/http/message.h"
@@ -33,6 +34,9 @@ inline constexpr http::HeaderSet kRetryFields = {http::HeaderId::kXEnvoyRetryOn,
 /// The time that each try may take: x-envoy-upstream-rq-per-try-timeout-ms, which is removed, else the policy's (null: none).
 /// Zero: none, also where it is not less than `response_timeout`. Call it after take_response_timeout().
 [[nodiscard]] Duration take_try_timeout(const config::RetryPolicy* policy, Duration response_timeout, http::RequestHead& head);
+
+/// x-envoy-hedge-on-per-try-timeout, or else the route's hedge_policy.
+[[nodiscard]] bool hedges_on_try_timeout(const config::ForwardAction& action, const http::HeaderMap& headers);
 
 class Retry {
  public:

@@ -84,8 +84,8 @@ TEST(FieldTable, GivesEveryRefusedAndHarmlessFieldANote) {
 
 TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
   for (const auto& [message, field] : std::vector<std::pair<std::string_view, std::string_view>>{
-           {"envoy.config.route.v3.RouteAction", "hedge_policy"},
-           {"envoy.config.route.v3.RouteAction", "request_mirror_policies"},
+           {"envoy.config.route.v3.RouteAction", "cluster_specifier_plugin"},
+           {"envoy.config.route.v3.RouteAction", "retry_policy_typed_config"},
            {"envoy.config.core.v3.HealthCheck", "grpc_health_check"},
            {"envoy.config.cluster.v3.Cluster", "upstream_connection_options"},
            {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", "custom_handshaker"},
@@ -96,14 +96,14 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
 }
 
 TEST(CheckFields, NamesRefusedFieldsAndListsHarmlessOnes) {
-  const auto found = check<envoy::config::route::v3::RouteAction>("{cluster: a, hedge_policy: {}, early_data_policy: {name: x}}");
-  EXPECT_THAT(found.errors, ElementsAre("hedge_policy: is not supported yet: requests are not hedged"));
+  const auto found = check<envoy::config::route::v3::RouteAction>("{cluster: a, cors: {}, early_data_policy: {name: x}}");
+  EXPECT_THAT(found.errors, ElementsAre("cors: is not supported: give a CorsPolicy in typed_per_filter_config"));
   EXPECT_THAT(found.harmless, ElementsAre("early_data_policy"));
 }
 
 TEST(CheckFields, RefusesMessagesWithoutRows) {
-  const auto found = check<envoy::config::route::v3::HedgePolicy>("{hedge_on_per_try_timeout: true}");
-  EXPECT_THAT(found.errors, ElementsAre("hedge_on_per_try_timeout: is not supported: unknown to Millrace"));
+  const auto found = check<envoy::config::route::v3::Decorator>("{operation: a}");
+  EXPECT_THAT(found.errors, ElementsAre("operation: is not supported: unknown to Millrace"));
 }
 
 TEST(CheckFields, PassesRefusedBooleansThatSayFalse) {
@@ -139,7 +139,7 @@ TEST(CheckFields, LeavesOutOptionalFilters) {
 TEST(FieldTableMarkdown, ShowsEveryRow) {
   const auto text = field_table_markdown();
   EXPECT_THAT(text, HasSubstr("### envoy.config.route.v3.RouteAction\n"));
-  EXPECT_THAT(text, HasSubstr("| hedge_policy | refused | not yet: requests are not hedged |\n"));
+  EXPECT_THAT(text, HasSubstr("| cluster_specifier_plugin | refused | not yet: name the cluster |\n"));
   EXPECT_THAT(text, HasSubstr("| cluster | acts |  |\n"));
 }
 

@@ -128,6 +128,8 @@ TEST(TranslateHttp, TakesAddedFieldsAndUpgrades) {
   EXPECT_TRUE(http.always_set_request_id_in_response);
   EXPECT_TRUE(http.add_user_agent);
   EXPECT_TRUE(http.websocket);
+  EXPECT_FALSE(http.connect);
+  EXPECT_TRUE(manager("upgrade_configs: [{upgrade_type: connect}]").connect);
   EXPECT_FALSE(manager("upgrade_configs: [{upgrade_type: websocket, enabled: false}]").websocket);
 }
 
@@ -136,8 +138,8 @@ TEST(TranslateHttp, RefusesValuesThatItCannotServe) {
   EXPECT_THAT(refusals("max_request_headers_kb: 97"), ElementsAre("max_request_headers_kb: must be at most 96, is 97"));
   EXPECT_THAT(refusals("common_http_protocol_options: {max_headers_count: 1001}"),
               ElementsAre("common_http_protocol_options.max_headers_count: must be at most 1000, is 1001"));
-  EXPECT_THAT(refusals("upgrade_configs: [{upgrade_type: CONNECT}]"),
-              ElementsAre("upgrade_configs[0].upgrade_type: \"CONNECT\" is not supported yet: only websocket is"));
+  EXPECT_THAT(refusals("upgrade_configs: [{upgrade_type: h2c}]"),
+              ElementsAre("upgrade_configs[0].upgrade_type: \"h2c\" is not supported yet: only websocket and CONNECT are"));
   EXPECT_THAT(refusals("strip_any_host_port: true, strip_matching_host_port: true"),
               ElementsAre(HasSubstr("strip_matching_host_port: cannot be set together")));
   EXPECT_THAT(refusals("request_timeout: -1s"), ElementsAre("request_timeout: must not be negative"));

@@ -191,6 +191,97 @@ TEST(TranslateRoute, TakesConnectUpgrades) {
               ElementsAre(HasSubstr("connect_config: is not supported yet")));
 }
 
+TEST(TranslateRoute, TakesMirrorsOfTheMostSpecificLevel) {
+  const auto mirrors = [](const std::string& name) { return "request_mirror_policies: [{cluster: " + name + "}]"; };
+  BootstrapText text;
+  text.table = ", validate_clusters: false, " + mirrors("of-table");
+  const auto first = [&] { return std::get<ForwardAction>(route_of(snapshot_of(text)).action).mirrors->at(0).cluster; };
+  EXPECT_EQ(first(), "of-table");
+  text.host = ", " + mirrors("of-host");
+  EXPECT_EQ(first(), "of-host");
+  text.action = "route: {cluster: origin, " + mirrors("of-route") + "}";
+  EXPECT_EQ(first(), "of-route");
+  EXPECT_EQ(forward("cluster: origin").mirrors, nullptr);
+}
+
+TEST(TranslateRoute, TakesAllOfAMirror) {
+  const auto mirrors =
+      *forward(
+           "cluster: origin, request_mirror_policies: [{cluster: origin, runtime_fraction: {default_value: {numerator: 3, "
+           "denominator: MILLION}}, disable_shadow_host_suffix_append: true, trace_sampled: false}, "
+           "{cluster_header: X-Mirror}]")
+           .mirrors;
+  ASSERT_EQ(mirrors.size(), 2u);
+  EXPECT_EQ(mirrors[0].cluster, "origin");
+  EXPECT_EQ(mirrors[0].fraction.numerator, 3u);
+  EXPECT_EQ(mirrors[0].fraction.denominator, 1'000'000u);
+  EXPECT_FALSE(mirrors[0].append_suffix);
+  EXPECT_EQ(mirrors[1].cluster_header, "x-mirror");
+  EXPECT_EQ(mirrors[1].fraction.numerator, mirrors[1].fraction.denominator) << "all";
+  EXPECT_TRUE(mirrors[1].append_suffix);
+  EXPECT_THAT(refusals("prefix: /",
+                       "route: {cluster: origin, request_mirror_policies: [{cluster: nowhere}, {}, "
+                       "{cluster: origin, cluster_header: a}]}"),
+              ElementsAre(HasSubstr("request_mirror_policies[0].cluster: there is no cluster \"nowhere\""),
+                          HasSubstr("request_mirror_policies[1].cluster: must be set"),
+                          HasSubstr("request_mirror_policies[2].cluster: cannot be set together with cluster_header")));
+}
+
+TEST(TranslateRoute, TakesHedging) {
+  EXPECT_FALSE(forward("cluster: origin").hedge_on_try_timeout);
+  EXPECT_TRUE(forward("cluster: origin, hedge_policy: {hedge_on_per_try_timeout: true}").hedge_on_try_timeout);
+  BootstrapText text;
+  text.host = ", hedge_policy: {hedge_on_per_try_timeout: true}";
+  EXPECT_TRUE(std::get<ForwardAction>(route_of(snapshot_of(text)).action).hedge_on_try_timeout);
+  text.action = "route: {cluster: origin, hedge_policy: {initial_requests: 1}}";
+  EXPECT_FALSE(std::get<ForwardAction>(route_of(snapshot_of(text)).action).hedge_on_try_timeout) << "as a whole";
+}
+
+std::string redirect_predicate(const std::string& type) {
+  return "{name: x, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.internal_redirect." + type + "}}";
+}
+
+TEST(TranslateRoute, TakesInternalRedirects) {
+  EXPECT_EQ(forward("cluster: origin").redirects, nullptr);
+  const auto usual = forward("cluster: origin, internal_redirect_policy: {}").redirects;
+  ASSERT_NE(usual, nullptr);
+  EXPECT_EQ(usual->most, 1u);
+  EXPECT_THAT(usual->statuses, ElementsAre(302));
+  const auto all =
+      *forward(
+           "cluster: origin, internal_redirect_policy: {max_internal_redirects: 5, redirect_response_codes: [303, 307, 200], "
+           "allow_cross_scheme_redirect: true, response_headers_to_copy: [X-Token], predicates: [" +
+           redirect_predicate("previous_routes.v3.PreviousRoutesConfig") + ", " +
+           redirect_predicate("safe_cross_scheme.v3.SafeCrossSchemeConfig") + ", " +
+           redirect_predicate("allow_listed_routes.v3.AllowListedRoutesConfig, allowed_route_names: [a, b]") + ", " +
+           redirect_predicate("allow_listed_routes.v3.AllowListedRoutesConfig, allowed_route_names: [b, c]") + "]}")
+           .redirects;
+  EXPECT_EQ(all.most, 5u);
+  EXPECT_THAT(all.statuses, ElementsAre(303, 307)) << "others are ignored, as in Envoy";
+  EXPECT_TRUE(all.allow_cross_scheme);
+  EXPECT_TRUE(all.forbid_previous_routes);
+  EXPECT_TRUE(all.forbid_http_to_https);
+  EXPECT_TRUE(all.only_allowed_routes);
+  EXPECT_THAT(all.allowed_routes, ElementsAre("b"));
+  EXPECT_THAT(all.copied_headers, ElementsAre("x-token"));
+}
+
+TEST(TranslateRoute, TakesTheOldInternalRedirectAction) {
+  EXPECT_EQ(forward("cluster: origin, max_internal_redirects: 3").redirects, nullptr);
+  const auto old =
+      forward("cluster: origin, internal_redirect_action: HANDLE_INTERNAL_REDIRECT, max_internal_redirects: 3").redirects;
+  ASSERT_NE(old, nullptr);
+  EXPECT_EQ(old->most, 3u);
+}
+
+TEST(TranslateRoute, RefusesInternalRedirectsThatItCannotFollow) {
+  EXPECT_THAT(refusals("prefix: /",
+                       "route: {cluster: origin, internal_redirect_policy: {predicates: [{name: x}], "
+                       "response_headers_to_copy: [host, ':path']}}"),
+              ElementsAre(HasSubstr("predicates[0].typed_config: must be set"), HasSubstr("\"host\" cannot be copied"),
+                          HasSubstr("\":path\" cannot be copied")));
+}
+
 TEST(TranslateRoute, ForwardsWithEnvoysDefaults) {
   const auto action = forward("cluster: origin");
   EXPECT_EQ(action.clusters.at(0).name, "origin");

@@ -55,17 +55,7 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits, std::uint32
   routes_->virtual_hosts.push_back(host);
   routes_->default_domain = 0;
 
-  cluster_ = std::make_shared<config::Cluster>();
-  cluster_->name = "origin";
-  cluster_->cell = std::make_shared<report::ClusterCell>(0, "origin", kWorkers);
-  cluster_->endpoints.push_back({.address = kOrigin,
-                                 .hostname = {},
-                                 .weight = 1,
-                                 .healthy = true,
-                                 .tls = {},
-                                 .cell = std::make_shared<report::EndpointCell>(0, "origin|198.18.1.1:8080", kWorkers)});
-  cluster_->healthy_weight = 1;
-  cluster_->balancing.panic_threshold = 0;
+  cluster_ = make_cluster(0, "origin", kOrigin);
 
   listener_ = std::make_shared<config::Listener>();
   listener_->name = "edge";
@@ -83,6 +73,27 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits, std::uint32
   net.listen(kListen, proxy->acceptor_for(*listener_));
 }
 
+std::shared_ptr<config::Cluster> ProxyHarness::make_cluster(std::uint32_t id, std::string name, SocketAddress endpoint) {
+  auto cluster = std::make_shared<config::Cluster>();
+  cluster->name = name;
+  cluster->cell = std::make_shared<report::ClusterCell>(id, name, kWorkers);
+  cluster->endpoints.push_back({.address = endpoint,
+                                .hostname = {},
+                                .weight = 1,
+                                .healthy = true,
+                                .tls = {},
+                                .cell = std::make_shared<report::EndpointCell>(id, name + "|" + endpoint.to_string(), kWorkers)});
+  cluster->healthy_weight = 1;
+  cluster->balancing.panic_threshold = 0;
+  return cluster;
+}
+
+report::ClusterStats& ProxyHarness::add_cluster(std::string name, SocketAddress endpoint) {
+  more_clusters_.push_back(make_cluster(static_cast<std::uint32_t>(more_clusters_.size() + 1), std::move(name), endpoint));
+  publish();
+  return more_clusters_.back()->cell->per_worker[worker_];
+}
+
 void ProxyHarness::publish(bool with_listener) {
   for (config::FilterChain& chain : listener_->chains) {
     if (chain.http() != nullptr) chain.http()->routes = routes_;
@@ -91,6 +102,7 @@ void ProxyHarness::publish(bool with_listener) {
   snapshot->version = ++version_;
   if (with_listener) snapshot->listeners.push_back(listener_);
   snapshot->clusters.emplace(cluster_->name, cluster_);
+  for (const auto& cluster : more_clusters_) snapshot->clusters.emplace(cluster->name, cluster);
   snapshot->log_sinks.push_back({"/dev/null"});
   snapshot->overload = overload_;
   proxy->apply(snapshot, now);

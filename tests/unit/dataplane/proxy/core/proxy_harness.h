@@ -198,6 +198,8 @@ class ProxyHarness {
   void remove_listener();
   /// The next snapshots have this.
   void set_overload(std::shared_ptr<const config::Overload> overload);
+  /// The next snapshot has one more cluster, with one endpoint.
+  report::ClusterStats& add_cluster(std::string name, SocketAddress endpoint);
   /// From now on upstreams get x-envoy-attempt-count.
   void count_attempts();
 
@@ -226,12 +228,14 @@ class ProxyHarness {
   std::unique_ptr<Proxy> proxy;
 
  private:
+  [[nodiscard]] static std::shared_ptr<config::Cluster> make_cluster(std::uint32_t id, std::string name, SocketAddress endpoint);
   void publish(bool with_listener = true);
 
   const std::uint32_t worker_;
   std::shared_ptr<report::HttpCell> http_cell_ = std::make_shared<report::HttpCell>(0, "ingress", kWorkers);
   std::shared_ptr<config::Listener> listener_;
   std::shared_ptr<config::Cluster> cluster_;
+  std::vector<std::shared_ptr<config::Cluster>> more_clusters_;
   std::shared_ptr<config::RouteTable> routes_;
   std::shared_ptr<const config::Overload> overload_;
   std::unique_ptr<Origin> origin_;

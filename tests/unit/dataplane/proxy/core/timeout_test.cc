@@ -236,5 +236,18 @@ TEST(Proxy_Timeouts, AnUpstreamConnectionIsReplacedAfterItsMaxDuration) {
   EXPECT_EQ(proxy.cluster().upstream_cx_max_duration_reached.value(), 1u);
 }
 
+TEST(Proxy_Timeouts, AClientOfInsideMayWantNoErrorOfIt) {
+  ProxyHarness proxy([](config::Listener& listener, auto&, config::Route& route) {
+    listener.chains[0].http()->use_remote_address = false;
+    std::get<config::ForwardAction>(route.action).timeout = Duration::seconds(2);
+  });
+  Client& client = proxy.connect();
+  client.send(get("/", "x-forwarded-for: 10.0.0.1\r\nx-envoy-upstream-rq-timeout-alt-response: 1\r\n"));
+  proxy.advance(Duration::seconds(3));
+  EXPECT_THAT(client.received(), ::testing::StartsWith("HTTP/1.1 204 "));
+  EXPECT_EQ(proxy.log(), "204 UT response_timeout 0/0|");
+  EXPECT_EQ(proxy.origin().connection().received().find("alt-response"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace millrace::proxy::test
