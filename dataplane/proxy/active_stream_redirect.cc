@@ -82,14 +82,15 @@ bool ActiveStream::turn_to_redirect(const config::InternalRedirectPolicy& policy
   return true;
 }
 
-// The stream as it was when all of the request had come, but for its head.
-void ActiveStream::go_to_redirect(Instant now) {
+// The stream as it was when all of the request had come, but for its head. False: it is answered.
+bool ActiveStream::go_to_redirect(Instant now) {
   redirected_ = false;
   drop_request_body();
   if (!retries_->keeps_body()) {
     request_trailers_ = nullptr;
   } else if (!retries_->replay(request_body_)) {
-    return reply(LocalReplyReason::kOverloaded, now);
+    reply(LocalReplyReason::kOverloaded, now);
+    return false;
   }
   std::destroy_at(std::exchange(retries_, nullptr));
   if (filters_ != nullptr) {

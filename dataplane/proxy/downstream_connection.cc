@@ -156,7 +156,7 @@ void DownstreamConnection::after_pump(Instant now) {
     if (codec_.output().empty()) {
       end_streams(false, now);
       linger(now);
-    } else if (state_ == State::kOpen && streams_.empty()) {
+    } else if (state_ == State::kOpen) {  // of its streams, only requests may be incomplete: nobody reads them any more
       state_ = State::kFlushing;
       runtime_.arm_after(timer_, now, chain_.http().delayed_close_timeout);
     }

@@ -217,5 +217,20 @@ TEST(Proxy_Reconfiguration, AChangedListenerServesItsIdleConnectionsOnceMore) {
   EXPECT_TRUE(client.ended());
 }
 
+// The request is still arriving, so its stream is not over; what is left of the answer waits for a client that does not read.
+TEST(Proxy_Lifecycle, AnAnswerThatNobodyTakesEndsWithItsTimeWhileTheRequestArrives) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) {
+    route.action = config::DirectResponse{.status = 200, .body = pattern(400'000)};
+  });
+  Client& client = proxy.connect();
+  client.set_reading(false);
+  client.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nonly so much");
+  proxy.run();
+  EXPECT_EQ(proxy.http().downstream_cx_active.value(), 1);
+  proxy.advance(Duration::seconds(2));
+  EXPECT_TRUE(client.was_reset());
+  EXPECT_EQ(proxy.http().downstream_cx_active.value(), 0);
+}
+
 }  // namespace
 }  // namespace millrace::proxy::test
