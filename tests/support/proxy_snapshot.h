@@ -108,7 +108,11 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   snapshot->listeners.push_back(listener);
 
   snapshot->clusters.emplace("app", make_cluster(wanted, 0, "app"));
-  if (wanted.mirrored) snapshot->clusters.emplace("shadow", make_cluster(wanted, 1, "shadow"));
+  if (wanted.mirrored) {
+    ProxySnapshot unchecked = wanted;
+    unchecked.health_check = nullptr;
+    snapshot->clusters.emplace("shadow", make_cluster(unchecked, 1, "shadow"));
+  }
   return snapshot;
 }
 

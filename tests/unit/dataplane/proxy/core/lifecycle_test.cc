@@ -219,9 +219,8 @@ TEST(Proxy_Reconfiguration, AChangedListenerServesItsIdleConnectionsOnceMore) {
 
 // The request is still arriving, so its stream is not over; what is left of the answer waits for a client that does not read.
 TEST(Proxy_Lifecycle, AnAnswerThatNobodyTakesEndsWithItsTimeWhileTheRequestArrives) {
-  ProxyHarness proxy([](auto&, auto&, config::Route& route) {
-    route.action = config::DirectResponse{.status = 200, .body = pattern(400'000)};
-  });
+  ProxyHarness proxy(
+      [](auto&, auto&, config::Route& route) { route.action = config::DirectResponse{.status = 200, .body = pattern(400'000)}; });
   Client& client = proxy.connect();
   client.set_reading(false);
   client.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nonly so much");

@@ -91,7 +91,10 @@ TEST(Proxy_Mirror, ByAFractionOfTheRequests) {
 }
 
 TEST(Proxy_Mirror, TheBodyAndItsTrailersGoAlong) {
-  Mirrored setup;
+  Mirrored setup([](config::Listener& listener, config::Cluster& cluster, config::Route& route) {
+    mirrored()(listener, cluster, route);
+    listener.chains[0].http()->enable_trailers = true;
+  });
   Client& client = setup.proxy.connect();
   client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n4\r\nbody\r\n");
   setup.proxy.run();
