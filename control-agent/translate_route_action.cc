@@ -60,6 +60,18 @@ void translate_weights(const route::WeightedCluster& weighted, const envoy::conf
   }
 }
 
+void translate_connect(const route::RouteAction& action, const std::string& path, config::ForwardAction& out,
+                       Diagnostics& diagnostics) {
+  for (int i = 0; i < action.upgrade_configs_size(); ++i) {
+    const auto& upgrade = action.upgrade_configs(i);
+    if (!upgrade.has_connect_config()) continue;
+    out.ends_connect = true;
+    if (lower(upgrade.upgrade_type()) == "connect") continue;
+    diagnostics.error(join_path(index_path(join_path(path, "upgrade_configs"), static_cast<std::size_t>(i)), "connect_config"),
+                      "is only used by the upgrade_type CONNECT: leave it out");
+  }
+}
+
 void translate_path_rewrites(const route::RouteAction& action, const route::RouteMatch& match, const std::string& path,
                              config::ForwardAction& out, TranslateContext& context) {
   if (!action.prefix_rewrite().empty()) out.prefix_rewrite = action.prefix_rewrite();
@@ -165,6 +177,7 @@ config::ForwardAction translate_forward(const route::RouteAction& action, const 
   const Upgrades upgrades = translate_upgrades(action.upgrade_configs(), join_path(path, "upgrade_configs"), context.diagnostics);
   out.websocket = upgrades.websocket;
   out.connect = upgrades.connect;
+  translate_connect(action, path, out, context.diagnostics);
   out.hash_policies = translate_hash_policies(action, path, context);
   out.priority = translate_priority(action.priority());
   out.retry = action.has_retry_policy() ? translate_retry_policy(action.retry_policy(), join_path(path, "retry_policy"), context)

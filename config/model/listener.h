@@ -115,6 +115,8 @@ struct HttpConnectionManager {
 struct WeightedTcpCluster {
   std::string name;
   std::uint32_t weight = 0;
+  /// What is asked of its endpoints, the proxy's own metadata_match included; null: nothing.
+  std::shared_ptr<const MetadataMatch> metadata_match = {};
 };
 
 struct TcpProxy {
@@ -128,6 +130,8 @@ struct TcpProxy {
   Duration idle_timeout = Duration::seconds(3600);  ///< without a byte in either direction; zero: none
   Duration max_connection_duration;                 ///< max_downstream_connection_duration; zero: none
   std::vector<AccessLog> access_logs;
+  bool log_when_connected = false;  ///< one line more, when the endpoint has answered
+  Duration log_interval = {};       ///< between lines of a connection that goes on; zero: there are none
   std::shared_ptr<report::TcpCell> cell;
 };
 

@@ -81,9 +81,10 @@ struct ForwardAction {
   Duration timeout = Duration::seconds(15);  ///< zero: none
   std::optional<Duration> idle_timeout;      ///< replaces the connection manager's stream_idle_timeout; zero: none
   std::optional<StreamDuration> stream_duration;
-  std::optional<GrpcTimeout> grpc_timeout;               ///< without effect beside stream_duration
-  std::optional<bool> websocket;                         ///< replaces the connection manager's upgrade_configs for "websocket"
-  std::optional<bool> connect;                           ///< and for "CONNECT"
+  std::optional<GrpcTimeout> grpc_timeout;  ///< without effect beside stream_duration
+  std::optional<bool> websocket;            ///< replaces the connection manager's upgrade_configs for "websocket"
+  std::optional<bool> connect;              ///< and for "CONNECT"
+  bool ends_connect = false;                ///< connect_config: endpoints get the bytes of the tunnel, and no CONNECT
   RoutingPriority priority = RoutingPriority::kDefault;  ///< whose circuit breakers count its requests
   std::shared_ptr<const RetryPolicy> retry;              ///< its own, or else its virtual host's; null: none
   HashPolicies hash_policies;  ///< of a cluster that balances by hash; none: each request is balanced alone

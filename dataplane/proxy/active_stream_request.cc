@@ -215,8 +215,13 @@ config::RoutingPriority ActiveStream::priority() const { return std::get<config:
 bool ActiveStream::choose_pool(Instant now) {
   const ClientAddresses& addresses = connection_.addresses();
   const ProxiedClient client{addresses.remote, addresses.local, connection_.proxy_extensions()};
-  const PoolChoice choice =
-      proxy::choose_pool(*pool_, priority(), *request_, http().add_proxy_protocol_connection_state ? &client : nullptr, now);
+  const auto& action = std::get<config::ForwardAction>(info_.route->action);
+  const PoolChoice choice = proxy::choose_pool(*pool_,
+                                               {.priority = action.priority,
+                                                .head = *request_,
+                                                .client = http().add_proxy_protocol_connection_state ? &client : nullptr,
+                                                .is_tunnel = action.ends_connect && request_->upgrade == "CONNECT"},
+                                               now);
   if (choice.pool == nullptr) {
     reply(choice.refusal, now);
     return false;

@@ -8,9 +8,12 @@
 namespace millrace::proxy {
 namespace {
 
-// Behind a server's name, which holds no such byte.
-void append_key(const ProxiedClient& client, std::string& key) {
-  key.push_back('\0');
+// Behind a server's name, which holds no such bytes.
+constexpr char kTunnel = '\1';
+constexpr char kClient = '\0';
+
+void append_client(const ProxiedClient& client, std::string& key) {
+  key.push_back(kClient);
   for (const SocketAddress& address : {client.source, client.destination}) {
     for (const std::uint8_t byte : address.ip.bytes()) key.push_back(static_cast<char>(byte));
     key.push_back(static_cast<char>(address.port >> 8));
@@ -49,8 +52,7 @@ ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const 
   follow_limits();
 }
 
-ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name,
-                               const ProxiedClient* client)
+ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, const ConnectionUse& use)
     : runtime_(root.runtime_),
       cluster_(root.cluster_),
       endpoint_(root.endpoint_),
@@ -60,14 +62,15 @@ ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority pri
       outlier_watch_(cluster_.outlier_watch()),
       address_(root.address_),
       tls_(root.tls_),
-      server_name_(server_name),
+      server_name_(use.server_name),
+      is_for_tunnels_(use.is_tunnel),
       cell_(root.cell_),
       stats_(root.stats_),
       endpoint_connections_(cell_->connections),
       retired_(root.retired_) {
-  if (client == nullptr) return;
-  client_extensions_ = client->extensions;
-  client_ = {client->source, client->destination, client_extensions_};
+  if (use.client == nullptr) return;
+  client_extensions_ = use.client->extensions;
+  client_ = {use.client->source, use.client->destination, client_extensions_};
 }
 
 ConnectionPool::~ConnectionPool() { MR_ASSERT(is_unused()); }
@@ -80,27 +83,28 @@ void ConnectionPool::on_going(Instant now) { cluster_.health_watch().fail_at_onc
 bool ConnectionPool::is_unused() const {
   const auto unused = [](const auto& named) { return named.second->is_unused(); };
   if (of_high_priority_ != nullptr && !of_high_priority_->is_unused()) return false;
-  return connections_ == 0 && pending_count_ == 0 && pins_ == 0 && std::ranges::all_of(by_name_, unused);
+  return connections_ == 0 && pending_count_ == 0 && pins_ == 0 && std::ranges::all_of(by_use_, unused);
 }
 
-ConnectionPool* ConnectionPool::for_connections_of(std::string_view server_name, const ProxiedClient* client, Instant now) {
-  std::string key(server_name);
-  if (client != nullptr) append_key(*client, key);
-  if (const auto at = by_name_.find(key); at != by_name_.end()) return at->second.get();
-  const std::size_t most = client != nullptr ? kMostClients : kMostNames;
+ConnectionPool* ConnectionPool::for_use(const ConnectionUse& use, Instant now) {
+  std::string key(use.server_name);
+  if (use.is_tunnel) key.push_back(kTunnel);
+  if (use.client != nullptr) append_client(*use.client, key);
+  if (const auto at = by_use_.find(key); at != by_use_.end()) return at->second.get();
+  const std::size_t most = use.client != nullptr ? kMostClients : kMostNames;
   const auto unused = [](const auto& named) { return named.second->is_unused(); };
-  if (by_name_.size() >= most) std::erase_if(by_name_, unused);
-  if (by_name_.size() >= most) {
-    for (const auto& [known, pool] : by_name_) pool->close_idle(now);
-    std::erase_if(by_name_, unused);
+  if (by_use_.size() >= most) std::erase_if(by_use_, unused);
+  if (by_use_.size() >= most) {
+    for (const auto& [known, pool] : by_use_) pool->close_idle(now);
+    std::erase_if(by_use_, unused);
   }
-  if (by_name_.size() >= most) return nullptr;
-  std::unique_ptr<ConnectionPool> made(new ConnectionPool(root_, priority_, server_name, client));
-  return by_name_.emplace(std::move(key), std::move(made)).first->second.get();
+  if (by_use_.size() >= most) return nullptr;
+  std::unique_ptr<ConnectionPool> made(new ConnectionPool(root_, priority_, use));
+  return by_use_.emplace(std::move(key), std::move(made)).first->second.get();
 }
 
 ConnectionPool& ConnectionPool::of_another_priority(config::RoutingPriority priority) {
-  if (of_high_priority_ == nullptr) of_high_priority_.reset(new ConnectionPool(*this, priority, {}, nullptr));
+  if (of_high_priority_ == nullptr) of_high_priority_.reset(new ConnectionPool(*this, priority, {}));
   return *of_high_priority_;
 }
 
@@ -149,7 +153,7 @@ void ConnectionPool::revive(const config::Endpoint& endpoint) {
   retired_ = false;
   if (&root_ == this) follow_limits();
   if (of_high_priority_ != nullptr) of_high_priority_->revive(endpoint);
-  for (const auto& [name, pool] : by_name_) pool->revive(endpoint);
+  for (const auto& [name, pool] : by_use_) pool->revive(endpoint);
 }
 
 UpstreamConnection* ConnectionPool::take_idle() {
@@ -283,14 +287,14 @@ void ConnectionPool::close_idle(Instant now) {
 void ConnectionPool::close_idle_everywhere(Instant now) {
   close_idle(now);
   if (of_high_priority_ != nullptr) of_high_priority_->close_idle_everywhere(now);
-  for (const auto& [name, pool] : by_name_) pool->close_idle(now);
+  for (const auto& [name, pool] : by_use_) pool->close_idle(now);
 }
 
 void ConnectionPool::retire(Instant now) {
   retired_ = true;
   close_idle(now);
   if (of_high_priority_ != nullptr) of_high_priority_->retire(now);
-  for (const auto& [name, pool] : by_name_) pool->retire(now);
+  for (const auto& [name, pool] : by_use_) pool->retire(now);
 }
 
 }  // namespace millrace::proxy

@@ -35,6 +35,13 @@ class ClusterRuntime;
 /// The same, and whether both are told the same of clients.
 [[nodiscard]] bool same_transport(const config::Endpoint& a, const config::Endpoint& b);
 
+/// What sets connections to one endpoint apart from others to it.
+struct ConnectionUse {
+  std::string_view server_name = {};      ///< what they ask for in TLS (auto_sni); empty: what the configuration says
+  const ProxiedClient* client = nullptr;  ///< whom they are for; null: anybody
+  bool is_tunnel = false;                 ///< each carries the bytes of one CONNECT, and no HTTP
+};
+
 class ConnectionPool {
  public:
   /// Of requests of the default priority; of others: for_priority().
@@ -45,14 +52,13 @@ class ConnectionPool {
 
   /// Connects `request` now, queues it, or fails it. After take_place().
   void request(UpstreamRequest& request, Instant now);
-  /// The server's name depends on the request (auto_sni): ask for_connections_of().
+  /// The server's name depends on the request (auto_sni): ask for_use().
   [[nodiscard]] bool wants_server_name() const { return tls_ != nullptr && (tls_->auto_sni || tls_->auto_san_validation); }
-  /// What a connection says of the client that it is made for: ask for_connections_of(). Null: nothing.
+  /// What a connection says of the client that it is made for: ask for_use(). Null: nothing.
   [[nodiscard]] const config::ProxyProtocolOut* proxy_protocol() const { return endpoint_.proxy_protocol.get(); }
-  /// The connections to this endpoint under a server's name (empty: what the configuration says) and for one client (null: for
-  /// anybody); others do not share them. When there are kMostNames, or kMostClients where clients are told, those without a
-  /// request make room. Null: all have one.
-  [[nodiscard]] ConnectionPool* for_connections_of(std::string_view server_name, const ProxiedClient* client, Instant now);
+  /// The connections to this endpoint for one use; others do not share them. When there are kMostNames, or kMostClients where
+  /// clients are told, those without a request make room. Null: all have one.
+  [[nodiscard]] ConnectionPool* for_use(const ConnectionUse& use, Instant now);
   /// The connections to this endpoint for requests of `priority`.
   [[nodiscard]] ConnectionPool& for_priority(config::RoutingPriority priority) {
     return priority == priority_ ? *this : of_another_priority(priority);
@@ -84,6 +90,8 @@ class ConnectionPool {
   [[nodiscard]] const SocketAddress& address() const { return address_; }
   [[nodiscard]] const config::UpstreamTls* tls() const { return tls_.get(); }
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
+  /// Its connections carry the bytes of one CONNECT each.
+  [[nodiscard]] bool is_for_tunnels() const { return is_for_tunnels_; }
   /// Null: its connections are for anybody.
   [[nodiscard]] const ProxiedClient* client() const { return client_ ? &*client_ : nullptr; }
   /// What its connections have to resume.
@@ -127,10 +135,8 @@ class ConnectionPool {
   void on_leaving(UpstreamConnection& connection, Instant now);
 
  private:
-  // One that shares the endpoint's limits with `root`. `server_name`: what its connections ask for in TLS (auto_sni); empty: what
-  // the configuration says. `client`: whom they are for; null: anybody.
-  ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, std::string_view server_name,
-                 const ProxiedClient* client);
+  // One that shares the endpoint's limits with `root`.
+  ConnectionPool(ConnectionPool& root, config::RoutingPriority priority, const ConnectionUse& use);
 
   [[nodiscard]] ConnectionPool& of_another_priority(config::RoutingPriority priority);
   [[nodiscard]] bool find_place(Instant now);
@@ -155,10 +161,11 @@ class ConnectionPool {
   const SocketAddress address_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;
+  const bool is_for_tunnels_ = false;
   std::string client_extensions_;
-  std::optional<ProxiedClient> client_;                                          // its extensions are the ones above
-  std::unique_ptr<ConnectionPool> of_high_priority_;                             // of the root
-  std::map<std::string, std::unique_ptr<ConnectionPool>, std::less<>> by_name_;  // and client
+  std::optional<ProxiedClient> client_;               // its extensions are the ones above
+  std::unique_ptr<ConnectionPool> of_high_priority_;  // of the root
+  std::map<std::string, std::unique_ptr<ConnectionPool>, std::less<>> by_use_;
   secure::SessionCache sessions_;
   std::shared_ptr<report::EndpointCell> cell_;
   report::EndpointStats& stats_;

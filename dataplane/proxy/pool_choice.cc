@@ -7,19 +7,17 @@
 
 namespace millrace::proxy {
 
-PoolChoice choose_pool(ConnectionPool& endpoint, config::RoutingPriority priority, const http::RequestHead& head,
-                       const ProxiedClient* client, Instant now) {
+PoolChoice choose_pool(ConnectionPool& endpoint, const PoolRequest& request, Instant now) {
   const auto refuse = [&](LocalReplyReason reason) {
     endpoint.cluster_stats().upstream_cx_pool_overflow.add();
     return PoolChoice{nullptr, reason};
   };
-  ConnectionPool* pool = &endpoint.for_priority(priority);
+  ConnectionPool* pool = &endpoint.for_priority(request.priority);
   const bool named = pool->wants_server_name();
-  if (pool->proxy_protocol() == nullptr) client = nullptr;
-  if (named || client != nullptr) {
-    const std::string_view name =
-        named ? server_name_of(head, pool->tls()->sni_header, head.headers.arena()) : std::string_view();
-    pool = named && name.empty() ? nullptr : pool->for_connections_of(name, client, now);
+  ConnectionUse use{.client = pool->proxy_protocol() == nullptr ? nullptr : request.client, .is_tunnel = request.is_tunnel};
+  if (named || use.client != nullptr || use.is_tunnel) {
+    if (named) use.server_name = server_name_of(request.head, pool->tls()->sni_header, request.head.headers.arena());
+    pool = named && use.server_name.empty() ? nullptr : pool->for_use(use, now);
     if (pool == nullptr) return refuse(LocalReplyReason::kOverloaded);
   }
   if (!pool->take_place(now)) return refuse(LocalReplyReason::kNoHealthyUpstream);

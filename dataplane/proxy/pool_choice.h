@@ -11,14 +11,20 @@ namespace millrace::proxy {
 class ConnectionPool;
 struct ProxiedClient;
 
+struct PoolRequest {
+  config::RoutingPriority priority;
+  const http::RequestHead& head;
+  const ProxiedClient* client;  ///< whom an endpoint that wants to know is told of; null: nobody
+  bool is_tunnel = false;       ///< a CONNECT that ends here
+};
+
 struct PoolChoice {
   ConnectionPool* pool;  ///< null: `refusal` says why
   LocalReplyReason refusal;
 };
 
-/// Those of its priority, and where the server's name follows the request (auto_sni), those of its name, and where the endpoint
-/// is told of clients, those of `client` (null: nobody's); counted among the cluster's pools.
-[[nodiscard]] PoolChoice choose_pool(ConnectionPool& endpoint, config::RoutingPriority priority, const http::RequestHead& head,
-                                     const ProxiedClient* client, Instant now);
+/// Those of its priority, and where the server's name follows the request (auto_sni), or the endpoint is told of clients, or each
+/// carries one tunnel, those of that use; counted among the cluster's pools.
+[[nodiscard]] PoolChoice choose_pool(ConnectionPool& endpoint, const PoolRequest& request, Instant now);
 
 }  // namespace millrace::proxy

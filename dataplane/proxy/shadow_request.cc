@@ -62,7 +62,7 @@ void ShadowRequest::start(Instant now) {
     cluster_.stats().upstream_cx_none_healthy.add();
     return abandon(now);
   }
-  pool_ = choose_pool(*endpoint, config::RoutingPriority::kDefault, *head_, nullptr, now).pool;
+  pool_ = choose_pool(*endpoint, {.priority = config::RoutingPriority::kDefault, .head = *head_, .client = nullptr}, now).pool;
   if (pool_ == nullptr) return abandon(now);
   pool_->pin();
   upstream_.start(*pool_, now);

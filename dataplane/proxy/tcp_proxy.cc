@@ -14,15 +14,15 @@
 namespace millrace::proxy {
 namespace {
 
-std::string_view pick_cluster(const config::TcpProxy& proxy, std::string_view server_name, Rng& rng) {
-  if (proxy.cluster_from_server_name && !server_name.empty()) return server_name;
-  if (proxy.clusters.size() == 1) return proxy.clusters.front().name;
+// Null: the weights leave none.
+const config::WeightedTcpCluster* pick_cluster(const config::TcpProxy& proxy, Rng& rng) {
+  if (proxy.clusters.size() == 1) return &proxy.clusters.front();
   std::uint32_t at = rng.below(proxy.total_weight);  // at least 1: the agent checks
   for (const config::WeightedTcpCluster& cluster : proxy.clusters) {
-    if (at < cluster.weight) return cluster.name;
+    if (at < cluster.weight) return &cluster;
     at -= cluster.weight;
   }
-  return {};
+  return nullptr;
 }
 
 // Everything that was sent has come. TLS that ends without close_notify has ended all the same, as in Envoy: what the bytes stand
@@ -52,7 +52,8 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
       to_downstream_(runtime.context.chains, std::numeric_limits<std::size_t>::max()),
       proxy_header_(runtime.context.connector, runtime.context.chains),
       timer_(Timer::calling<&TcpProxyConnection::on_timer>(*this)),
-      lifetime_(Timer::calling<&TcpProxyConnection::on_lifetime>(*this)) {
+      lifetime_(Timer::calling<&TcpProxyConnection::on_lifetime>(*this)),
+      log_timer_(Timer::calling<&TcpProxyConnection::on_log_timer>(*this)) {
   chain_.pin();
   runtime_.tcp_proxies.push_back(*this);
   downstream_->set_events(*this);
@@ -70,6 +71,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
   chain_.tcp_stats().downstream_cx_rx_bytes_total.add(to_upstream_.waiting());
   chain_.tcp_stats().downstream_cx_rx_bytes_buffered.add(static_cast<std::int64_t>(to_upstream_.waiting()));
   runtime_.arm_after(lifetime_, now, chain_.tcp().max_connection_duration);
+  runtime_.arm_after(log_timer_, now, chain_.tcp().log_interval);
   wake();
 }
 
@@ -96,7 +98,12 @@ void TcpProxyConnection::service(Instant now) {
 
 bool TcpProxyConnection::choose_cluster() {
   if (cluster_ != nullptr) return true;  // chosen by an earlier attempt, which keeps to it
-  cluster_ = runtime_.clusters.find(*runtime_.snapshot, pick_cluster(chain_.tcp(), server_name_, runtime_.context.rng));
+  const config::TcpProxy& proxy = chain_.tcp();
+  const config::WeightedTcpCluster* target = pick_cluster(proxy, runtime_.context.rng);
+  std::string_view name = target == nullptr ? std::string_view() : target->name;
+  if (proxy.cluster_from_server_name && !server_name_.empty()) name = server_name_;
+  if (target != nullptr) metadata_match_ = target->metadata_match.get();
+  cluster_ = runtime_.clusters.find(*runtime_.snapshot, name);
   if (cluster_ == nullptr) {
     chain_.tcp_stats().downstream_cx_no_route.add();
     info_.flags.set(ResponseFlag::kNoClusterFound);
@@ -115,7 +122,7 @@ bool TcpProxyConnection::choose_endpoint(Instant now) {
     info_.flags.set(ResponseFlag::kUpstreamRetryLimitExceeded);
     return false;
   }
-  ChoiceContext context;
+  ChoiceContext context{.metadata = metadata_match_};
   if (chain_.tcp().hash_source_ip) context.hash = source_ip_hash(info_.downstream_remote);
   ConnectionPool* chosen = cluster_->choose(context, now);
   if (chosen == nullptr) {
@@ -216,6 +223,7 @@ void TcpProxyConnection::established(Instant now) {
   endpoint_->endpoint_stats().rq_active.add();
   last_progress_ = now;
   runtime_.arm_after(timer_, now, chain_.tcp().idle_timeout);
+  if (chain_.tcp().log_when_connected) write_access_logs(chain_.tcp().access_logs, info_, runtime_.context);
 }
 
 void TcpProxyConnection::count_upstream_end(bool by_peer) {
@@ -343,6 +351,7 @@ void TcpProxyConnection::finish(bool by_upstream, Instant now) {
   downstream_ = upstream_ = nullptr;
   timer_.disarm();
   lifetime_.disarm();
+  log_timer_.disarm();
   auto& stats = chain_.tcp_stats();
   stats.downstream_cx_rx_bytes_buffered.subtract(static_cast<std::int64_t>(to_upstream_.waiting()));
   stats.downstream_cx_tx_bytes_buffered.subtract(static_cast<std::int64_t>(to_downstream_.waiting()));
@@ -373,6 +382,12 @@ void TcpProxyConnection::on_timer(Instant now) {
       return finish(false, now);
     case State::kClosed: return;
   }
+}
+
+// What has become of the connection so far.
+void TcpProxyConnection::on_log_timer(Instant now) {
+  write_access_logs(chain_.tcp().access_logs, info_, runtime_.context);
+  runtime_.arm_after(log_timer_, now, chain_.tcp().log_interval);
 }
 
 void TcpProxyConnection::on_lifetime(Instant now) {

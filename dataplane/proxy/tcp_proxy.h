@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "config/model/subsets.h"
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/proxy/byte_relay.h"
@@ -89,6 +90,7 @@ class TcpProxyConnection final : public Serviced,
   void finish(bool by_upstream, Instant now);
   void on_timer(Instant now);
   void on_lifetime(Instant now);
+  void on_log_timer(Instant now);
 
   Runtime& runtime_;
   ChainVersion& chain_;  // pinned
@@ -105,6 +107,8 @@ class TcpProxyConnection final : public Serviced,
   ProxyHeaderSender proxy_header_;
   Timer timer_;     // kChoosing: the next attempt; kConnecting: connect_timeout; kOpen: idle_timeout
   Timer lifetime_;  // max_downstream_connection_duration
+  Timer log_timer_;
+  const config::MetadataMatch* metadata_match_ = nullptr;  // of the chosen cluster's endpoints; the chain's
   Instant connect_started_;
   Instant last_progress_;
   std::string upstream_failure_;  // of the last attempt: why TLS was refused; empty: it was not

@@ -18,6 +18,10 @@ http::http1::Settings codec_settings(const config::Cluster& cluster, std::size_t
   return settings;
 }
 
+http::TunnelCodec::Settings tunnel_settings(std::size_t buffer_limit) {
+  return {.receive_window_bytes = buffer_limit, .output_limit_bytes = buffer_limit, .max_header_count = limits::kMaxHeaderCount};
+}
+
 UpstreamFailure failure_of(http::StreamReset reason) {
   switch (reason) {
     case http::StreamReset::kProtocolError: return UpstreamFailure::kProtocolError;
@@ -35,12 +39,19 @@ UpstreamConnection::UpstreamConnection(Runtime& runtime, ConnectionPool& pool)
     : Serviced(Stage::kUpstream),
       runtime_(runtime),
       pool_(pool),
-      codec_(codec_settings(pool.config(), runtime.buffer_limit(pool.config().buffer_limit_bytes)), runtime.context.chains,
-             *this),
+      codec_(make_codec()),
       input_(runtime.context.chains),
       proxy_header_(runtime.context.connector, runtime.context.chains),
       timer_(Timer::calling<&UpstreamConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&UpstreamConnection::on_lifetime>(*this)) {}
+
+http::ClientCodec& UpstreamConnection::make_codec() {
+  const config::Cluster& cluster = pool_.config();
+  const std::size_t buffer_limit = runtime_.buffer_limit(cluster.buffer_limit_bytes);
+  stream::ChainPool& chains = runtime_.context.chains;
+  if (pool_.is_for_tunnels()) return codecs_.emplace<http::TunnelCodec>(tunnel_settings(buffer_limit), chains, *this);
+  return codecs_.emplace<http::http1::ClientCodec>(codec_settings(cluster, buffer_limit), chains, *this);
+}
 
 void UpstreamConnection::wake() { runtime_.ready.wake(*this); }
 
@@ -49,7 +60,7 @@ void UpstreamConnection::connect(Instant now) {
   created_ = now;
   auto& stats = pool_.cluster_stats();
   stats.upstream_cx_total.add();
-  stats.upstream_cx_http1_total.add();
+  if (!pool_.is_for_tunnels()) stats.upstream_cx_http1_total.add();
   stats.upstream_cx_active.add();
   pool_.endpoint_stats().cx_total.add();
   pool_.endpoint_stats().cx_active.add();

@@ -8,11 +8,13 @@
 
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
 #include "dataplane/http/codec.h"
 #include "dataplane/http/http1/client_codec.h"
+#include "dataplane/http/tunnel_codec.h"
 #include "dataplane/proxy/proxy_header_sender.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/proxy/upstream_request.h"
@@ -89,6 +91,7 @@ class UpstreamConnection final : public Serviced,
  private:
   enum class State : std::uint8_t { kConnecting, kOpen, kClosed };
 
+  [[nodiscard]] http::ClientCodec& make_codec();
   void wake();
   [[nodiscard]] stream::ByteStream* open(Instant now);
   bool read_in(Instant now);
@@ -105,7 +108,8 @@ class UpstreamConnection final : public Serviced,
 
   Runtime& runtime_;
   ConnectionPool& pool_;
-  http::http1::ClientCodec codec_;
+  std::variant<std::monostate, http::http1::ClientCodec, http::TunnelCodec> codecs_;
+  http::ClientCodec& codec_;  // in codecs_: what the pool's requests speak
   stream::Chain input_;
   stream::ByteStream* stream_ = nullptr;
   ProxyHeaderSender proxy_header_;

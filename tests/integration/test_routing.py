@@ -11,6 +11,7 @@ from lab import GATEWAY, HOST, Gateway, static_cluster, stop
 PORT = 8000
 SHADOW_PORT = 8001
 DEAD_PORT = 8002
+TUNNEL_PORT = 82
 BASE = f"http://{GATEWAY}"
 MANY = f"http://{GATEWAY}:81"
 ROUTES = 20_000
@@ -71,7 +72,9 @@ def many_routes() -> str:
 def gateway(namespace):
     listener = http_listener("edge", 80, ROUTE_LIST).replace("virtual_hosts:", "ignore_path_parameters_in_path_matching: true, virtual_hosts:")
     named = static_cluster("named", [(HOST, PORT)]).replace("{endpoint: {", "{endpoint: {hostname: one.internal, ")
-    text = bootstrap(listener + http_listener("many", 81, many_routes()),
+    tunnel = http_listener("tunnel", TUNNEL_PORT, '''[{match: {connect_matcher: {}}, route: {cluster: origin, upgrade_configs: [
+        {upgrade_type: CONNECT, connect_config: {}}]}}]''')
+    text = bootstrap(listener + http_listener("many", 81, many_routes()) + tunnel,
                      static_cluster("origin", [(HOST, PORT)]) + static_cluster("other", [(HOST, PORT)]) + static_cluster("shadow", [(HOST, SHADOW_PORT)]) +
                      static_cluster("nobody", [(HOST, DEAD_PORT)]) + named)
     with Gateway(namespace, text) as made:
@@ -167,3 +170,9 @@ def test_a_second_try_overtakes_a_slow_one(gateway, curl):
     assert float(curl("-o", "/dev/null", "-w", "%{time_total}", f"{BASE}/slow")) < 0.9
     after = gateway.stats()
     assert after["cluster.origin.upstream_rq_per_try_timeout"] - before["cluster.origin.upstream_rq_per_try_timeout"] == 1
+
+
+def test_a_tunnel_ends_at_the_gateway(curl):
+    seen = fields_at_origin(curl, "--proxytunnel", "--proxy", f"http://{GATEWAY}:{TUNNEL_PORT}", "http://any.example/through")
+    assert seen["path"] == "/through" and seen["host"] == "any.example"
+    assert "x-request-id" not in seen, "what passes is opaque"

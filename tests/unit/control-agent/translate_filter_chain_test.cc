@@ -169,11 +169,47 @@ TEST(TranslateTcpProxy, TakesItsFields) {
   EXPECT_EQ(proxy.clusters[1].name, "later");
 }
 
+TEST(TranslateTcpProxy, AsksEndpointsForMetadata) {
+  BootstrapText text;
+  const auto match = [](const std::string& fields) { return "metadata_match: {filter_metadata: {envoy.lb: {" + fields + "}}}"; };
+  text.chains = tcp_chain(
+      "destination_port: 1", ", " + match("version: v1, stage: prod"),
+      "weighted_clusters: {clusters: [{name: origin, weight: 2}, {name: origin, weight: 3, " + match("version: v2") + "}]}");
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const config::TcpProxy& proxy = *listener_of(snapshot).chains.at(1).tcp();
+  ASSERT_EQ(proxy.clusters.size(), 2u);
+  ASSERT_NE(proxy.clusters[0].metadata_match, nullptr);
+  EXPECT_EQ(proxy.clusters[0].metadata_match->size(), 2u);
+  EXPECT_EQ(proxy.clusters[1].metadata_match->size(), 2u) << "its own beside the proxy's";
+  text.chains = tcp_chain("destination_port: 1");
+  EXPECT_EQ(listener_of(snapshot_of(text)).chains.at(1).tcp()->clusters[0].metadata_match, nullptr);
+}
+
+TEST(TranslateTcpProxy, LogsWhenItIsTold) {
+  const auto proxy = [](const std::string& fields) {
+    BootstrapText text;
+    text.chains = tcp_chain("destination_port: 1", fields);
+    return *listener_of(snapshot_of(text)).chains.at(1).tcp();
+  };
+  const auto now = proxy(", access_log_options: {access_log_flush_interval: 2s, flush_access_log_on_connected: true}");
+  EXPECT_TRUE(now.log_when_connected);
+  EXPECT_EQ(now.log_interval, Duration::seconds(2));
+  const auto before = proxy(", access_log_flush_interval: 3s, flush_access_log_on_connected: true");
+  EXPECT_TRUE(before.log_when_connected);
+  EXPECT_EQ(before.log_interval, Duration::seconds(3));
+  EXPECT_FALSE(proxy("").log_when_connected);
+  EXPECT_EQ(proxy("").log_interval, Duration());
+}
+
 TEST(TranslateTcpProxy, RefusesWhatItCannotServe) {
   BootstrapText text;
-  text.chains = tcp_chain("destination_port: 1", ", metadata_match: {}, idle_timeout: -1s",
-                          "weighted_clusters: {clusters: [{name: origin, weight: 4294967295}, {name: origin, weight: 1}]}");
-  EXPECT_THAT(errors_of(text), UnorderedElementsAre(HasSubstr("metadata_match: is not supported yet"),
+  text.chains =
+      tcp_chain("destination_port: 1",
+                ", idle_timeout: -1s, access_log_options: {access_log_flush_interval: 0s}, flush_access_log_on_connected: true",
+                "weighted_clusters: {clusters: [{name: origin, weight: 4294967295}, {name: origin, weight: 1}]}");
+  EXPECT_THAT(errors_of(text), UnorderedElementsAre(HasSubstr("access_log_options: cannot be set together"),
+                                                    HasSubstr("access_log_flush_interval: must be"),
                                                     HasSubstr("idle_timeout: must not be negative"),
                                                     HasSubstr("weighted_clusters.clusters: the sum of the weights")));
 }

@@ -187,8 +187,15 @@ TEST(TranslateRoute, TakesConnectUpgrades) {
   EXPECT_EQ(action.websocket, true);
   EXPECT_THAT(refusals("prefix: /", "route: {cluster: origin, upgrade_configs: [{upgrade_type: h2c}]}"),
               ElementsAre(HasSubstr("\"h2c\" is not supported yet: only websocket and CONNECT are")));
-  EXPECT_THAT(refusals("prefix: /", "route: {cluster: origin, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]}"),
-              ElementsAre(HasSubstr("connect_config: is not supported yet")));
+  EXPECT_FALSE(action.ends_connect);
+  EXPECT_TRUE(forward("cluster: origin, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {}}]").ends_connect);
+  EXPECT_THAT(
+      refusals("prefix: /",
+               "route: {cluster: origin, upgrade_configs: [{upgrade_type: CONNECT, connect_config: "
+               "{allow_post: true, proxy_protocol_config: {}}}]}"),
+      ElementsAre(HasSubstr("proxy_protocol_config: is not supported yet"), HasSubstr("allow_post: is not supported yet")));
+  EXPECT_THAT(refusals("prefix: /", "route: {cluster: origin, upgrade_configs: [{upgrade_type: websocket, connect_config: {}}]}"),
+              ElementsAre(HasSubstr("upgrade_configs[0].connect_config: is only used by the upgrade_type CONNECT")));
 }
 
 TEST(TranslateRoute, TakesMirrorsOfTheMostSpecificLevel) {

@@ -144,5 +144,100 @@ TEST(Proxy_Routing, ARouteMayLetConnectThrough) {
   proxy.run();
 }
 
+constexpr std::string_view kConnect = "CONNECT db.internal:5432 HTTP/1.1\r\nhost: db.internal:5432\r\n\r\n";
+
+void end_connect(config::Route& route) {
+  route.match.path.kind = config::PathMatcher::Kind::kConnect;
+  action_of(route).connect = action_of(route).ends_connect = true;
+}
+
+TEST(Proxy_Connect, EndsHereAndItsBytesGoToTheEndpoint) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) { end_connect(route); });
+  Client& client = proxy.connect();
+  client.send(kConnect);
+  proxy.run();
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  ASSERT_EQ(proxy.origin().connections(), 1u);
+  OriginConnection& origin = proxy.origin().connection();
+  EXPECT_EQ(origin.received(), "") << "no HTTP";
+  client.clear_received();
+  client.send("query");
+  proxy.run();
+  EXPECT_EQ(origin.received(), "query");
+  origin.send("rows");
+  proxy.run();
+  EXPECT_EQ(client.received(), "rows");
+  client.end();
+  proxy.run();
+  EXPECT_TRUE(origin.ended());
+  origin.send("the last");
+  origin.end();
+  proxy.run();
+  EXPECT_EQ(client.received(), "rowsthe last") << "each direction ends by itself";
+  EXPECT_TRUE(client.ended());
+  EXPECT_EQ(proxy.http().downstream_cx_upgrades_active.value(), 0);
+  EXPECT_EQ(proxy.cluster().upstream_cx_http1_total.value(), 0u);
+}
+
+TEST(Proxy_Connect, EachHasAConnectionOfItsOwn) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) { end_connect(route); });
+  Client& first = proxy.connect();
+  first.send(kConnect);
+  proxy.run();
+  first.end();
+  proxy.origin().connection(0).end();
+  proxy.run();
+  Client& second = proxy.connect();
+  second.send(kConnect);
+  proxy.run();
+  EXPECT_THAT(second.received(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_EQ(proxy.origin().connections(), 2u);
+  EXPECT_EQ(proxy.proxy->counts().upstream_connections, 1u) << "none is kept";
+}
+
+TEST(Proxy_Connect, AnEndpointThatRefusesIs503) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) { end_connect(route); });
+  proxy.net.close_listener(ProxyHarness::kOrigin);
+  EXPECT_THAT(proxy.exchange(kConnect), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(proxy.log(), StartsWith("503 UF "));
+}
+
+TEST(Proxy_Connect, AResetOfTheEndpointResetsTheClient) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) { end_connect(route); });
+  Client& client = proxy.connect();
+  client.send(kConnect);
+  proxy.run();
+  proxy.origin().connection().reset();
+  proxy.run();
+  EXPECT_TRUE(client.was_reset());
+}
+
+TEST(Proxy_Connect, AClientThatLeavesEndsTheTunnel) {
+  ProxyHarness proxy([](auto&, auto&, config::Route& route) { end_connect(route); });
+  Client& client = proxy.connect();
+  client.send(kConnect);
+  proxy.run();
+  client.reset();
+  proxy.run();
+  EXPECT_TRUE(proxy.origin().connection().was_reset());
+}
+
+TEST(Proxy_Connect, ASlowSideHoldsTheOtherBack) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster& cluster, config::Route& route) {
+    end_connect(route);
+    listener.buffer_limit_bytes = cluster.buffer_limit_bytes = 64 * 1024;
+  });
+  proxy.origin().pause_reading();
+  Client& client = proxy.connect();
+  client.send(kConnect);
+  proxy.run();
+  client.send(pattern(5'000'000));
+  proxy.run();
+  EXPECT_GT(client.unsent(), 4'000'000u);
+  proxy.origin().connection().set_reading(true);
+  proxy.run();
+  EXPECT_EQ(proxy.origin().connection().received(), pattern(5'000'000));
+}
+
 }  // namespace
 }  // namespace millrace::proxy::test

@@ -455,5 +455,26 @@ TEST(TcpProxy, TakesNothingFromTheHeapOnceItRuns) {
   EXPECT_LE(AllocationTrap::count, 1u) << "the pipe that connect() makes";
 }
 
+TEST(TcpProxy, LogsWhenTheEndpointHasAnsweredAndWhileItLasts) {
+  Through it([](config::TcpProxy& proxy, config::Listener&, config::Cluster&) {
+    proxy.log_when_connected = true;
+    proxy.log_interval = Duration::seconds(10);
+  });
+  Client& client = it->connect();
+  client.send("ping");
+  it->run();
+  EXPECT_EQ(it->log(), "0 - - 4/0|");
+  it->advance(Duration::seconds(11));
+  EXPECT_EQ(it->log(), "0 - - 4/0|");
+  client.send("more");
+  it->advance(Duration::seconds(10));
+  EXPECT_EQ(it->log(), "0 - - 8/0|");
+  client.reset();
+  it->run();
+  EXPECT_THAT(it->log(), ::testing::EndsWith(" 8/0|")) << "and its end";
+  it->advance(Duration::seconds(60));
+  EXPECT_EQ(it->log(), "");
+}
+
 }  // namespace
 }  // namespace millrace::proxy::test

@@ -19,7 +19,7 @@ class Through {
     proxy.emplace([&](config::Listener& listener, config::Cluster& cluster, config::Route&) {
       config::TcpProxy through;
       through.stat_prefix = "through";
-      through.clusters = {{"origin", 1}};
+      through.clusters = {{.name = "origin", .weight = 1}};
       through.total_weight = 1;
       through.cell = cell_;
       through.access_logs = listener.chains[0].http()->access_logs;
