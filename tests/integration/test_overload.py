@@ -44,7 +44,7 @@ def pressure(tmp_path_factory):
 def gateway(namespace, pressure):
     routes = "[{match: {prefix: /}, route: {cluster: origin, timeout: 0s}}]"
     slow_routes = "[{match: {prefix: /silent}, route: {cluster: silent, timeout: 0s}}, {match: {prefix: /}, route: {cluster: origin, timeout: 0s}}]"
-    limits = "request_headers_timeout: 6s\n          stream_idle_timeout: 6s\n          request_timeout: 10s\n          common_http_protocol_options: {max_stream_duration: 20s}"
+    limits = "request_headers_timeout: 6s\n          stream_idle_timeout: 6s\n          request_timeout: 10s\n          common_http_protocol_options: {max_stream_duration: 20s, idle_timeout: 12s}"
     listeners = (http_listener("edge", EDGE, routes, manager="append_local_overload: true") +
                  http_listener("free", FREE, routes).replace("    filter_chains:", "    bypass_overload_manager: true\n    filter_chains:", 1) +
                  http_listener("few", FEW, routes) + http_listener("slow", SLOW, slow_routes, manager=limits))
@@ -160,6 +160,7 @@ def test_slow_clients_cost_little_and_are_ended(namespace, gateway, origin, curl
     before = gateway.stats("packets_in_use")[packets]
     slow = namespace.start(["/usr/bin/python3", "-c", SLOW_PROGRAM, GATEWAY, str(SLOW), str(SLOW_CLIENTS)], stdout=subprocess.PIPE, text=True)
     assert slow.stdout.readline().strip() == "connected"
+    time.sleep(5)  # the flood that a thousand origins' windows let loose is the link's matter
     times, answers = [], []
     for _ in range(20):
         began = time.monotonic()
@@ -174,12 +175,10 @@ def test_slow_clients_cost_little_and_are_ended(namespace, gateway, origin, curl
     while (not active or active[-1] > 0) and len(active) < 12:
         time.sleep(5)
         active.append(gateway.stats()["http.slow.downstream_cx_active"])
-    # What the timeouts leave are answers that wait for packet buffers to go out.
-    assert active[-1] < SLOW_CLIENTS // 10, f"slow clients, every 5 s: {active}"
+    assert active[-1] == 0, f"slow clients, every 5 s: {active}"
     stats = {name.removeprefix("http.slow.downstream_rq_"): value for name, value in gateway.stats("http.slow.downstream_rq").items()}
     third = SLOW_CLIENTS // 3
-    assert stats["header_timeout"] > third * 0.8 and stats["4xx"] > 2 * third * 0.8, stats  # 408, by this timeout or that
+    assert stats["header_timeout"] > third * 0.5 and stats["4xx"] > third, stats  # 408, by this timeout or that
     stop(slow)
-    wait_until(lambda: gateway.stats()["http.slow.downstream_cx_active"] == 0, 60, "the end of all slow clients")
     wait_until(lambda: gateway.stats("packets_in_use")[packets] - before < 3_000, 30, "packet buffers to come back")
     assert status(curl, EDGE) == "200"

@@ -88,6 +88,19 @@ TEST_F(TcpStack, ClosedListenerRefusesButAcceptedStreamsStay) {
   EXPECT_EQ(late.closed, CloseReason::kRefused);
 }
 
+TEST_F(TcpStack, AListenerThatDoesNotAcceptLetsPeersTryAgain) {
+  auto listener = link.b.tcp.listen(web(), acceptor);
+  ASSERT_TRUE(listener);
+  (*listener)->set_accepting(false);
+  connect(client, web());
+  link.run(Duration::milliseconds(2'500));
+  EXPECT_EQ(acceptor.accepted, 0);
+  EXPECT_FALSE(client.closed) << "it is not refused";
+  (*listener)->set_accepting(true);
+  link.run(Duration::seconds(5));
+  EXPECT_EQ(acceptor.accepted, 1) << "its SYN came again";
+}
+
 TEST_F(TcpStack, NoRouteAndPortZeroCannotStart) {
   CloseReason reason{};
   EXPECT_EQ(link.a.tcp.connect({IpAddress::v4(203, 0, 113, 1), 80}, client, reason, link.now()), nullptr);
