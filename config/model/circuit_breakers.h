@@ -1,6 +1,7 @@
 // How much a cluster may have in progress at a time. Source: envoy.config.cluster.v3.CircuitBreakers.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,11 @@ inline constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::
 struct RetryBudget {
   double percent = 20.0;              ///< 0 to 100
   std::uint32_t min_concurrency = 3;  ///< always allowed
+
+  /// How many retries there may be while so many requests are in progress.
+  [[nodiscard]] std::uint32_t allowed(std::int64_t in_progress) const {
+    return std::max(static_cast<std::uint32_t>(static_cast<double>(in_progress) * percent / 100.0), min_concurrency);
+  }
 };
 
 /// CircuitBreakers.Thresholds: for the whole gateway, all workers together.

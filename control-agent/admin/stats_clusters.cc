@@ -38,8 +38,7 @@ std::int64_t retry_limit(const report::ClusterCell& cell, std::size_t priority, 
   if (!thresholds.retry_budget) return thresholds.max_retries;
   const std::int64_t in_progress = in_use(cell, priority, report::BreakerResource::kRequests) +
                                    in_use(cell, priority, report::BreakerResource::kPendingRequests);
-  const double allowed = static_cast<double>(in_progress) * thresholds.retry_budget->percent / 100.0;
-  return std::max(static_cast<std::int64_t>(allowed), std::int64_t{thresholds.retry_budget->min_concurrency});
+  return thresholds.retry_budget->allowed(in_progress);
 }
 
 // Open: the workers have taken all there is. What one of them keeps unused counts as remaining all the same.

@@ -1,7 +1,5 @@
 #include "dataplane/proxy/breakers/circuit_breakers.h"
 
-#include <algorithm>
-
 namespace millrace::proxy {
 
 static_assert(report::kBreakerPriorities == config::kRoutingPriorities);
@@ -38,8 +36,7 @@ std::uint32_t CircuitBreakers::retry_budget() const {
     const report::BreakerUse& use = worker.breakers[priority_];
     in_progress += use.of(BreakerResource::kRequests).value() + use.of(BreakerResource::kPendingRequests).value();
   }
-  const double allowed = static_cast<double>(in_progress) * retry_budget_->percent / 100.0;
-  return std::max(static_cast<std::uint32_t>(allowed), retry_budget_->min_concurrency);
+  return retry_budget_->allowed(in_progress);
 }
 
 }  // namespace millrace::proxy
