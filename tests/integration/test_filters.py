@@ -66,9 +66,13 @@ def listener(name: str, port: int, filters: list[tuple[str, str]], route: str = 
 """
 
 
-def library(kind: str) -> str:
-    gzip = f"type.googleapis.com/envoy.extensions.compression.gzip.{kind}.v3.Gzip"
-    return f"{kind}_library: {{name: text, typed_config: {{\"@type\": {gzip}}}}}"
+def library(kind: str, name: str = "gzip") -> str:
+    url = f"type.googleapis.com/envoy.extensions.compression.{name}.{kind}.v3.{name.capitalize()}"
+    return f"{kind}_library: {{name: text, typed_config: {{\"@type\": {url}}}}}"
+
+
+def compressor(name: str, fields: str = "") -> tuple[str, str]:
+    return "compressor.v3.Compressor", f"response_direction_config: {{}}, {library('compressor', name)}{fields}"
 
 
 ALWAYS = "{default_value: {numerator: 100}}"
@@ -81,8 +85,9 @@ LISTENERS = "".join([
     listener("limit", 83, [("local_ratelimit.v3.LocalRateLimit",
                             f"stat_prefix: edge, token_bucket: {{max_tokens: {TOKENS}, fill_interval: 3600s}}, "
                             f"filter_enabled: {ALWAYS}, filter_enforced: {ALWAYS}")]),
-    listener("gzip", 85, [("compressor.v3.Compressor", f"response_direction_config: {{}}, {library('compressor')}")]),
+    listener("gzip", 85, [compressor("gzip")]),
     listener("gunzip", 86, [("decompressor.v3.Decompressor", library("decompressor"))]),
+    listener("codings", 87, [compressor("gzip"), compressor("brotli", ", choose_first: true"), compressor("zstd")]),
     listener("buffer", 84, [("buffer.v3.Buffer", f"max_request_bytes: {BUFFER_BYTES}")]),
 ])
 
@@ -178,3 +183,18 @@ def test_a_compressed_request_reaches_the_origin_plain(lab, curl, tmp_path):
         assert answer == f"-1 chunked {hashlib.sha256(text).hexdigest()}"
         (tmp_path / "body.gz").write_bytes(gzip.compress(bytes(100_000_000)))
         assert curl(86, "-T", str(tmp_path / "body.gz"), "-H", "content-encoding: gzip", "-w", "%{http_code}") == "400"
+
+
+def test_the_coding_is_the_one_that_the_client_likes_best(lab, curl, tmp_path):
+    text = large_text()
+    (lab[2].files / "large.txt").write_bytes(text)
+    got = tmp_path / "got"
+    with lab[2].replaced_by(TEXT_ORIGIN % str(lab[2].files / "large.txt")):
+        for accepted, coding in [("br", "br"), ("zstd", "zstd"), ("gzip", "gzip"), ("gzip, br, zstd", "br"), ("gzip;q=0.5, zstd", "zstd")]:
+            head = curl(87, "--compressed", "-H", f"accept-encoding: {accepted}", "-o", str(got), "-D", "-", path="/large.txt")
+            assert f"content-encoding: {coding}\r\n" in head, accepted
+            assert got.read_bytes() == text
+    stats = lab[1].stats("compressor")
+    assert stats["http.codings.compressor.text.brotli.response.header_compressor_used"] == 2
+    assert stats["http.codings.compressor.text.zstd.response.header_compressor_overshadowed"] == 3
+    assert stats["http.codings.compressor.text.zstd.response.total_compressed_bytes"] < 2 * len(text) / 3
