@@ -13,6 +13,7 @@ FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 TOKENS = 40
 BUFFER_BYTES = 200_000
+SLOW_KIBIBYTES = 2_000  # a second, of all that passes
 
 # Answers a PUT with what it has seen of it: the fields that say how long it is, and the SHA-256 of its body.
 ECHO_ORIGIN = r"""
@@ -88,6 +89,8 @@ LISTENERS = "".join([
     listener("gzip", 85, [compressor("gzip")]),
     listener("gunzip", 86, [("decompressor.v3.Decompressor", library("decompressor"))]),
     listener("codings", 87, [compressor("gzip"), compressor("brotli", ", choose_first: true"), compressor("zstd")]),
+    listener("slow", 88, [("bandwidth_limit.v3.BandwidthLimit",
+                           f"stat_prefix: slow, enable_mode: REQUEST_AND_RESPONSE, limit_kbps: {SLOW_KIBIBYTES}")]),
     listener("buffer", 84, [("buffer.v3.Buffer", f"max_request_bytes: {BUFFER_BYTES}")]),
 ])
 
@@ -198,3 +201,19 @@ def test_the_coding_is_the_one_that_the_client_likes_best(lab, curl, tmp_path):
     assert stats["http.codings.compressor.text.brotli.response.header_compressor_used"] == 2
     assert stats["http.codings.compressor.text.zstd.response.header_compressor_overshadowed"] == 3
     assert stats["http.codings.compressor.text.zstd.response.total_compressed_bytes"] < 2 * len(text) / 3
+
+
+def test_all_workers_share_a_bandwidth(lab, tmp_path):
+    size = SLOW_KIBIBYTES * 1024 // 4
+    (lab[2].files / "slow.bin").write_bytes(bytes(size))
+    begin = time.monotonic()
+    url = f"http://{GATEWAY}:88/slow.bin"
+    downloads = [lab[0].start(["curl", "-sS", "--max-time", "20", "-o", str(tmp_path / f"got{i}"), url]) for i in range(6)]
+    assert [process.wait() for process in downloads] == [0] * 6
+    elapsed = time.monotonic() - begin
+    assert all((tmp_path / f"got{i}").stat().st_size == size for i in range(6))
+    assert 1.4 < elapsed < 4, "six quarters of what passes in a second"
+    stats = lab[1].stats("bandwidth")
+    assert stats["slow.http_bandwidth_limit.response_allowed_total_size"] == 6 * size
+    assert stats["slow.http_bandwidth_limit.response_enabled"] == 6
+    assert stats["slow.http_bandwidth_limit.response_pending"] == 0
