@@ -58,6 +58,8 @@ struct CellRegistry {
         compressors(workers),
         decompressors(workers),
         local_rate_limits(workers),
+        bandwidth_limits(workers),
+        byte_rates(workers),
         token_buckets(workers) {}
 
   CellTable<report::ListenerCell> listeners;                    ///< by stat_prefix, else by address: "0.0.0.0_80"
@@ -74,6 +76,8 @@ struct CellRegistry {
   CellTable<report::CompressorCell> compressors;                ///< by connection manager and library
   CellTable<report::DecompressorCell> decompressors;            ///< by connection manager and library
   CellTable<report::LocalRateLimitCell> local_rate_limits;      ///< by stat_prefix
+  CellTable<report::BandwidthLimitCell> bandwidth_limits;       ///< by stat_prefix
+  CellTable<report::ByteRateCell> byte_rates;                   ///< by place in the configuration, and limit
   CellTable<report::TokenBucketCell> token_buckets;             ///< by place in the configuration, and limits
   std::shared_ptr<report::OverloadCell> overload;               ///< null: there is no overload manager. For who loads alone
 };

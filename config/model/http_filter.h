@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "config/model/filters/answer_health_checks.h"
+#include "config/model/filters/bandwidth_limit.h"
 #include "config/model/filters/buffer_requests.h"
 #include "config/model/filters/compression.h"
 #include "config/model/filters/cors.h"
@@ -22,8 +23,8 @@
 
 namespace millrace::config {
 
-using HttpFilterConfig = std::variant<AnswerHealthChecks, BufferRequests, Compressor, Cors, Csrf, Decompressor, EditHeaders,
-                                      Fault, JwtAuthn, LocalRateLimit, Rbac>;
+using HttpFilterConfig = std::variant<AnswerHealthChecks, BandwidthLimit, BufferRequests, Compressor, Cors, Csrf, Decompressor,
+                                      EditHeaders, Fault, JwtAuthn, LocalRateLimit, Rbac>;
 
 struct HttpFilter {
   std::string name;       ///< by which routes refer to it
@@ -32,8 +33,8 @@ struct HttpFilter {
 };
 
 /// std::monostate: it says only whether the filter is disabled.
-using RouteFilterConfig = std::variant<std::monostate, BufferRequests, CompressorOverride, CorsPolicy, Csrf, Fault, HeaderEdits,
-                                       JwtAuthnPerRoute, LocalRateLimit, RbacPerRoute>;
+using RouteFilterConfig = std::variant<std::monostate, BandwidthLimit, BufferRequests, CompressorOverride, CorsPolicy, Csrf,
+                                       Fault, HeaderEdits, JwtAuthnPerRoute, LocalRateLimit, RbacPerRoute>;
 
 /// An entry of typed_per_filter_config: of a route configuration, a virtual host, a route or a weighted cluster.
 struct RouteFilter {

@@ -63,14 +63,25 @@ template <typename Stats, typename Block, typename Value>
   return total;
 }
 
+inline void add_to(HistogramValue& total, const report::Histogram& histogram) {
+  for (std::size_t i = 0; i < total.counts.size(); ++i) total.counts[i] += histogram.count(i);
+  total.sum += histogram.sum();
+}
+
 template <typename Stats, typename Member>
 [[nodiscard]] HistogramValue sum_histogram(const report::Cell<Stats>& cell, Member member) {
   HistogramValue value;
   value.counts.resize(report::Histogram::kBounds.size() + 1);
-  for (const Stats& stats : cell.per_worker) {
-    for (std::size_t i = 0; i < value.counts.size(); ++i) value.counts[i] += (stats.*member).count(i);
-    value.sum += (stats.*member).sum();
-  }
+  for (const Stats& stats : cell.per_worker) add_to(value, stats.*member);
+  return value;
+}
+
+/// The same of a block within the worker's.
+template <typename Stats, typename Block, typename Member>
+[[nodiscard]] HistogramValue sum_histogram(const report::Cell<Stats>& cell, Block block, Member member) {
+  HistogramValue value;
+  value.counts.resize(report::Histogram::kBounds.size() + 1);
+  for (const Stats& stats : cell.per_worker) add_to(value, stats.*block.*member);
   return value;
 }
 

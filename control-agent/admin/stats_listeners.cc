@@ -69,6 +69,20 @@ void collect(const report::DecompressorCell& cell, std::vector<Stat>& out) {
   collect_direction("request", &report::DecompressorStats::request);
   collect_direction("response", &report::DecompressorStats::response);
 }
+// Envoy has no label for the prefix.
+void collect(const report::BandwidthLimitCell& cell, std::vector<Stat>& out) {
+  const auto collect_direction = [&](const std::string& direction, auto block) {
+    CellCollector collector(out, cell.name + ".http_bandwidth_limit." + direction + "_",
+                            "envoy_" + cell.name + "_http_bandwidth_limit_" + direction + "_", {});
+#define MR_COLLECT_BLOCK_GAUGE(name) collector.gauge(#name, sum_block(cell, block, [](const auto& b) { return b.name.value(); }));
+#define MR_COLLECT_BLOCK_HISTOGRAM(name) collector.histogram(#name, sum_histogram(cell, block, &report::BandwidthStats::name));
+    MR_BANDWIDTH_STATS(MR_COLLECT_BLOCK_COUNTER, MR_COLLECT_BLOCK_GAUGE, MR_COLLECT_BLOCK_HISTOGRAM)
+#undef MR_COLLECT_BLOCK_GAUGE
+#undef MR_COLLECT_BLOCK_HISTOGRAM
+  };
+  collect_direction("request", &report::BandwidthLimitStats::request);
+  collect_direction("response", &report::BandwidthLimitStats::response);
+}
 // Each version has a block of its own.
 void collect(const report::ProxyProtocolCell& cell, std::vector<Stat>& out) {
   using StatsType = report::ProxyProtocolStats;

@@ -31,8 +31,16 @@ constexpr Row<config::HttpFilterConfig> kFilter = translate_as<Message, config::
 template <typename Message>
 constexpr Row<config::RouteFilterConfig> kRouteFilter = translate_as<Message, config::RouteFilterConfig>;
 
+std::optional<config::RouteFilterConfig> translate_route_bandwidth_limit(const Any& any, const std::string& path,
+                                                                         TranslateContext& context) {
+  const auto limit = unpack<http::bandwidth_limit::v3::BandwidthLimit>(any);
+  if (!limit) return std::nullopt;
+  return translate_bandwidth_limit_of_route(*limit, path, context);
+}
+
 // In connection managers.
 constexpr std::array kFilters = {
+    kFilter<http::bandwidth_limit::v3::BandwidthLimit>,
     kFilter<http::buffer::v3::Buffer>,
     kFilter<http::compressor::v3::Compressor>,
     kFilter<http::cors::v3::Cors>,
@@ -48,6 +56,7 @@ constexpr std::array kFilters = {
 
 // On routes, virtual hosts, route configurations and weighted clusters.
 constexpr std::array kRouteFilters = {
+    translate_route_bandwidth_limit,
     kRouteFilter<http::buffer::v3::BufferPerRoute>,
     kRouteFilter<http::compressor::v3::CompressorPerRoute>,
     kRouteFilter<http::cors::v3::CorsPolicy>,

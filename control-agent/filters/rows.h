@@ -7,6 +7,7 @@
 #include "config/model/http_filter.h"
 #include "control-agent/filters/jwt_authn_messages.h"
 #include "control-agent/translate.h"
+#include "envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit.pb.h"
 #include "envoy/extensions/filters/http/buffer/v3/buffer.pb.h"
 #include "envoy/extensions/filters/http/compressor/v3/compressor.pb.h"
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
@@ -35,6 +36,13 @@ namespace millrace::agent {
                                             const std::string& path, TranslateContext& context);
 [[nodiscard]] config::RbacPerRoute translate_filter(const envoy::extensions::filters::http::rbac::v3::RBACPerRoute& route,
                                                     const std::string& path, TranslateContext& context);
+[[nodiscard]] config::BandwidthLimit translate_filter(
+    const envoy::extensions::filters::http::bandwidth_limit::v3::BandwidthLimit& limit, const std::string& path,
+    TranslateContext& context);
+/// The same for a route, which has to say a limit.
+[[nodiscard]] config::BandwidthLimit translate_bandwidth_limit_of_route(
+    const envoy::extensions::filters::http::bandwidth_limit::v3::BandwidthLimit& limit, const std::string& path,
+    TranslateContext& context);
 [[nodiscard]] config::BufferRequests translate_filter(const envoy::extensions::filters::http::buffer::v3::Buffer& filter,
                                                       const std::string& path, TranslateContext& context);
 [[nodiscard]] config::BufferRequests translate_filter(const envoy::extensions::filters::http::buffer::v3::BufferPerRoute& route,

@@ -23,6 +23,7 @@ bool ActiveStream::make_filters() {
                               .timers = runtime_.context.timers,
                               .rng = runtime_.context.rng,
                               .chains = runtime_.context.chains,
+                              .codings = runtime_.coding_heap,
                               .json = runtime_.json,
                               .hostname = runtime_.context.hostname,
                               .wall_offset_nanoseconds = runtime_.context.wall_offset_nanoseconds,

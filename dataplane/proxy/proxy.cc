@@ -18,6 +18,7 @@ Runtime::Runtime(const ProxyContext& given)
     : context(given),
       chunks(std::min(given.limits.initial_objects, given.limits.small_chunks), given.limits.small_chunks,
              given.limits.large_chunks),
+      coding_heap(given.limits.coding_bytes),
       inspection_pool(0, given.limits.downstream_connections),
       acceptance_pool(0, given.limits.downstream_connections),
       downstream_pool(std::min(given.limits.initial_objects, given.limits.downstream_connections),
@@ -101,7 +102,8 @@ ProxyCounts Proxy::counts() const {
                                     runtime_->local_pool.in_use(),
           .requests = runtime_->stream_pool.in_use(),
           .upstream_connections = runtime_->upstream_pool.in_use() + runtime_->passed_through_upstreams,
-          .chunks = runtime_->chunks.chunks_in_use()};
+          .chunks = runtime_->chunks.chunks_in_use(),
+          .coding_bytes = runtime_->coding_heap.in_use()};
 }
 
 void Proxy::set_wall_offset(std::int64_t nanoseconds) { runtime_->context.wall_offset_nanoseconds = nanoseconds; }

@@ -31,6 +31,7 @@ struct ProxyLimits {
   std::size_t streams = limits::kTcpMaxConnections;                 ///< requests in progress
   std::size_t small_chunks = 262'144;                               ///< of 4 KiB: what requests allocate from
   std::size_t large_chunks = 4'096;                                 ///< of 128 KiB
+  std::size_t coding_bytes = std::size_t{256} << 20;                ///< for brotli and zstd
   std::size_t initial_objects = 64;                                 ///< of each kind, allocated at start
   /// What a connection may buffer at the most in each direction, whatever per_connection_buffer_limit_bytes says.
   std::size_t connection_buffer_bytes = std::size_t{1} << 30;
@@ -57,6 +58,7 @@ struct ProxyCounts {
   std::size_t requests = 0;              ///< from the first byte of a request to the last of its response
   std::size_t upstream_connections = 0;  ///< connecting, in use and idle
   std::size_t chunks = 0;                ///< of arenas
+  std::size_t coding_bytes = 0;          ///< what brotli and zstd hold
 };
 
 struct Runtime;

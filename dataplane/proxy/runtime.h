@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "dataplane/base/arena.h"
+#include "dataplane/base/block_heap.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/pool.h"
 #include "dataplane/http/date.h"
@@ -66,6 +67,7 @@ struct Runtime {
   ProxyContext context;
   std::shared_ptr<const config::Snapshot> snapshot;
   ChunkPool chunks;
+  BlockHeap coding_heap;
   Pool<ConnectionInspection> inspection_pool;
   Pool<TlsAcceptance> acceptance_pool;
   Pool<DownstreamConnection> downstream_pool;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/shared_byte_rate.h"
 #include "dataplane/base/shared_token_bucket.h"
 #include "dataplane/report/breakers.h"
 #include "dataplane/report/counter.h"
@@ -64,6 +65,13 @@ struct alignas(64) HttpStats {
 };
 struct alignas(64) LocalRateLimitStats {
   MR_LOCAL_RATE_LIMIT_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct BandwidthStats {
+  MR_BANDWIDTH_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
+};
+struct alignas(64) BandwidthLimitStats {
+  BandwidthStats request;
+  BandwidthStats response;
 };
 struct CompressionStats {
   MR_COMPRESSION_STATS(MR_DECLARE_COUNTER, MR_DECLARE_GAUGE, MR_DECLARE_HISTOGRAM)
@@ -150,6 +158,8 @@ using CompressorCell = Cell<CompressorStats>;          ///< named by what stands
 using DecompressorCell = Cell<DecompressorStats>;      ///< named by what stands before its statistics
 using LocalRateLimitCell = Cell<LocalRateLimitStats>;  ///< named by stat_prefix
 
+using BandwidthLimitCell = Cell<BandwidthLimitStats>;  ///< named by stat_prefix
+
 /// Connections of a filter chain whose number is limited, of all workers. Named by the filter's place in the configuration.
 struct ConnectionTotalCell {
   ConnectionTotalCell(std::uint32_t cell_id, std::string cell_name, std::size_t) : id(cell_id), name(std::move(cell_name)) {}
@@ -167,6 +177,15 @@ struct TokenBucketCell {
   const std::uint32_t id;
   const std::string name;
   alignas(64) SharedTokenBucket bucket;
+};
+
+/// What may pass now under a limit of bandwidth, for all workers. Named as TokenBucketCell.
+struct ByteRateCell {
+  ByteRateCell(std::uint32_t cell_id, std::string cell_name, std::size_t) : id(cell_id), name(std::move(cell_name)) {}
+
+  const std::uint32_t id;
+  const std::string name;
+  alignas(64) SharedByteRate rate;
 };
 
 /// What a cluster's workers share besides its counters.

@@ -13,6 +13,7 @@ FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 TOKENS = 40
 BUFFER_BYTES = 200_000
+SLOW_KIBIBYTES = 2_000  # a second, of all that passes
 
 # Answers a PUT with what it has seen of it: the fields that say how long it is, and the SHA-256 of its body.
 ECHO_ORIGIN = r"""
@@ -66,9 +67,13 @@ def listener(name: str, port: int, filters: list[tuple[str, str]], route: str = 
 """
 
 
-def library(kind: str) -> str:
-    gzip = f"type.googleapis.com/envoy.extensions.compression.gzip.{kind}.v3.Gzip"
-    return f"{kind}_library: {{name: text, typed_config: {{\"@type\": {gzip}}}}}"
+def library(kind: str, name: str = "gzip") -> str:
+    url = f"type.googleapis.com/envoy.extensions.compression.{name}.{kind}.v3.{name.capitalize()}"
+    return f"{kind}_library: {{name: text, typed_config: {{\"@type\": {url}}}}}"
+
+
+def compressor(name: str, fields: str = "") -> tuple[str, str]:
+    return "compressor.v3.Compressor", f"response_direction_config: {{}}, {library('compressor', name)}{fields}"
 
 
 ALWAYS = "{default_value: {numerator: 100}}"
@@ -81,8 +86,11 @@ LISTENERS = "".join([
     listener("limit", 83, [("local_ratelimit.v3.LocalRateLimit",
                             f"stat_prefix: edge, token_bucket: {{max_tokens: {TOKENS}, fill_interval: 3600s}}, "
                             f"filter_enabled: {ALWAYS}, filter_enforced: {ALWAYS}")]),
-    listener("gzip", 85, [("compressor.v3.Compressor", f"response_direction_config: {{}}, {library('compressor')}")]),
+    listener("gzip", 85, [compressor("gzip")]),
     listener("gunzip", 86, [("decompressor.v3.Decompressor", library("decompressor"))]),
+    listener("codings", 87, [compressor("gzip"), compressor("brotli", ", choose_first: true"), compressor("zstd")]),
+    listener("slow", 88, [("bandwidth_limit.v3.BandwidthLimit",
+                           f"stat_prefix: slow, enable_mode: REQUEST_AND_RESPONSE, limit_kbps: {SLOW_KIBIBYTES}")]),
     listener("buffer", 84, [("buffer.v3.Buffer", f"max_request_bytes: {BUFFER_BYTES}")]),
 ])
 
@@ -178,3 +186,34 @@ def test_a_compressed_request_reaches_the_origin_plain(lab, curl, tmp_path):
         assert answer == f"-1 chunked {hashlib.sha256(text).hexdigest()}"
         (tmp_path / "body.gz").write_bytes(gzip.compress(bytes(100_000_000)))
         assert curl(86, "-T", str(tmp_path / "body.gz"), "-H", "content-encoding: gzip", "-w", "%{http_code}") == "400"
+
+
+def test_the_coding_is_the_one_that_the_client_likes_best(lab, curl, tmp_path):
+    text = large_text()
+    (lab[2].files / "large.txt").write_bytes(text)
+    got = tmp_path / "got"
+    with lab[2].replaced_by(TEXT_ORIGIN % str(lab[2].files / "large.txt")):
+        for accepted, coding in [("br", "br"), ("zstd", "zstd"), ("gzip", "gzip"), ("gzip, br, zstd", "br"), ("gzip;q=0.5, zstd", "zstd")]:
+            head = curl(87, "--compressed", "-H", f"accept-encoding: {accepted}", "-o", str(got), "-D", "-", path="/large.txt")
+            assert f"content-encoding: {coding}\r\n" in head, accepted
+            assert got.read_bytes() == text
+    stats = lab[1].stats("compressor")
+    assert stats["http.codings.compressor.text.brotli.response.header_compressor_used"] == 2
+    assert stats["http.codings.compressor.text.zstd.response.header_compressor_overshadowed"] == 3
+    assert stats["http.codings.compressor.text.zstd.response.total_compressed_bytes"] < 2 * len(text) / 3
+
+
+def test_all_workers_share_a_bandwidth(lab, tmp_path):
+    size = SLOW_KIBIBYTES * 1024 // 4
+    (lab[2].files / "slow.bin").write_bytes(bytes(size))
+    begin = time.monotonic()
+    url = f"http://{GATEWAY}:88/slow.bin"
+    downloads = [lab[0].start(["curl", "-sS", "--max-time", "20", "-o", str(tmp_path / f"got{i}"), url]) for i in range(6)]
+    assert [process.wait() for process in downloads] == [0] * 6
+    elapsed = time.monotonic() - begin
+    assert all((tmp_path / f"got{i}").stat().st_size == size for i in range(6))
+    assert 1.4 < elapsed < 4, "six quarters of what passes in a second"
+    stats = lab[1].stats("bandwidth")
+    assert stats["slow.http_bandwidth_limit.response_allowed_total_size"] == 6 * size
+    assert stats["slow.http_bandwidth_limit.response_enabled"] == 6
+    assert stats["slow.http_bandwidth_limit.response_pending"] == 0

@@ -1,15 +1,17 @@
-// envoy.filters.http.decompressor: takes gzip off requests and responses, at most so many bytes out for each byte in.
+// envoy.filters.http.decompressor: takes a content coding off requests and responses, at most so many bytes out for each byte in.
 #include <algorithm>
 #include <optional>
+#include <variant>
 
+#include "dataplane/proxy/filters/brotli.h"
 #include "dataplane/proxy/filters/gzip.h"
 #include "dataplane/proxy/filters/registry.h"
+#include "dataplane/proxy/filters/zstd.h"
 #include "dataplane/proxy/policy/field_tools.h"
 
 namespace millrace::proxy {
 namespace {
 
-constexpr std::string_view kCoding = "gzip";
 constexpr std::string_view kAcceptEncoding = "accept-encoding";
 constexpr std::string_view kContentEncoding = "content-encoding";
 
@@ -27,30 +29,51 @@ Codings split_codings(std::string_view list) {
 
 class DecompressedBody final : public BodyFilter {
  public:
-  DecompressedBody(const config::GzipDecompression& settings, report::DecompressionStats& stats, Arena& arena)
-      : stats_(stats), decompressor_(settings, arena) {}
+  DecompressedBody(report::DecompressionStats& stats, FilterContext& context, bool trusted)
+      : stats_(stats), context_(context), trusted_(trusted) {}
 
-  [[nodiscard]] bool start() { return decompressor_.start(); }
+  /// `library` outlives it. False: no memory.
+  [[nodiscard]] bool start(const config::DecompressionLibrary& library) {
+    return std::visit([&](const auto& settings) { return start_with(settings); }, library);
+  }
 
   Outcome pass(Pass& pass, Instant) override {
     const std::size_t in = pass.in.size();
     const std::size_t out = pass.out.size();
-    const GzipResult result = decompressor_.run(pass.in, pass.in_ended, pass.out, pass.room);
+    const CodingResult result =
+        std::visit([&](auto& codec) { return codec.run(pass.in, pass.in_ended, pass.out, pass.room); }, *codec_);
     stats_.total_compressed_bytes.add(in - pass.in.size());
     stats_.total_uncompressed_bytes.add(pass.out.size() - out);
-    pass.out_ended = result == GzipResult::kEnd;
-    if (result == GzipResult::kBadData) return Outcome::kBadData;
-    return result == GzipResult::kNoMemory ? Outcome::kNoMemory : Outcome::kPassed;
+    pass.out_ended = result == CodingResult::kEnd;
+    if (result == CodingResult::kBadData) return Outcome::kBadData;
+    return result == CodingResult::kNoMemory ? Outcome::kNoMemory : Outcome::kPassed;
   }
 
  private:
+  using Codec = std::variant<GzipDecompressor, BrotliDecompressor, ZstdDecompressor>;
+
+  bool start_with(const config::GzipDecompression& settings) {
+    return std::get<GzipDecompressor>(codec_.emplace(std::in_place_type<GzipDecompressor>, settings, context_.arena)).start();
+  }
+  bool start_with(const config::BrotliDecompression& settings) {
+    const int window_bits = trusted_ ? BrotliDecompressor::kTrustedWindowBits : BrotliDecompressor::kUntrustedWindowBits;
+    return std::get<BrotliDecompressor>(codec_.emplace(std::in_place_type<BrotliDecompressor>, context_.codings, window_bits))
+        .start(settings);
+  }
+  bool start_with(const config::ZstdDecompression& settings) {
+    return std::get<ZstdDecompressor>(codec_.emplace(std::in_place_type<ZstdDecompressor>, context_.codings)).start(settings);
+  }
+
   report::DecompressionStats& stats_;
-  GzipDecompressor decompressor_;
+  FilterContext& context_;
+  const bool trusted_;  // it comes from an upstream
+  std::optional<Codec> codec_;
 };
 
 class DecompressorFilter final : public HttpFilter {
  public:
-  DecompressorFilter(const config::Decompressor& config, FilterContext& context) : config_(config), context_(context) {}
+  DecompressorFilter(const config::Decompressor& config, FilterContext& context)
+      : config_(config), context_(context), coding_(config::content_coding(config.library)) {}
 
   Verdict on_request(http::RequestHead& head, bool end_stream, Instant) override {
     const bool suits = !end_stream && head.upgrade.empty();
@@ -74,12 +97,12 @@ class DecompressorFilter final : public HttpFilter {
     const Codings codings = split_codings(headers.joined_value(kContentEncoding));
     const bool may_transform =
         direction.ignore_no_transform || !http::list_contains(headers.value("cache-control"), "no-transform");
-    if (!suits || !may_transform || !equal_ignoring_case(codings.last, kCoding)) {
+    if (!suits || !may_transform || !equal_ignoring_case(codings.last, coding_)) {
       stats.not_decompressed.add();
       return true;
     }
-    body.emplace(config_.gzip, stats, context_.arena);
-    if (!body->start()) return false;
+    body.emplace(stats, context_, &body == &response_);
+    if (!body->start(config_.library)) return false;
     stats.decompressed.add();
     headers.remove(http::HeaderId::kContentLength);
     if (!codings.rest.empty()) return headers.set_copy(kContentEncoding, codings.rest);
@@ -87,15 +110,16 @@ class DecompressorFilter final : public HttpFilter {
     return true;
   }
 
-  static bool advertise(http::HeaderMap& headers) {
+  bool advertise(http::HeaderMap& headers) const {
     const std::string_view accepted = headers.joined_value(kAcceptEncoding);
-    if (http::list_contains(accepted, kCoding)) return true;
-    const std::string_view both = accepted.empty() ? kCoding : headers.arena().concat({accepted, ",", kCoding});
+    if (http::list_contains(accepted, coding_)) return true;
+    const std::string_view both = accepted.empty() ? coding_ : headers.arena().concat({accepted, ",", coding_});
     return both.data() != nullptr && headers.set_copy(kAcceptEncoding, both);
   }
 
   const config::Decompressor& config_;
   FilterContext& context_;
+  const std::string_view coding_;
   std::optional<DecompressedBody> request_;
   std::optional<DecompressedBody> response_;
 };

@@ -51,7 +51,7 @@ bool GzipCompressor::start(const config::GzipCompression& settings) {
                       settings.strategy) == Z_OK;
 }
 
-GzipResult GzipCompressor::run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room) {
+CodingResult GzipCompressor::run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room) {
   Step step;
   for (std::size_t produced = 0; produced < room;) {
     const std::span<const std::uint8_t> part = in.front();
@@ -62,12 +62,12 @@ GzipResult GzipCompressor::run(stream::Chain& in, bool ended, stream::Chain& out
     const int status = deflate(&stream_, !last ? Z_NO_FLUSH : ended ? Z_FINISH : Z_SYNC_FLUSH);
     in.remove_prefix(offered - stream_.avail_in);
     const std::size_t now_produced = kStepBytes - stream_.avail_out;
-    if (!out.append_copy(std::span(step).first(now_produced))) return GzipResult::kNoMemory;
-    if (status == Z_STREAM_END) return GzipResult::kEnd;
+    if (!out.append_copy(std::span(step).first(now_produced))) return CodingResult::kNoMemory;
+    if (status == Z_STREAM_END) return CodingResult::kEnd;
     produced += now_produced;
     pending_ = stream_.avail_out == 0;
   }
-  return GzipResult::kMore;
+  return CodingResult::kMore;
 }
 
 bool GzipDecompressor::start() {
@@ -75,31 +75,31 @@ bool GzipDecompressor::start() {
   return inflateInit2(&stream_, settings_.window_bits + kGzipFormat) == Z_OK;
 }
 
-GzipResult GzipDecompressor::run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room) {
+CodingResult GzipDecompressor::run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room) {
   Step step;
   for (std::size_t produced = 0; produced < room;) {
     const std::span<const std::uint8_t> part = in.front();
     if (part.empty() && !pending_) break;
-    if (between_members_ && inflateReset(&stream_) != Z_OK) return GzipResult::kBadData;
+    if (between_members_ && inflateReset(&stream_) != Z_OK) return CodingResult::kBadData;
     between_members_ = false;
     feed(stream_, part, step);
     const unsigned offered = stream_.avail_in;
     const int status = inflate(&stream_, Z_NO_FLUSH);
     if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR)
-      return status == Z_MEM_ERROR ? GzipResult::kNoMemory : GzipResult::kBadData;
+      return status == Z_MEM_ERROR ? CodingResult::kNoMemory : CodingResult::kBadData;
     const std::size_t taken = offered - stream_.avail_in;
     const std::size_t now_produced = kStepBytes - stream_.avail_out;
     in.remove_prefix(taken);
     total_in_ += taken;
     total_out_ += now_produced;
-    if (total_out_ > total_in_ * settings_.max_inflate_ratio) return GzipResult::kBadData;
-    if (!out.append_copy(std::span(step).first(now_produced))) return GzipResult::kNoMemory;
+    if (total_out_ > total_in_ * settings_.max_inflate_ratio) return CodingResult::kBadData;
+    if (!out.append_copy(std::span(step).first(now_produced))) return CodingResult::kNoMemory;
     produced += now_produced;
     between_members_ = status == Z_STREAM_END;
     pending_ = stream_.avail_out == 0 && !between_members_;
   }
-  if (!ended || !in.empty() || pending_) return GzipResult::kMore;
-  return between_members_ || total_in_ == 0 ? GzipResult::kEnd : GzipResult::kBadData;
+  if (!ended || !in.empty() || pending_) return CodingResult::kMore;
+  return between_members_ || total_in_ == 0 ? CodingResult::kEnd : CodingResult::kBadData;
 }
 
 }  // namespace millrace::proxy

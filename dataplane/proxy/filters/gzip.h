@@ -9,6 +9,7 @@
 
 #include "config/model/filters/compression.h"
 #include "dataplane/base/arena.h"
+#include "dataplane/proxy/filters/coding_result.h"
 #include "dataplane/stream/chain.h"
 
 namespace millrace::proxy {
@@ -30,8 +31,6 @@ class ZlibMemory {
   std::size_t left_ = 0;
 };
 
-enum class GzipResult : std::uint8_t { kMore, kEnd, kNoMemory, kBadData };
-
 class GzipCompressor {
  public:
   explicit GzipCompressor(Arena& arena) : memory_(arena) {}
@@ -40,7 +39,7 @@ class GzipCompressor {
   [[nodiscard]] bool start(const config::GzipCompression& settings);
   /// Compresses from the front of `in`, until it is empty or about `room` bytes have come out. All that went in comes out at
   /// once: who waits for a part of a response sees it. kEnd: `ended`, and nothing follows.
-  [[nodiscard]] GzipResult run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room);
+  [[nodiscard]] CodingResult run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room);
 
  private:
   ZlibMemory memory_;
@@ -56,7 +55,7 @@ class GzipDecompressor {
   [[nodiscard]] bool start();
   /// As GzipCompressor::run(), the other way round. kBadData: it is not gzip, ends in the middle, or more comes out of it than
   /// max_inflate_ratio allows.
-  [[nodiscard]] GzipResult run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room);
+  [[nodiscard]] CodingResult run(stream::Chain& in, bool ended, stream::Chain& out, std::size_t room);
 
  private:
   const config::GzipDecompression& settings_;

@@ -14,6 +14,7 @@
 
 #include "config/model/http_filter.h"
 #include "dataplane/base/arena.h"
+#include "dataplane/base/block_heap.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/base/shared_token_bucket.h"
 #include "dataplane/base/time.h"
@@ -55,6 +56,12 @@ class FilterActions {
   ~FilterActions() = default;
 };
 
+/// A compressor of the stream, for the others: they choose one coding together.
+struct CompressorOffer {
+  const config::Compressor& config;
+  CompressorOffer* next = nullptr;  ///< that of the next filter
+};
+
 /// What filters know of their stream and its worker. Lives as long as the stream.
 struct FilterContext {
   FilterActions& actions;
@@ -65,10 +72,12 @@ struct FilterContext {
   TimerWheel& timers;
   Rng& rng;
   stream::ChainPool& chains;
+  BlockHeap& codings;  ///< for libraries of content codings
   JsonReader& json;
   std::string_view hostname;
   std::int64_t wall_offset_nanoseconds;  ///< wall clock minus `now`
   std::uint32_t worker;
+  CompressorOffer* compressors = nullptr;  ///< of those filters that have had their turn and compress responses, the first first
 
   [[nodiscard]] report::HttpStats& stats() const { return cell.per_worker[worker]; }
   /// For values of header fields.

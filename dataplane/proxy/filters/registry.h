@@ -19,6 +19,7 @@ struct FilterSite {
 };
 
 [[nodiscard]] MadeFilter make_filter(const config::AnswerHealthChecks& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::BandwidthLimit& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::BufferRequests& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Compressor& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Cors& config, const FilterSite& site);

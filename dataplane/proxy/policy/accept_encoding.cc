@@ -1,6 +1,7 @@
 #include "dataplane/proxy/policy/accept_encoding.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "dataplane/proxy/policy/field_tools.h"
 
@@ -35,25 +36,76 @@ Offer parse_offer(std::string_view element) {
   return offer;
 }
 
-}  // namespace
-
-EncodingChoice choose_encoding(std::string_view accept_encoding, std::string_view coding) {
-  if (accept_encoding.data() == nullptr) return EncodingChoice::kNoHeader;
-  EncodingChoice choice = EncodingChoice::kNotValid;
-  unsigned best = 0;
-  bool refused = false;
+template <typename Visit>
+void for_each_offer(std::string_view accept_encoding, Visit&& visit) {
   while (!accept_encoding.empty()) {
     const std::size_t comma = std::min(accept_encoding.find(','), accept_encoding.size());
-    const Offer offer = parse_offer(accept_encoding.substr(0, comma));
+    visit(parse_offer(accept_encoding.substr(0, comma)));
     accept_encoding.remove_prefix(std::min(comma + 1, accept_encoding.size()));
-    const bool ours = equal_ignoring_case(offer.coding, coding);
-    const bool any = offer.coding == "*";
-    if (ours && offer.weight == 0) refused = true;
-    if (offer.weight <= best || !(ours || any || equal_ignoring_case(offer.coding, "identity"))) continue;
-    best = offer.weight;
-    choice = ours ? EncodingChoice::kCoding : any ? EncodingChoice::kWildcard : EncodingChoice::kIdentity;
   }
-  return choice == EncodingChoice::kWildcard && refused ? EncodingChoice::kNotValid : choice;
+}
+
+/// What we offer, without what the client refuses by name.
+class Allowed {
+ public:
+  Allowed(std::string_view accept_encoding, std::span<const OfferedCoding> offered) : offered_(offered) {
+    for_each_offer(accept_encoding, [&](const Offer& offer) {
+      if (offer.weight > 0) return;
+      for (std::size_t i = 0; i < offered.size(); ++i) {
+        if (equal_ignoring_case(offer.coding, offered[i].name)) refused_ |= std::uint32_t{1} << i;
+      }
+    });
+    for (std::size_t i = 0; i < offered.size(); ++i) {
+      if (is_refused(i)) continue;
+      if (preferred_ == nullptr || offered[i].choose_first) preferred_ = &offered[i];
+    }
+  }
+
+  /// Null: we do not have it, or it is refused.
+  [[nodiscard]] const OfferedCoding* find(std::string_view coding) const {
+    for (std::size_t i = 0; i < offered_.size(); ++i) {
+      if (!is_refused(i) && equal_ignoring_case(coding, offered_[i].name)) return &offered_[i];
+    }
+    return nullptr;
+  }
+  /// Where the client does not mind. Null: none is left.
+  [[nodiscard]] const OfferedCoding* preferred() const { return preferred_; }
+
+ private:
+  [[nodiscard]] bool is_refused(std::size_t index) const { return (refused_ >> index & 1) != 0; }
+
+  std::span<const OfferedCoding> offered_;
+  std::uint32_t refused_ = 0;  // a bit for each of offered_
+  const OfferedCoding* preferred_ = nullptr;
+};
+
+}  // namespace
+
+ChosenCoding choose_encoding(std::string_view accept_encoding, std::span<const OfferedCoding> offered) {
+  if (accept_encoding.data() == nullptr) return {.choice = EncodingChoice::kNoHeader, .coding = {}};
+  const Allowed allowed(accept_encoding, offered);
+  ChosenCoding chosen;
+  if (allowed.preferred() == nullptr) return chosen;
+  const OfferedCoding* chosen_ours = nullptr;
+  unsigned best = 0;
+  for_each_offer(accept_encoding, [&](const Offer& offer) {
+    const OfferedCoding* ours = allowed.find(offer.coding);
+    const bool any = offer.coding == "*";
+    if (ours == nullptr && !any && !equal_ignoring_case(offer.coding, "identity")) return;
+    const bool wins_tie =
+        ours != nullptr && ours->choose_first && chosen_ours != nullptr && (!chosen_ours->choose_first || chosen_ours < ours);
+    if (offer.weight < best || (offer.weight == best && !wins_tie)) return;
+    best = offer.weight;
+    chosen_ours = ours;
+    if (ours != nullptr) {
+      chosen = {.choice = EncodingChoice::kCoding, .coding = ours->name};
+    } else if (any) {
+      chosen = {.choice = EncodingChoice::kWildcard, .coding = allowed.preferred()->name};
+    } else {
+      chosen = {.choice = EncodingChoice::kIdentity, .coding = {}};
+    }
+  });
+  return chosen;
 }
 
 }  // namespace millrace::proxy

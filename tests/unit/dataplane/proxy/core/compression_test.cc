@@ -1,7 +1,9 @@
 // Compression and decompression of bodies, and what both say in the heads.
+#include <brotli/decode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "tests/unit/dataplane/proxy/core/filter_support.h"
 
@@ -41,6 +43,24 @@ std::string gunzip(std::string_view bytes) {
   return out;
 }
 
+std::string unbrotli(std::string_view bytes) {
+  std::string out(2'000'000, '\0');
+  std::size_t size = out.size();
+  EXPECT_EQ(BrotliDecoderDecompress(bytes.size(), reinterpret_cast<const std::uint8_t*>(bytes.data()), &size,
+                                    reinterpret_cast<std::uint8_t*>(out.data())),
+            BROTLI_DECODER_RESULT_SUCCESS);
+  out.resize(size);
+  return out;
+}
+
+std::string unzstd(std::string_view bytes) {
+  std::string out(2'000'000, '\0');
+  const std::size_t size = ZSTD_decompress(out.data(), out.size(), bytes.data(), bytes.size());
+  EXPECT_EQ(ZSTD_isError(size), 0u) << ZSTD_getErrorName(size);
+  out.resize(std::min(size, out.size()));
+  return out;
+}
+
 /// The content of a body in chunks.
 std::string unchunk(std::string_view body) {
   std::string out;
@@ -61,16 +81,18 @@ std::string text_of(std::size_t size) {
   return text;
 }
 
-config::Compressor compressor() {
+config::Compressor compressor(config::CompressionLibrary library = config::GzipCompression{}) {
   config::Compressor filter;
+  filter.library = library;
   filter.response.enabled = true;
   filter.request.content_types = filter.response.content_types = {"text/plain"};
   filter.cell = std::make_shared<report::CompressorCell>(0, "", 1);
   return filter;
 }
 
-config::Decompressor decompressor() {
+config::Decompressor decompressor(config::DecompressionLibrary library = config::GzipDecompression{}) {
   config::Decompressor filter;
+  filter.library = library;
   filter.cell = std::make_shared<report::DecompressorCell>(0, "", 1);
   return filter;
 }
@@ -208,6 +230,106 @@ TEST(Compressor, WithoutMemoryTheResponseGoesOnAsItIs) {
   ProxyHarness proxy(with(compressor()), limits);
   proxy.origin().answer(ok(text_of(100), kPlain));
   EXPECT_THAT(proxy.exchange(get("/", kAccept)), AllOf(EndsWith(text_of(100)), Not(HasSubstr("content-encoding"))));
+}
+
+TEST(Compressor, BrotliAndZstdToo) {
+  const std::string text = text_of(700'000);
+  const auto exchange = [&](config::CompressionLibrary library, const std::string& coding) {
+    const config::Compressor filter = compressor(library);
+    ProxyHarness proxy(with(filter));
+    proxy.origin().answer(ok(text, kPlain));
+    const std::string answer = proxy.exchange(get("/", "accept-encoding: " + coding + "\r\n"));
+    EXPECT_THAT(answer.substr(0, 400), HasSubstr("content-encoding: " + coding + "\r\n"));
+    EXPECT_EQ(filter.cell->per_worker[0].response.total_uncompressed_bytes.value(), text.size());
+    EXPECT_EQ(proxy.proxy->counts().coding_bytes, 0u);
+    return unchunk(body_of(answer));
+  };
+  EXPECT_EQ(unbrotli(exchange(config::BrotliCompression{}, "br")), text);
+  EXPECT_EQ(unzstd(exchange(config::ZstdCompression{}, "zstd")), text);
+}
+
+TEST(Compressor, AClientThatGoesLeavesNoMemoryBehind) {
+  for (const config::CompressionLibrary& library :
+       {config::CompressionLibrary(config::BrotliCompression{}), config::CompressionLibrary(config::ZstdCompression{})}) {
+    ProxyHarness proxy(with(compressor(library)));
+    proxy.origin().on_bytes([](OriginConnection& connection) {
+      connection.clear_received();
+      connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-type: text/plain\r\n\r\n5\r\nhello\r\n");
+    });
+    Client& client = proxy.connect();
+    client.send(get("/", "accept-encoding: br, zstd\r\n"));
+    proxy.run();
+    EXPECT_GT(proxy.proxy->counts().coding_bytes, 0u);
+    client.reset();
+    proxy.run();
+    EXPECT_EQ(proxy.proxy->counts().coding_bytes, 0u);
+  }
+}
+
+TEST(Compressor, SeveralChooseTogether) {
+  config::Compressor gzip_filter = compressor();
+  config::Compressor brotli_filter = compressor(config::BrotliCompression{});
+  brotli_filter.response.content_types = {"text/plain", "text/html"};
+  const auto coding_of = [&](const std::string& accept, const std::string& type = "text/plain") {
+    ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) {
+      add_filter(listener, "gzip", gzip_filter);
+      add_filter(listener, "brotli", brotli_filter);
+    });
+    proxy.origin().answer(ok(text_of(1000), "content-type: " + type + "\r\n"));
+    const std::string answer = proxy.exchange(get("/", "accept-encoding: " + accept + "\r\n"));
+    const std::size_t start = answer.find("content-encoding: ");
+    if (start == std::string::npos) return std::string("none");
+    const std::string value = answer.substr(start + 18, answer.find("\r\n", start) - start - 18);
+    EXPECT_EQ(answer.find("content-encoding: ", start + 1), std::string::npos);
+    return value;
+  };
+  EXPECT_EQ(coding_of("gzip, br"), "gzip");
+  EXPECT_EQ(coding_of("br, gzip"), "br");
+  EXPECT_EQ(coding_of("br;q=0.5, gzip;q=0.6"), "gzip");
+  EXPECT_EQ(coding_of("*"), "gzip") << "the filter that requests pass first";
+  EXPECT_EQ(coding_of("gzip;q=1, br;q=0.5", "text/html"), "br") << "gzip does not take this type";
+  EXPECT_EQ(coding_of("gzip", "text/html"), "none");
+  EXPECT_EQ(brotli_filter.cell->per_worker[0].header_compressor_overshadowed.value(), 2u);
+  EXPECT_EQ(brotli_filter.cell->per_worker[0].header_compressor_used.value(), 2u);
+  brotli_filter.choose_first = true;
+  EXPECT_EQ(coding_of("gzip, br"), "br");
+  EXPECT_EQ(coding_of("gzip, br;q=0.9"), "gzip");
+}
+
+TEST(Compressor, OneThatTheRouteDisablesDoesNotCount) {
+  ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route& route) {
+    add_filter(listener, "gzip", compressor());
+    add_filter(listener, "brotli", compressor(config::BrotliCompression{}));
+    add_route_config(route, "gzip",
+                     config::CompressorOverride{.disabled = true, .compress_responses = false, .remove_accept_encoding = {}});
+  });
+  proxy.origin().answer(ok(text_of(1000), kPlain));
+  EXPECT_THAT(proxy.exchange(get("/", "accept-encoding: gzip, br\r\n")), HasSubstr("content-encoding: br\r\n"));
+}
+
+TEST(Decompressor, BrotliAndZstdToo) {
+  const std::string text = text_of(300'000);
+  const auto through = [&](config::CompressionLibrary packs, config::DecompressionLibrary unpacks, const std::string& coding) {
+    config::Compressor packing = compressor(packs);
+    packing.request.enabled = true;
+    packing.response.enabled = false;
+    ProxyHarness proxy([&](config::Listener& listener, config::Cluster&, config::Route&) {
+      add_filter(listener, "packs", packing);
+      add_filter(listener, "unpacks", decompressor(unpacks));
+    });
+    std::string seen;
+    proxy.origin().on_bytes([&](OriginConnection& connection) {
+      seen += connection.take_received();
+      if (seen.ends_with("\r\n0\r\n\r\n")) connection.send(ok("done"));
+    });
+    const std::string request =
+        "PUT / HTTP/1.1\r\nhost: a\r\n" + kPlain + "content-length: " + std::to_string(text.size()) + "\r\n\r\n" + text;
+    EXPECT_THAT(proxy.exchange(request), EndsWith("done"));
+    EXPECT_THAT(seen.substr(0, 400), AllOf(HasSubstr("accept-encoding: " + coding), Not(HasSubstr("content-encoding"))));
+    EXPECT_EQ(unchunk(body_of(seen)), text);
+  };
+  through(config::BrotliCompression{}, config::BrotliDecompression{}, "br");
+  through(config::ZstdCompression{}, config::ZstdDecompression{}, "zstd");
 }
 
 TEST(Decompressor, AResponseComesOutAsItWasBefore) {

@@ -69,6 +69,7 @@ struct Stream {
   Rng rng{1};
   nic::HeapPool packets{4};
   stream::ChainPool chains{packets, 1, 4};
+  BlockHeap codings{0};
   JsonReader json{limits::kJwtBytes};
   FilterContext context{.actions = actions,
                         .arena = arena,
@@ -78,6 +79,7 @@ struct Stream {
                         .timers = timers,
                         .rng = rng,
                         .chains = chains,
+                        .codings = codings,
                         .json = json,
                         .hostname = {},
                         .wall_offset_nanoseconds = 0,
@@ -137,6 +139,7 @@ TEST(JwtMetadata, WithoutMemoryNothingPasses) {
                            .timers = stream.timers,
                            .rng = stream.rng,
                            .chains = stream.chains,
+                           .codings = stream.codings,
                            .json = stream.json,
                            .hostname = {},
                            .wall_offset_nanoseconds = 0,
