@@ -1,6 +1,7 @@
 // HTTP filters and what routes say of them, from text to the model: every field of each message.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <re2/re2.h>
 
 #include "control-agent/jwks/key_set_store.h"
 #include "tests/unit/control-agent/filter_fixture.h"
@@ -282,6 +283,24 @@ Condition only(const config::AccessCondition& list) {
   const auto& of = std::get<config::AccessCondition::OneOf>(list.is).of;
   EXPECT_EQ(of.size(), 1u);
   return std::get<Condition>(of.at(0).is);
+}
+
+std::string template_permission(const std::string& text) {
+  return "{uri_template: {name: t, typed_config: {\"@type\": "
+         "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: \"" +
+         text + "\"}}}";
+}
+
+TEST(TranslateFilters_Rbac, TakesTemplatesOfPaths) {
+  const auto policy = policy_of(template_permission("/v1/*/{rest=**}"), "{any: true}");
+  const auto path = only<config::AccessCondition::UrlPath>(policy.permission).path;
+  EXPECT_EQ(path.kind, config::StringMatcher::Kind::kRegex);
+  ASSERT_EQ(path.regex.programs.size(), 2u) << "one for each worker";
+  EXPECT_TRUE(re2::RE2::FullMatch("/v1/a/b/c", *path.regex.programs[0]));
+  EXPECT_FALSE(re2::RE2::FullMatch("/v2/a/b", *path.regex.programs[0]));
+  EXPECT_THAT(errors_of(with_filter(any(kRbacType, "rules: {policies: {p: {permissions: [" + template_permission("no path") +
+                                                       "], principals: [{any: true}]}}}"))),
+              Contains(HasSubstr("path_template: \"no path\" is no path template")));
 }
 
 TEST(TranslateFilters_Rbac, TakesActionsPrefixesAndPoliciesByName) {
