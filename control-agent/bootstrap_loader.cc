@@ -147,6 +147,7 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
   out.cells = options.cells != nullptr ? options.cells : std::make_shared<CellRegistry>(out.machine.worker_count);
 
   out.secrets = std::make_shared<SecretStore>();
+  out.key_sets = std::make_shared<KeySetStore>();
 
   if (readable) {
     const auto& node = out.bootstrap->node();
@@ -155,6 +156,7 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
         .cells = out.cells,
         .secrets = out.secrets,
         .static_secrets = collect_secrets(out.bootstrap->static_resources().secrets(), "static_resources.secrets", diagnostics),
+        .key_sets = out.key_sets,
         .workers = out.machine.worker_count,
         .service_node = options.service_node.empty() ? node.id() : options.service_node,
         .service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster,

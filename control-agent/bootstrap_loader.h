@@ -13,6 +13,7 @@
 #include "config/model/snapshot.h"
 #include "control-agent/cell_registry.h"
 #include "control-agent/diagnostics.h"
+#include "control-agent/jwks/key_set_store.h"
 #include "control-agent/overload/overload_manager.h"
 #include "control-agent/secrets/secret_store.h"
 #include "dataplane/base/addresses.h"
@@ -59,6 +60,7 @@ struct Loaded {
   std::optional<SocketAddress> admin_address;
   std::shared_ptr<CellRegistry> cells;
   std::shared_ptr<SecretStore> secrets;          ///< never null: the TLS contexts of the snapshot, for a SecretWatcher
+  std::shared_ptr<KeySetStore> key_sets;         ///< never null: what a KeySetThread has to fetch
   std::shared_ptr<const OverloadPlan> overload;  ///< null: there is nothing to watch; else for an OverloadWatcher
   std::unique_ptr<SnapshotPublisher> publisher;  ///< never null: of all snapshots that follow
   std::unique_ptr<FileDiscovery> discovery;      ///< never null; has read its files once

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "config/model/filters/jwt_authn.h"
+#include "config/model/filters/json_web_keys.h"
 #include "dataplane/base/result.h"
 
 namespace millrace::agent {

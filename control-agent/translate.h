@@ -35,6 +35,7 @@ class Dataplane;
 
 namespace millrace::agent {
 
+class KeySetStore;
 class SecretStore;
 struct OverloadPlan;
 struct StaticSecrets;
@@ -50,6 +51,7 @@ struct TranslateContext {
   std::vector<config::LogSink> log_sinks = {};                            ///< filled by access logs
   std::shared_ptr<SecretStore> secrets = {};                              ///< gets every TLS context; not null
   std::shared_ptr<const StaticSecrets> static_secrets = {};               ///< filled before listeners and clusters
+  std::shared_ptr<KeySetStore> key_sets = {};                             ///< gets every remote_jwks; not null
   std::string stat_prefix = {};                                           ///< of the connection manager that is translated
   std::unordered_map<std::string, std::uint64_t> connection_limits = {};  ///< of layered_runtime: by listener, and "" for all
   std::shared_ptr<const OverloadPlan> overload = {};  ///< filled by translate_overload(); null: nothing is watched

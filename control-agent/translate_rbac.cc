@@ -5,6 +5,7 @@
 
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_metadata.h"
+#include "control-agent/translate_route_match.h"
 
 namespace millrace::agent {
 
@@ -40,6 +41,12 @@ class Conditions {
       case Rule::kRequestedServerName:
         return {AccessCondition::ServerName{
             translate_string_matcher(permission.requested_server_name(), at("requested_server_name"), context_)}};
+      case Rule::kUriTemplate:
+        return {
+            AccessCondition::UrlPath{{.kind = config::StringMatcher::Kind::kRegex,
+                                      .text = {},
+                                      .ignore_case = false,
+                                      .regex = translate_uri_template(permission.uri_template(), at("uri_template"), context_)}}};
       default: context_.diagnostics.error(path, "must say what is permitted");
     }
     return {};

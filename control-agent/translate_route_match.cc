@@ -15,11 +15,10 @@ namespace route = envoy::config::route::v3;
 using envoy::extensions::path::match::uri_template::v3::UriTemplateMatchConfig;
 using envoy::extensions::path::rewrite::uri_template::v3::UriTemplateRewriteConfig;
 
-namespace {
-
 // Other extensions are refused by the field table.
-config::Regex translate_template(const route::RouteMatch& match, const std::string& path, TranslateContext& context) {
-  const auto config = unpack<UriTemplateMatchConfig>(match.path_match_policy().typed_config());
+config::Regex translate_uri_template(const envoy::config::core::v3::TypedExtensionConfig& extension, const std::string& path,
+                                     TranslateContext& context) {
+  const auto config = unpack<UriTemplateMatchConfig>(extension.typed_config());
   if (!config) {
     context.diagnostics.error(join_path(path, "typed_config"), "must be a UriTemplateMatchConfig of envoy.extensions.path.match");
     return {};
@@ -35,6 +34,8 @@ config::Regex translate_template(const route::RouteMatch& match, const std::stri
   context.diagnostics.error(at, std::move(regex.error()));
   return {};
 }
+
+namespace {
 
 config::PathMatcher translate_path(const route::RouteMatch& match, const std::string& path, TranslateContext& context) {
   using Kind = config::PathMatcher::Kind;
@@ -59,7 +60,7 @@ config::PathMatcher translate_path(const route::RouteMatch& match, const std::st
       break;
     case route::RouteMatch::kPathMatchPolicy:
       out.kind = Kind::kRegex;
-      out.regex = translate_template(match, join_path(path, "path_match_policy"), context);
+      out.regex = translate_uri_template(match.path_match_policy(), join_path(path, "path_match_policy"), context);
       break;
     case route::RouteMatch::kConnectMatcher: out.kind = Kind::kConnect; break;
     default:

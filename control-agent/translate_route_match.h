@@ -15,6 +15,10 @@ namespace millrace::agent {
 [[nodiscard]] config::RouteMatch translate_route_match(const envoy::config::route::v3::RouteMatch& match, const std::string& path,
                                                        TranslateContext& context);
 
+/// A UriTemplateMatchConfig, for matches of whole paths without their query.
+[[nodiscard]] config::Regex translate_uri_template(const envoy::config::core::v3::TypedExtensionConfig& extension,
+                                                   const std::string& path, TranslateContext& context);
+
 /// Nothing after an error.
 [[nodiscard]] std::optional<config::RegexRewrite> translate_rewrite(
     const envoy::type::matcher::v3::RegexMatchAndSubstitute& rewrite, const std::string& path, TranslateContext& context);

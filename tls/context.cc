@@ -140,6 +140,11 @@ Wrong make_client(Context::Impl& impl, const ContextConfig& config) {
 
 Wrong fill(Context::Impl& impl, const ContextConfig& config) {
   if (auto wrong = set_parameters(impl.ssl.get(), config)) return wrong;
+  impl.parameters.least_version = config.least_version;
+  impl.parameters.most_version = config.most_version;
+  impl.parameters.ciphers = config.ciphers;
+  impl.parameters.curves = config.curves;
+  impl.parameters.signature_algorithms = config.signature_algorithms;
   auto protocols = protocols_on_wire(config.protocols);
   if (!protocols) return error(Part::kOther, std::move(protocols.error()));
   impl.protocols = std::move(*protocols);
@@ -177,6 +182,7 @@ Context::Context(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Context::~Context() = default;
 
 Role Context::role() const { return impl_->role; }
+const std::string& Context::server_name() const { return impl_->server_name; }
 const std::vector<CertificateFacts>& Context::certificates() const { return *impl_->own_facts; }
 const std::vector<CertificateFacts>& Context::authorities() const { return impl_->trust.authorities(); }
 

@@ -104,6 +104,7 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   [[nodiscard]] Role role() const;
+  [[nodiscard]] const std::string& server_name() const;  ///< a client's: ContextConfig::server_name
   /// Our leaves, in the order of the configuration, and the trusted authorities: for /certs.
   [[nodiscard]] const std::vector<CertificateFacts>& certificates() const;
   [[nodiscard]] const std::vector<CertificateFacts>& authorities() const;

@@ -32,12 +32,12 @@ NameThread::NameThread(SnapshotPublisher& publisher, RoutableFamilies routable, 
     : publisher_(publisher),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       discovery_(publisher, [this](const ResolverSettings& settings) { return resolver(settings); }, routable, seed) {
-  publisher_.on_change([descriptor = wake_] { signal_event(descriptor); });
+  publisher_.on_change(this, [descriptor = wake_] { signal_event(descriptor); });
   thread_ = std::thread([this] { run(); });
 }
 
 NameThread::~NameThread() {
-  publisher_.on_change(nullptr);
+  publisher_.on_change(this, nullptr);
   stopping_ = true;
   signal_event(wake_);
   thread_.join();

@@ -28,9 +28,13 @@ void SnapshotPublisher::start(config::SnapshotSlot& slot, SinkOpener open_sinks)
   slot.publish(snapshot_);
 }
 
-void SnapshotPublisher::on_change(std::function<void()> changed) {
+void SnapshotPublisher::on_change(const void* listener, std::function<void()> changed) {
   const std::scoped_lock lock(mutex_);
-  changed_ = std::move(changed);
+  if (changed) {
+    changed_[listener] = std::move(changed);
+  } else {
+    changed_.erase(listener);
+  }
 }
 
 SnapshotPublisher::Batch::Outcome SnapshotPublisher::Batch::apply(const std::function<void(Resources&)>& edit) {
@@ -56,7 +60,9 @@ void SnapshotPublisher::update(const std::function<void(Batch&)>& steps) {
   const bool same = same_snapshot(*world_, *batch.world_);
   const bool changed = world_ != batch.world_;
   world_ = std::move(batch.world_);
-  if (changed && changed_) changed_();
+  if (changed) {
+    for (const auto& [listener, tell] : changed_) tell();
+  }
   if (same) return;
   snapshot_ = make_snapshot(*world_, settings_, snapshot_->version + 1);
   if (slot_ != nullptr) slot_->publish(snapshot_);

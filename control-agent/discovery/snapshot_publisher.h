@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,9 +26,9 @@ class SnapshotPublisher {
   /// From here on snapshots go to `slot`, that of now at once. Both must outlive this.
   void start(config::SnapshotSlot& slot, SinkOpener open_sinks);
 
-  /// `changed` is called, by whoever changes something, after each change of the world. Null: nobody is told any more. It must
-  /// not call back.
-  void on_change(std::function<void()> changed);
+  /// `changed` is called, by whoever changes something, after each change of the world. Null: `listener` is told nothing any
+  /// more. It must not call back.
+  void on_change(const void* listener, std::function<void()> changed);
 
   /// What one update does: steps that become visible together.
   class Batch {
@@ -67,7 +68,7 @@ class SnapshotPublisher {
   std::shared_ptr<const config::Snapshot> snapshot_;
   config::SnapshotSlot* slot_ = nullptr;
   SinkOpener open_sinks_;
-  std::function<void()> changed_;
+  std::map<const void*, std::function<void()>> changed_;  // by listener
 };
 
 }  // namespace millrace::agent

@@ -48,6 +48,7 @@ class Translator {
                              std::move(out_.world.log_sinks)};
     context.secrets = settings_.secrets;
     context.static_secrets = settings_.static_secrets;
+    context.key_sets = settings_.key_sets;
     context.connection_limits = settings_.connection_limits;
     context.is_dynamic = !origin.is_static;
     context.keep_records_in_openssl = settings_.keep_records_in_openssl;

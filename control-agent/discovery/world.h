@@ -59,6 +59,7 @@ struct WorldSettings {
   std::shared_ptr<CellRegistry> cells;
   std::shared_ptr<SecretStore> secrets;
   std::shared_ptr<const StaticSecrets> static_secrets;
+  std::shared_ptr<KeySetStore> key_sets;
   std::size_t workers = 1;
   std::string service_node;
   std::string service_cluster;

@@ -6,18 +6,21 @@
 
 #include "control-agent/filters/rows.h"
 #include "control-agent/json_web_keys.h"
+#include "control-agent/jwks/key_set_store.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_route_match.h"
 #include "dataplane/base/limits.h"
 
 namespace millrace::agent {
 
+namespace core = envoy::config::core::v3;
 namespace jwt = envoy::extensions::filters::http::jwt_authn::v3;
 using Kind = config::JwtRequirement::Kind;
 
 namespace {
 
 constexpr std::uint32_t kDefaultCacheEntries = 100;
+constexpr Duration kMostBackOff = Duration::seconds(86'400);
 
 std::vector<std::string> bare_audiences(const google::protobuf::RepeatedPtrField<std::string>& audiences) {
   std::vector<std::string> out;
@@ -37,8 +40,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
 
 // As Envoy does, a set without a key is no error: issuers publish sets that change, and one of many providers may wait for its
 // own.
-std::vector<config::JsonWebKey> translate_keys(const jwt::JwtProvider& provider, const std::string& path,
-                                               Diagnostics& diagnostics) {
+config::JsonWebKeys translate_keys(const jwt::JwtProvider& provider, const std::string& path, Diagnostics& diagnostics) {
   if (!provider.has_local_jwks()) return {};
   const std::string jwks_path = join_path(path, "local_jwks");
   const auto text = read_data_source(provider.local_jwks(), jwks_path, diagnostics);
@@ -50,6 +52,56 @@ std::vector<config::JsonWebKey> translate_keys(const jwt::JwtProvider& provider,
   }
   for (const std::string& reason : set->left_out) diagnostics.warning(jwks_path, "a key is left out: " + reason);
   return std::move(set->keys);
+}
+
+// As Envoy does: of the URI only host and path count, the cluster says where they are found and over which transport.
+void split_uri(const std::string& uri, const std::string& path, KeySetPlan& out, Diagnostics& diagnostics) {
+  constexpr std::string_view kSchemeEnd = "://";
+  const std::size_t scheme = uri.find(kSchemeEnd);
+  const std::size_t host = scheme == std::string::npos ? 0 : scheme + kSchemeEnd.size();
+  const std::size_t end = std::min(uri.find('/', host), uri.size());
+  out.uri = uri;
+  out.authority = uri.substr(host, end - host);
+  out.path = end == uri.size() ? "/" : uri.substr(end);
+  const bool is_clean = std::ranges::all_of(uri, [](unsigned char c) { return c > ' ' && c != 0x7f; });
+  if (out.authority.empty() || !is_clean)
+    diagnostics.error(path, "\"" + uri + "\" is not a URI with a host: write it as https://issuer.example/keys");
+}
+
+void translate_retries(const core::RetryPolicy& policy, const std::string& path, KeySetPlan& out, Diagnostics& diagnostics) {
+  out.retries = policy.has_num_retries() ? policy.num_retries().value() : 1;
+  if (!policy.has_retry_back_off()) return;
+  const auto& back_off = policy.retry_back_off();
+  const std::string back_off_path = join_path(path, "retry_back_off");
+  out.base_interval = translate_duration(back_off.base_interval(), join_path(back_off_path, "base_interval"), diagnostics);
+  out.base_interval = std::min(out.base_interval, kMostBackOff);
+  out.max_interval = out.base_interval * 10;
+  if (!back_off.has_max_interval()) return;
+  out.max_interval = translate_duration(back_off.max_interval(), join_path(back_off_path, "max_interval"), diagnostics);
+  if (out.max_interval < out.base_interval)
+    diagnostics.error(join_path(back_off_path, "max_interval"), "must not be less than base_interval");
+}
+
+std::shared_ptr<config::JsonWebKeySlot> translate_remote(const jwt::RemoteJwks& remote, const std::string& path,
+                                                         TranslateContext& context) {
+  const auto duration = [&](const google::protobuf::Duration& source, std::string_view field) {
+    return translate_duration(source, join_path(path, field), context.diagnostics);
+  };
+  KeySetPlan plan;
+  split_uri(remote.http_uri().uri(), join_path(path, "http_uri.uri"), plan, context.diagnostics);
+  plan.cluster = remote.http_uri().cluster();
+  plan.timeout = duration(remote.http_uri().timeout(), "http_uri.timeout");
+  if (remote.has_cache_duration()) plan.cache_duration = duration(remote.cache_duration(), "cache_duration");
+  plan.is_async = remote.has_async_fetch();
+  plan.holds_listener = plan.is_async && !remote.async_fetch().fast_listener();
+  if (remote.async_fetch().has_failed_refetch_duration()) {
+    plan.failed_refetch_duration =
+        duration(remote.async_fetch().failed_refetch_duration(), "async_fetch.failed_refetch_duration");
+  }
+  if (remote.has_retry_policy())
+    translate_retries(remote.retry_policy(), join_path(path, "retry_policy"), plan, context.diagnostics);
+  plan.cell = context.cells.http.get(context.http_stat_prefix);
+  return context.key_sets->slot(plan, context.workers);
 }
 
 /// Of one provider or of several: the issuers of a place that several name are put together.
@@ -117,6 +169,8 @@ config::JwtProvider translate_provider(const std::string& name, const jwt::JwtPr
     out.max_lifetime = translate_duration(provider.max_lifetime(), join_path(path, "max_lifetime"), context.diagnostics);
   if (provider.clock_skew_seconds() > 0) out.clock_skew_seconds = provider.clock_skew_seconds();
   out.keys = translate_keys(provider, path, context.diagnostics);
+  if (provider.has_remote_jwks())
+    out.remote_keys = translate_remote(provider.remote_jwks(), join_path(path, "remote_jwks"), context);
   Locations locations;
   locations.add(provider);
   out.locations = locations.take();

@@ -15,6 +15,7 @@
 
 #include "control-agent/discovery/discovery_thread.h"
 #include "control-agent/discovery/name_thread.h"
+#include "control-agent/jwks/key_set_thread.h"
 #include "dataplane/app/ask_workers.h"
 #include "dataplane/app/open_port.h"
 #include "dataplane/app/port_report.h"
@@ -94,6 +95,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
   start_workers();
   name_thread_ =
       std::make_unique<agent::NameThread>(*loaded_.publisher, routable_families(loaded_.machine), random_secret<std::uint64_t>());
+  key_set_thread_ = std::make_unique<agent::KeySetThread>(loaded_.key_sets, *loaded_.publisher, random_secret<std::uint64_t>());
   if (loaded_.discovery->descriptor() >= 0) discovery_thread_ = std::make_unique<agent::DiscoveryThread>(*loaded_.discovery);
   secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
   if (loaded_.overload != nullptr) overload_watcher_ = std::make_unique<agent::OverloadWatcher>(loaded_.overload);
@@ -104,6 +106,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
 Gateway::~Gateway() {
   admin_.reset();
   discovery_thread_.reset();
+  key_set_thread_.reset();
   name_thread_.reset();
   for (worker::WorkerThread& thread : threads_) thread.stop();
   threads_.clear();
@@ -176,7 +179,7 @@ void Gateway::watch_links() {
 
 void Gateway::serve_snapshots() {
   if (!snapshots_started_) {
-    if (!name_thread_->discovery().is_warm()) return;
+    if (!name_thread_->discovery().is_warm() || !key_set_thread_->is_warm()) return;
     snapshots_started_ = true;
     loaded_.publisher->start(snapshots_, [this](const std::vector<config::LogSink>& sinks) { return log_writer_->open(sinks); });
   }

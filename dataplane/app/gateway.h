@@ -30,6 +30,7 @@
 
 namespace millrace::agent {
 class DiscoveryThread;
+class KeySetThread;
 class NameThread;
 }  // namespace millrace::agent
 
@@ -57,8 +58,8 @@ class Gateway final : public agent::GatewayView {
   bool drain(std::chrono::seconds limit, const std::atomic<bool>& hurry);
   /// Asks the ports whether their links are up, for the workers to act on; logs changes. To be called several times a second.
   void watch_links();
-  /// Hands the configuration to the workers as soon as all names are resolved, and frees what no worker runs any more. To be
-  /// called several times a second.
+  /// Hands the configuration to the workers as soon as all names are resolved and all keys fetched that it waits for, and frees
+  /// what no worker runs any more. To be called several times a second.
   void serve_snapshots();
   /// Whether /quitquitquit was called.
   [[nodiscard]] bool quit_requested() const { return quit_requested_.load(); }
@@ -125,6 +126,7 @@ class Gateway final : public agent::GatewayView {
   std::unique_ptr<agent::SecretWatcher> secret_watcher_;
   std::unique_ptr<agent::OverloadWatcher> overload_watcher_;  ///< none without anything to watch
   std::unique_ptr<agent::NameThread> name_thread_;
+  std::unique_ptr<agent::KeySetThread> key_set_thread_;
   std::unique_ptr<agent::DiscoveryThread> discovery_thread_;  ///< none without files to follow
   std::unique_ptr<agent::AdminServer> admin_;
 };

@@ -21,7 +21,7 @@ BASE = ("dataplane/base/",)
 AROUND = BASE + PACKETS + ("dataplane/report/", "tls/")
 TRANSPORT = AROUND + ("config/model/", "dataplane/stream/")
 # Of TLS, the agent knows what is configured and what is shown of it.
-TLS_CONTEXTS = ("tls/certificate.h", "tls/context.h", "tls/context_slot.h", "tls/dns_name.h", "tls/signature.h")
+TLS_CONTEXTS = ("tls/certificate.h", "tls/context.h", "tls/context_slot.h", "tls/dns_name.h", "tls/library_client.h", "tls/signature.h")
 ALL = ("nic/", "tls/", "config/", "dataplane/", "control-agent/")
 
 # Folder or file -> what it may include besides what lies in itself.
@@ -68,6 +68,7 @@ LIBRARIES = (
     ("IPsec-MB", re.compile(r"^(intel-ipsec-mb|ipsec-mb)\.h$"), ("tls/",)),
     ("protobuf and gRPC", re.compile(r"^(google/protobuf/|grpc(pp)?/)|\.pb\.h$"), ("control-agent/", "config/proto/")),
     ("c-ares", re.compile(r"^ares"), ("control-agent/",)),
+    ("libcurl", re.compile(r"^curl/"), ("control-agent/jwks/",)),
     ("libpcap", re.compile(r"^pcap(\.h$|[-/])"), ("control-agent/",)),
     ("simdjson", re.compile(r"^simdjson\.h$"), ("dataplane/proxy/policy/",)),
     ("the agent's libraries", re.compile(r"^(yaml-cpp/|nlohmann/|spdlog/|prometheus/|CLI/|httplib\.h$)"),

@@ -26,6 +26,7 @@ struct Context::Impl {
   std::unique_ptr<PeerCertificates> peers = std::make_unique<PeerCertificates>();
   std::unique_ptr<TicketKeys> ticket_keys;  // a server's that gives tickets
   std::vector<std::uint8_t> protocols;      // as on the wire
+  ContextConfig parameters;                 // versions, ciphers, curves, signature algorithms, and nothing else
   std::string server_name;                  // a client's
   bool require_server_name = false;         // a server's
   bool resume = false;                      // a client's

@@ -9,23 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "config/model/filters/json_web_keys.h"
 #include "config/model/matcher.h"
 #include "config/model/route_match.h"
 #include "dataplane/base/text_cache.h"
 #include "dataplane/base/time.h"
 
-namespace millrace::tls {
-class SignatureKey;
-}
-
 namespace millrace::config {
-
-/// RFC 7517 4.
-struct JsonWebKey {
-  std::string id;         ///< kid; empty: for tokens with whatever kid
-  std::string algorithm;  ///< alg; empty: any that fits the key
-  std::shared_ptr<const tls::SignatureKey> key;
-};
 
 /// Where a token may stand in a request.
 struct JwtLocation {
@@ -49,8 +39,9 @@ struct JwtProvider {
   bool require_expiration = false;
   std::optional<Duration> max_lifetime;  ///< from now on; needs an expiration
   std::uint32_t clock_skew_seconds = 60;
-  std::vector<JsonWebKey> keys;        ///< none: every token fails
-  std::vector<JwtLocation> locations;  ///< tokens are looked at from the last one's on
+  JsonWebKeys keys;                             ///< of local_jwks; none: every token fails
+  std::shared_ptr<JsonWebKeySlot> remote_keys;  ///< of remote_jwks, in place of `keys`; null: these count
+  std::vector<JwtLocation> locations;           ///< tokens are looked at from the last one's on
 
   bool forward = false;        ///< the token goes on to the upstream
   std::string payload_header;  ///< forward_payload_header, lower case; empty: none

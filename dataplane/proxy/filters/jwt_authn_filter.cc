@@ -1,5 +1,6 @@
 // envoy.filters.http.jwt_authn: requests without the JSON Web Tokens that a rule asks for are answered with 401, or 403 where a
-// token is meant for somebody else. What tokens are asked: jwt_verifier.h.
+// token is meant for somebody else. Those whose keys are being fetched for the first time wait for them. What tokens are asked:
+// jwt_verifier.h.
 #include <algorithm>
 
 #include "dataplane/proxy/filters/jwt_verifier.h"
@@ -12,11 +13,12 @@ namespace {
 constexpr std::string_view kRequestMethod = "access-control-request-method";
 constexpr std::string_view kOriginalPath = "x-envoy-original-path";
 constexpr std::size_t kMostRealmPathBytes = 256;
+constexpr Duration kLookForKeys = Duration::milliseconds(5);  // how often, while the first fetch is under way
 
 class JwtAuthnFilter final : public HttpFilter {
  public:
   JwtAuthnFilter(const config::JwtAuthn& config, const config::JwtAuthnPerRoute* of_route, FilterContext& context)
-      : config_(config), of_route_(of_route), context_(context) {}
+      : config_(config), of_route_(of_route), context_(context), timer_(Timer::calling<&JwtAuthnFilter::on_timer>(*this)) {}
 
   Verdict on_request(http::RequestHead& head, bool, Instant now) override {
     if (config_.bypass_cors_preflight && is_preflight(head)) {
@@ -29,6 +31,14 @@ class JwtAuthnFilter final : public HttpFilter {
                                          &std::pair<std::string, config::JwtRequirement>::first);
     return named == config_.requirements.end() ? deny_unknown_name(now) : satisfy(&named->second, head, now);
   }
+
+  // Something else has answered meanwhile.
+  bool on_response(http::ResponseHead&, bool, Instant) override {
+    timer_.disarm();
+    return true;
+  }
+
+  void on_end(Instant) override { timer_.disarm(); }
 
  private:
   report::JwtAuthnStats& stats() const { return context_.stats().jwt_authn; }
@@ -60,11 +70,30 @@ class JwtAuthnFilter final : public HttpFilter {
     const std::string_view path = path_of(head);  // a token in it is taken away
     const std::int64_t wall = now.to_nanoseconds() + context_.wall_offset_nanoseconds;
     JwtVerifier verifier(config_, head, context_, static_cast<std::uint64_t>(std::max<std::int64_t>(wall, 0) / 1'000'000'000));
+    if (const config::JsonWebKeySlot* keys = verifier.awaited_keys(*requirement)) return wait_for(*keys, *requirement, head, now);
     const JwtStatus status = verifier.satisfy(*requirement);
     if (status == JwtStatus::kNoMemory || !verifier.publish_metadata()) return Verdict::kNoMemory;
     if (status != JwtStatus::kOk) return deny(status, head, path, now);
     if (verifier.clears_route_cache()) context_.actions.choose_route_again();
     return allow();
+  }
+
+  Verdict wait_for(const config::JsonWebKeySlot& keys, const config::JwtRequirement& requirement, http::RequestHead& head,
+                   Instant now) {
+    awaited_ = &keys;
+    requirement_ = &requirement;
+    request_ = &head;
+    context_.timers.arm(timer_, now + kLookForKeys);
+    return Verdict::kWait;
+  }
+
+  void on_timer(Instant now) {
+    if (awaited_->is_awaited()) return context_.timers.arm(timer_, now + kLookForKeys);
+    switch (satisfy(requirement_, *request_, now)) {
+      case Verdict::kContinue: return context_.actions.resume_request(now);
+      case Verdict::kNoMemory: return context_.actions.answer(reply_of(LocalReplyReason::kOverloaded), now);
+      default: return;  // it is answered, or waits for the keys of another provider
+    }
   }
 
   static std::string_view path_of(const http::RequestHead& head) {
@@ -113,6 +142,11 @@ class JwtAuthnFilter final : public HttpFilter {
   const config::JwtAuthn& config_;
   const config::JwtAuthnPerRoute* of_route_;
   FilterContext& context_;
+  // Of a request that waits:
+  const config::JsonWebKeySlot* awaited_ = nullptr;
+  const config::JwtRequirement* requirement_ = nullptr;
+  http::RequestHead* request_ = nullptr;
+  Timer timer_;
 };
 
 }  // namespace

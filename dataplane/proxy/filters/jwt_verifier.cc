@@ -110,6 +110,40 @@ JwtStatus JwtVerifier::satisfy(const config::JwtRequirement& requirement) {
 }
 
 // Of several failures the one that says most is told: that a token is missing says least, then that its issuer is another one.
+// A request without a token needs no keys; whatever else is wrong with one is found later.
+const config::JsonWebKeySlot* JwtVerifier::awaited_keys(const config::JwtRequirement& requirement) const {
+  switch (requirement.kind) {
+    case Requirement::kNothing: return nullptr;
+    case Requirement::kProvider: {
+      const config::JwtProvider& provider = config_.providers[requirement.provider];
+      return is_awaited(provider) && has_token(provider.locations) ? provider.remote_keys.get() : nullptr;
+    }
+    case Requirement::kAny:
+    case Requirement::kAll: {
+      const config::JsonWebKeySlot* keys = nullptr;
+      for (const config::JwtRequirement& other : requirement.others) {
+        if (keys == nullptr) keys = awaited_keys(other);
+      }
+      return keys;
+    }
+    case Requirement::kAllowMissing:
+    case Requirement::kAllowMissingOrFailed: {
+      const auto provider = std::ranges::find_if(config_.providers, is_awaited);
+      return provider != config_.providers.end() && has_token(config_.locations) ? provider->remote_keys.get() : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+bool JwtVerifier::is_awaited(const config::JwtProvider& provider) {
+  return provider.remote_keys != nullptr && provider.remote_keys->is_awaited();
+}
+
+bool JwtVerifier::has_token(const std::vector<config::JwtLocation>& locations) const {
+  FoundJwts found;
+  return find_jwts(locations, head_, found) && found.count > 0;
+}
+
 JwtStatus JwtVerifier::satisfy_any(const config::JwtRequirement& requirement) {
   JwtStatus told = kMissing;
   for (const config::JwtRequirement& other : requirement.others) {
@@ -199,9 +233,15 @@ JwtStatus JwtVerifier::check_claims(const JwtToken& token, const config::JwtProv
 }
 
 JwtStatus JwtVerifier::check_signature(const JwtToken& token, const config::JwtProvider& provider) const {
-  if (provider.keys.empty()) return kNoKeys;
+  if (provider.remote_keys == nullptr) return check_signature(token, provider.keys);
+  const auto reading = provider.remote_keys->read(context_.worker);
+  return reading.keys() == nullptr ? kFetchFailed : check_signature(token, *reading.keys());
+}
+
+JwtStatus JwtVerifier::check_signature(const JwtToken& token, const config::JsonWebKeys& keys) {
+  if (keys.empty()) return kNoKeys;
   bool any_matches = false;
-  for (const config::JsonWebKey& key : provider.keys) {
+  for (const config::JsonWebKey& key : keys) {
     if (!token.key_id.empty() && !key.id.empty() && key.id != token.key_id) continue;
     if (!key.algorithm.empty() && key.algorithm != token.algorithm_name) continue;
     any_matches = true;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/model/filters/jwt_authn.h"
 #include "dataplane/http/message.h"
@@ -19,6 +20,10 @@ class JwtVerifier {
  public:
   /// `now_seconds` since 1970.
   JwtVerifier(const config::JwtAuthn& config, http::RequestHead& head, FilterContext& context, std::uint64_t now_seconds);
+
+  /// Keys that are being fetched for the first time, without which a token that `requirement` asks for cannot be judged; null:
+  /// there are none. Changes nothing.
+  [[nodiscard]] const config::JsonWebKeySlot* awaited_keys(const config::JwtRequirement& requirement) const;
 
   /// kOk: it does. Once. Some tokens may have had their effect on the request when it fails.
   [[nodiscard]] JwtStatus satisfy(const config::JwtRequirement& requirement);
@@ -45,6 +50,9 @@ class JwtVerifier {
   JwtStatus verify(const FoundJwt& found, const Search& search, const config::JwtProvider*& provider);
   JwtStatus check_claims(const JwtToken& token, const config::JwtProvider& provider, const Search& search) const;
   JwtStatus check_signature(const JwtToken& token, const config::JwtProvider& provider) const;
+  static JwtStatus check_signature(const JwtToken& token, const config::JsonWebKeys& keys);
+  static bool is_awaited(const config::JwtProvider& provider);
+  bool has_token(const std::vector<config::JwtLocation>& locations) const;
   const config::JwtProvider* provider_of(std::string_view issuer) const;
   /// Nobody but us may set the fields that tell of tokens.
   void remove_told_fields(const config::JwtProvider& provider);

@@ -1,7 +1,9 @@
 // HTTP filters and what routes say of them, from text to the model: every field of each message.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <re2/re2.h>
 
+#include "control-agent/jwks/key_set_store.h"
 #include "tests/unit/control-agent/filter_fixture.h"
 
 namespace millrace::agent::test {
@@ -12,6 +14,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::SizeIs;
 
 constexpr std::string_view kFaultType = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault";
 constexpr std::string_view kCorsType = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors";
@@ -190,11 +193,75 @@ TEST(TranslateFilters_JwtAuthn, RefusesWhatCannotBe) {
               Contains(HasSubstr("jwt_cache_size: must be at most 16384")));
   EXPECT_THAT(errors("issuer: i", ", filter_state_rules: {name: n}"),
               Contains(HasSubstr("filter_state_rules: is not supported")));
-  EXPECT_THAT(errors_of(with_filter(any(kJwtType,
-                                        "providers: {p: {remote_jwks: {http_uri: {uri: \"http://a\", cluster: origin, "
-                                        "timeout: 1s}}}}"))),
-              Contains(HasSubstr("remote_jwks: is not supported yet")));
   EXPECT_THAT(errors_of(with_filter(any(kJwtType, "providers: {p: {issuer: i}}"))), Not(IsEmpty())) << "no keys";
+}
+
+/// A provider with these fields of remote_jwks beside http_uri, and its URI.
+std::string remote_jwks(const std::string& more, const std::string& uri = "https://issuer.test:8443/keys?v=1") {
+  return any(kJwtType,
+             "providers: {p: {remote_jwks: {http_uri: {uri: \"" + uri + "\", cluster: keys, timeout: 3s}" + more + "}}}");
+}
+KeySetPlan remote_plan(const std::string& more, const std::string& uri = "https://issuer.test:8443/keys?v=1") {
+  const auto loaded = load_text(with_filter(remote_jwks(more, uri)));
+  const auto sets = loaded ? loaded->key_sets->sets() : std::vector<std::shared_ptr<const KeySet>>();
+  EXPECT_THAT(sets, SizeIs(1));
+  return sets.empty() ? KeySetPlan() : sets[0]->plan;
+}
+
+TEST(TranslateFilters_JwtAuthn, TakesEveryFieldOfRemoteKeys) {
+  const KeySetPlan plan = remote_plan(
+      ", cache_duration: 60s, async_fetch: {failed_refetch_duration: 2.5s}, "
+      "retry_policy: {num_retries: 3, retry_back_off: {base_interval: 0.2s, max_interval: 0.7s}}");
+  EXPECT_EQ(plan.uri, "https://issuer.test:8443/keys?v=1");
+  EXPECT_EQ(plan.authority, "issuer.test:8443");
+  EXPECT_EQ(plan.path, "/keys?v=1");
+  EXPECT_EQ(plan.cluster, "keys");
+  EXPECT_EQ(plan.timeout, Duration::seconds(3));
+  EXPECT_EQ(plan.cache_duration, Duration::seconds(60));
+  EXPECT_TRUE(plan.is_async && plan.holds_listener);
+  EXPECT_EQ(plan.failed_refetch_duration, Duration::milliseconds(2500));
+  EXPECT_EQ(plan.retries, 3u);
+  EXPECT_EQ(plan.base_interval, Duration::milliseconds(200));
+  EXPECT_EQ(plan.max_interval, Duration::milliseconds(700));
+  EXPECT_NE(plan.cell, nullptr);
+  EXPECT_FALSE(remote_plan(", async_fetch: {fast_listener: true}").holds_listener);
+}
+
+TEST(TranslateFilters_JwtAuthn, RemoteKeysHaveEnvoysDefaults) {
+  const KeySetPlan plan = remote_plan("", "http://issuer.test");
+  EXPECT_EQ(plan.path, "/");
+  EXPECT_EQ(plan.cache_duration, Duration::seconds(600));
+  EXPECT_EQ(plan.failed_refetch_duration, Duration::seconds(1));
+  EXPECT_FALSE(plan.is_async || plan.holds_listener);
+  EXPECT_EQ(plan.retries, 0u);
+  const KeySetPlan retried = remote_plan(", retry_policy: {retry_on: never}");
+  EXPECT_EQ(retried.retries, 1u);
+  EXPECT_EQ(retried.base_interval, Duration::seconds(1));
+  EXPECT_EQ(retried.max_interval, Duration::seconds(10));
+  EXPECT_EQ(remote_plan(", retry_policy: {retry_back_off: {base_interval: 0.2s}}").max_interval, Duration::seconds(2));
+}
+
+TEST(TranslateFilters_JwtAuthn, RemoteKeysLieInASlotOfTheirOwn) {
+  const auto loaded = load_text(with_filter(remote_jwks("")));
+  ASSERT_TRUE(loaded);
+  const auto& provider = std::get<config::JwtAuthn>(manager_of(loaded->snapshot).filters.at(0).config).providers.at(0);
+  ASSERT_NE(provider.remote_keys, nullptr);
+  EXPECT_TRUE(provider.remote_keys->is_awaited());
+  EXPECT_EQ(jwt("issuer: i").providers.at(0).remote_keys, nullptr);
+}
+
+TEST(TranslateFilters_JwtAuthn, RefusesRemoteKeysThatCannotBe) {
+  const auto errors = [](const std::string& more, const std::string& uri = "http://issuer.test/keys") {
+    return errors_of(with_filter(remote_jwks(more, uri)));
+  };
+  EXPECT_THAT(errors("", "http:///keys"),
+              Contains(HasSubstr("remote_jwks.http_uri.uri: \"http:///keys\" is not a URI with a host")));
+  EXPECT_THAT(errors("", "http://issuer.test/a b"), Contains(HasSubstr("is not a URI with a host")));
+  EXPECT_THAT(errors(", retry_policy: {retry_back_off: {base_interval: 2s, max_interval: 1s}}"),
+              Contains(HasSubstr("retry_policy.retry_back_off.max_interval: must not be less than base_interval")));
+  EXPECT_THAT(errors(", retry_policy: {host_selection_retry_max_attempts: 3}"),
+              Contains(HasSubstr("host_selection_retry_max_attempts: is not supported")));
+  EXPECT_THAT(errors(", cache_duration: 0s"), Contains(HasSubstr("cache_duration")));
 }
 
 TEST(TranslateFilters_JwtAuthn, AProviderWithoutAKeyOnlyWarns) {
@@ -216,6 +283,24 @@ Condition only(const config::AccessCondition& list) {
   const auto& of = std::get<config::AccessCondition::OneOf>(list.is).of;
   EXPECT_EQ(of.size(), 1u);
   return std::get<Condition>(of.at(0).is);
+}
+
+std::string template_permission(const std::string& text) {
+  return "{uri_template: {name: t, typed_config: {\"@type\": "
+         "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig, path_template: \"" +
+         text + "\"}}}";
+}
+
+TEST(TranslateFilters_Rbac, TakesTemplatesOfPaths) {
+  const auto policy = policy_of(template_permission("/v1/*/{rest=**}"), "{any: true}");
+  const auto path = only<config::AccessCondition::UrlPath>(policy.permission).path;
+  EXPECT_EQ(path.kind, config::StringMatcher::Kind::kRegex);
+  ASSERT_EQ(path.regex.programs.size(), 2u) << "one for each worker";
+  EXPECT_TRUE(re2::RE2::FullMatch("/v1/a/b/c", *path.regex.programs[0]));
+  EXPECT_FALSE(re2::RE2::FullMatch("/v2/a/b", *path.regex.programs[0]));
+  EXPECT_THAT(errors_of(with_filter(any(kRbacType, "rules: {policies: {p: {permissions: [" + template_permission("no path") +
+                                                       "], principals: [{any: true}]}}}"))),
+              Contains(HasSubstr("path_template: \"no path\" is no path template")));
 }
 
 TEST(TranslateFilters_Rbac, TakesActionsPrefixesAndPoliciesByName) {

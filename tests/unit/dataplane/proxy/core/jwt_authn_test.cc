@@ -239,6 +239,119 @@ TEST(JwtAuthn, KeysAreChosenByKidAndAlg) {
   expect_denied(Exchange(get("/", with(token())), keys({})), "Jwks doesn't have any valid public key");
 }
 
+using Slot = std::shared_ptr<config::JsonWebKeySlot>;
+
+config::JsonWebKeys keys_of(const JwtSigner& of) {
+  config::JsonWebKeys out;
+  out.push_back({.id = "", .algorithm = "", .key = of.key()});
+  return out;
+}
+Edit remote(const Slot& slot) {
+  return provider_with([=](config::JwtProvider& a) { a.remote_keys = slot; });
+}
+
+TEST(JwtAuthn, RemoteKeysTakeThePlaceOfLocalOnesAndChange) {
+  const auto slot = std::make_shared<config::JsonWebKeySlot>(1);
+  slot->replace(keys_of(stranger()));
+  expect_denied(Exchange(get("/", with(token())), remote(slot)), "Jwt verification fails");
+  Exchange exchange(get("/", with(stranger().token("EdDSA", kClaims))), remote(slot));
+  EXPECT_TRUE(exchange.passed());
+  slot->replace(keys_of(signer()));
+  EXPECT_THAT(exchange.proxy.exchange(get("/", with(token()))), EndsWith("fine"));
+}
+
+TEST(JwtAuthn, WithoutRemoteKeysTheFetchIsToldToHaveFailed) {
+  const auto slot = std::make_shared<config::JsonWebKeySlot>(1);
+  slot->give_up_waiting();
+  Exchange exchange(get("/", with(token())), remote(slot));
+  expect_denied(exchange, "Jwks remote fetch is failed");
+  EXPECT_EQ(exchange.proxy.log(), "401 - jwt_authn_access_denied{Jwks_remote_fetch_is_failed} 0/27|");
+  expect_denied(Exchange(get("/", with(token(R"({"iss": "issuer", "exp": 1})"))), remote(slot)), "Jwt is expired");
+}
+
+TEST(JwtAuthn, ARequestWaitsForTheFirstFetch) {
+  const auto slot = std::make_shared<config::JsonWebKeySlot>(1);
+  const Edit edit = [&](config::JwtAuthn& filter) {
+    filter.providers[0].remote_keys = slot;
+    filter.providers[0].forward = false;
+  };
+  Exchange exchange(get("/", with(token())), edit);
+  EXPECT_EQ(exchange.answer, "") << "it is held";
+  exchange.proxy.advance(Duration::milliseconds(200));
+  EXPECT_EQ(exchange.seen, "");
+  slot->replace(keys_of(signer()));
+  exchange.proxy.advance(Duration::milliseconds(20));
+  EXPECT_THAT(exchange.seen, AllOf(StartsWith("GET / HTTP/1.1\r\n"), Not(HasSubstr("authorization"))));
+  EXPECT_EQ(exchange.proxy.http().jwt_authn.allowed.value(), 1u);
+}
+
+TEST(JwtAuthn, ARequestThatWaitsHearsOfTheFailure) {
+  const auto slot = std::make_shared<config::JsonWebKeySlot>(1);
+  Exchange exchange(get("/", with(token())), remote(slot));
+  slot->give_up_waiting();
+  exchange.proxy.advance(Duration::milliseconds(20));
+  EXPECT_EQ(exchange.seen, "");
+  EXPECT_EQ(exchange.proxy.http().jwt_authn.denied.value(), 1u);
+  EXPECT_THAT(exchange.proxy.log(), StartsWith("401 "));
+}
+
+TEST(JwtAuthn, WhoShowsNoTokenWaitsForNothing) {
+  const auto slot = std::make_shared<config::JsonWebKeySlot>(1);
+  expect_denied(Exchange(get(), remote(slot)), "Jwt is missing");
+  const Edit other = [&](config::JwtAuthn& filter) {
+    filter.providers[1].remote_keys = slot;
+    filter.providers[1].locations = {{.kind = LocationKind::kHeader, .name = "x-other", .prefix = "", .issuers = {"other"}}};
+  };
+  EXPECT_TRUE(Exchange(get("/", with(token())), other).passed()) << "keys of another provider";
+}
+
+TEST(JwtAuthn, AllKeysThatAreNeededAreWaitedFor) {
+  const auto first = std::make_shared<config::JsonWebKeySlot>(1);
+  const auto second = std::make_shared<config::JsonWebKeySlot>(1);
+  const Edit all = [&](config::JwtAuthn& filter) {
+    filter.providers[0].remote_keys = first;
+    filter.providers[1].remote_keys = second;
+    filter.providers[1].locations = {{.kind = LocationKind::kHeader, .name = "x-other", .prefix = "", .issuers = {"other"}}};
+    filter.rules[0].requirement = {.kind = Kind::kAll, .others = {of_provider(0), of_provider(1)}};
+  };
+  const std::string other = "x-other: " + stranger().token("EdDSA", R"({"iss": "other"})") + "\r\n";
+  Exchange exchange(get("/", with(token()) + other), all);
+  first->replace(keys_of(signer()));
+  exchange.proxy.advance(Duration::milliseconds(20));
+  EXPECT_EQ(exchange.seen, "");
+  second->replace(keys_of(stranger()));
+  exchange.proxy.advance(Duration::milliseconds(20));
+  EXPECT_THAT(exchange.seen, StartsWith("GET / HTTP/1.1\r\n"));
+}
+
+TEST(JwtAuthn, WithOptionalTokensKeysAreWaitedForToo) {
+  const auto slot = std::make_shared<config::JsonWebKeySlot>(1);
+  const Edit optional = [&](config::JwtAuthn& filter) {
+    filter.providers[0].remote_keys = slot;
+    filter.rules[0].requirement = {.kind = Kind::kAllowMissingOrFailed};
+  };
+  EXPECT_TRUE(Exchange(get(), optional).passed());
+  Exchange exchange(get("/", with(token())), optional);
+  EXPECT_EQ(exchange.answer, "");
+  slot->replace(keys_of(signer()));
+  exchange.proxy.advance(Duration::milliseconds(20));
+  EXPECT_NE(exchange.seen, "");
+}
+
+TEST(JwtAuthn, AClientThatGoesWhileItWaitsIsForgotten) {
+  const auto slot = std::make_shared<config::JsonWebKeySlot>(1);
+  ProxyHarness proxy(with_filter(remote(slot)));
+  Client& client = proxy.connect();
+  client.send(get("/", with(token())));
+  proxy.run();
+  client.reset();
+  proxy.run();
+  slot->replace(keys_of(signer()));
+  proxy.advance(Duration::milliseconds(50));
+  EXPECT_EQ(proxy.http().jwt_authn.allowed.value(), 0u);
+  EXPECT_EQ(proxy.http().jwt_authn.denied.value(), 0u);
+}
+
 TEST(JwtAuthn, AnEd25519SignatureHasItsLength) {
   std::string text = stranger().token("EdDSA", R"({"iss": "other"})");
   text.resize(text.rfind('.') + 1);
