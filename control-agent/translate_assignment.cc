@@ -179,6 +179,19 @@ std::shared_ptr<const config::Subsets> build_subsets(const EndpointSources& sour
   return plan.subsets;
 }
 
+// As in Envoy there is one at the most.
+void translate_drop_overload(const endpoint_api::ClusterLoadAssignment::Policy& policy, const std::string& path,
+                             config::Cluster& out, Diagnostics& diagnostics) {
+  if (policy.drop_overloads_size() == 0) return;
+  const std::string list = join_path(path, "drop_overloads");
+  if (policy.drop_overloads_size() > 1) diagnostics.error(list, "must hold one entry: several are not supported, as in Envoy");
+  const config::Fraction part = translate_fraction(policy.drop_overloads(0).drop_percentage());
+  if (part.numerator > part.denominator)
+    diagnostics.error(join_path(index_path(list, 0), "drop_percentage"), "must be at most the whole");
+  const std::uint64_t million = 1'000'000;
+  out.balancing.drop_overload_per_million = static_cast<std::uint32_t>(million * part.numerator / part.denominator);
+}
+
 void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy, const std::string& path, config::Cluster& out,
                       Diagnostics& diagnostics) {
   if (policy.has_overprovisioning_factor()) {
@@ -189,6 +202,7 @@ void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy,
                                                                         std::to_string(out.balancing.overprovisioning_factor));
     }
   }
+  translate_drop_overload(policy, path, out, diagnostics);
   out.balancing.weighted_priority_health = policy.weighted_priority_health();
 }
 

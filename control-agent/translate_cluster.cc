@@ -3,11 +3,13 @@
 
 #include <utility>
 
+#include "control-agent/translate_aggregate.h"
 #include "control-agent/translate_assignment.h"
 #include "control-agent/translate_circuit_breakers.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_health_check.h"
 #include "control-agent/translate_load_balancing.h"
+#include "control-agent/translate_original_dst.h"
 #include "control-agent/translate_outlier_detection.h"
 #include "control-agent/translate_tls.h"
 #include "dataplane/base/limits.h"
@@ -72,8 +74,6 @@ void translate_http_options(const Cluster& cluster, const std::string& path, con
 
 // Which type it has, and that what belongs to other types is not set.
 bool translate_type(const Cluster& cluster, const std::string& path, Diagnostics& diagnostics) {
-  if (cluster.cluster_discovery_type_case() == Cluster::kType && cluster.type() == Cluster::ORIGINAL_DST)
-    diagnostics.error(join_path(path, "type"), "ORIGINAL_DST is not supported yet: use STATIC, EDS, STRICT_DNS or LOGICAL_DNS");
   const bool discovered = cluster.type() == Cluster::EDS;
   if (discovered && !cluster.eds_cluster_config().has_eds_config()) {
     diagnostics.error(join_path(path, "eds_cluster_config.eds_config"), "must be set for a cluster of type EDS");
@@ -98,6 +98,8 @@ std::shared_ptr<const ClusterFrame> translate_cluster_frame(const Cluster& clust
   out->alt_stat_name = cluster.alt_stat_name();
   out->added_via_api = context.is_dynamic;
   frame->is_discovered = translate_type(cluster, path, diagnostics);
+  out->members = translate_aggregate(cluster, path, diagnostics);
+  out->original_dst = translate_original_dst(cluster, path, frame->sockets, diagnostics);
   frame->dns = translate_dns(cluster, path, context);
   if (cluster.has_connect_timeout()) {
     out->connect_timeout = translate_duration(cluster.connect_timeout(), join_path(path, "connect_timeout"), diagnostics);

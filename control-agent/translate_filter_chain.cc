@@ -13,6 +13,7 @@
 #include "control-agent/translate_rbac.h"
 #include "control-agent/translate_tls.h"
 #include "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.pb.h"
+#include "envoy/extensions/filters/listener/original_dst/v3/original_dst.pb.h"
 #include "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.pb.h"
 #include "envoy/extensions/filters/network/echo/v3/echo.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
@@ -23,6 +24,7 @@ namespace millrace::agent {
 namespace listener_api = envoy::config::listener::v3;
 using config::FilterChainConditions;
 using envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
+using envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 using envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol;
 using envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 using envoy::extensions::filters::network::connection_limit::v3::ConnectionLimit;
@@ -203,7 +205,7 @@ void translate_old_proxy_protocol(const listener_api::Listener& listener, const 
 }
 
 void translate_inspection(const listener_api::Listener& listener, const std::string& path, config::Inspection& out,
-                          TranslateContext& context) {
+                          bool& knows_original_dst, TranslateContext& context) {
   const std::string filters = join_path(path, "listener_filters");
   for (int i = 0; i < listener.listener_filters_size(); ++i) {
     const std::string config_path = join_path(index_path(filters, static_cast<std::size_t>(i)), "typed_config");
@@ -212,13 +214,16 @@ void translate_inspection(const listener_api::Listener& listener, const std::str
       out.tls = true;
     } else if (any.Is<HttpInspector>()) {
       out.http = true;
+    } else if (any.Is<OriginalDst>()) {
+      knows_original_dst = true;
     } else if (const auto proxy_protocol = unpack<ProxyProtocol>(any)) {
       if (out.proxy_protocol) context.diagnostics.error(config_path, "is a second ProxyProtocol: there is one header");
       if (out.is_needed()) context.diagnostics.error(config_path, "stands behind an inspector: a PROXY header comes first");
       out.proxy_protocol = translate_proxy_protocol(*proxy_protocol, config_path, context);
     } else {
-      context.diagnostics.error(
-          config_path, not_supported(any.type_url(), "listener filter", "a ProxyProtocol, a TlsInspector or an HttpInspector"));
+      context.diagnostics.error(config_path,
+                                not_supported(any.type_url(), "listener filter",
+                                              "a ProxyProtocol, an OriginalDst, a TlsInspector or an HttpInspector"));
     }
   }
   translate_old_proxy_protocol(listener, path, out, context);
@@ -260,7 +265,7 @@ void translate_filter_chains(const listener_api::Listener& listener, const std::
                               name_of(listener, clash.second) + " and " + name_of(listener, clash.first) +
                                   " match the same connections: make the conditions of one of them more specific");
   }
-  translate_inspection(listener, path, out.inspection, context);
+  translate_inspection(listener, path, out.inspection, out.knows_original_dst, context);
 }
 
 }  // namespace millrace::agent

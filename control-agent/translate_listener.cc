@@ -68,6 +68,7 @@ std::shared_ptr<const config::Listener> translate_listener(const listener_api::L
     out->connection_limit = limit->second;
   out->ignores_global_limit = listener.ignore_global_conn_limit();
   out->bypasses_overload = listener.bypass_overload_manager();
+  out->knows_original_dst = listener.use_original_dst().value();
   translate_filter_chains(listener, path, *out, context);
   out->content_hash = config::content_hash(serialize(listener));  // limits are asked at each connection: they need no drain
   out->cell = context.cells.listeners.get(stat_name(listener, *out));

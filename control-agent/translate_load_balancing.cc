@@ -3,6 +3,7 @@
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_subsets.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.pb.h"
 #include "envoy/extensions/load_balancing_policies/least_request/v3/least_request.pb.h"
 #include "envoy/extensions/load_balancing_policies/maglev/v3/maglev.pb.h"
 #include "envoy/extensions/load_balancing_policies/random/v3/random.pb.h"
@@ -82,6 +83,16 @@ class Translation {
     out_.balancing.fail_traffic_on_panic = config.zone_aware_lb_config().fail_traffic_on_panic();
   }
 
+  // Nothing to say: the cluster knows.
+  void provided(bool is_brought, const std::string& path) {
+    is_provided_ = true;
+    if (!is_brought)
+      diagnostics_.error(
+          path,
+          "CLUSTER_PROVIDED is only for clusters that bring their own, as aggregates and ORIGINAL_DST do: use another policy");
+  }
+  [[nodiscard]] bool is_provided() const { return is_provided_; }
+
   template <typename Config>
   void subsets(const Config& config, const std::string& path) {
     plan_.subsets = translate_subsets(config, path, diagnostics_);
@@ -104,7 +115,13 @@ class Translation {
   config::Cluster& out_;
   Diagnostics& diagnostics_;
   BalancingPlan plan_;
+  bool is_provided_ = false;
 };
+
+// Instead of a policy over endpoints.
+bool brings_policy(const Cluster& cluster) {
+  return cluster.cluster_discovery_type_case() == Cluster::kClusterType || cluster.type() == Cluster::ORIGINAL_DST;
+}
 
 void translate_lb_policy(const Cluster& cluster, const std::string& path, Translation& to, Diagnostics& diagnostics) {
   to.locality(cluster.common_lb_config());
@@ -120,10 +137,7 @@ void translate_lb_policy(const Cluster& cluster, const std::string& path, Transl
                           join_path(path, "ring_hash_lb_config"));
     }
     case Cluster::MAGLEV: return to.maglev(cluster.maglev_lb_config(), join_path(path, "maglev_lb_config"));
-    case Cluster::CLUSTER_PROVIDED:
-      return diagnostics.error(join_path(path, "lb_policy"),
-                               "CLUSTER_PROVIDED is only for clusters that bring their own, such as ORIGINAL_DST, and there are "
-                               "none yet: use another policy");
+    case Cluster::CLUSTER_PROVIDED: return to.provided(brings_policy(cluster), join_path(path, "lb_policy"));
     case Cluster::LOAD_BALANCING_POLICY_CONFIG:
       return diagnostics.error(join_path(path, "load_balancing_policy"),
                                "must be set when lb_policy is "
@@ -133,7 +147,8 @@ void translate_lb_policy(const Cluster& cluster, const std::string& path, Transl
 }
 
 // The first that is supported; the field table has refused a list without any.
-void translate_extension(const LoadBalancingPolicy& list, const std::string& path, Translation& to, config::Cluster& out) {
+void translate_extension(const LoadBalancingPolicy& list, const std::string& path, bool brings_policy, Translation& to,
+                         config::Cluster& out) {
   const auto locality_weights = [&](const auto& config) {
     out.balancing.locality_weighted = config.has_locality_weighted_lb_config();
   };
@@ -141,6 +156,7 @@ void translate_extension(const LoadBalancingPolicy& list, const std::string& pat
     const auto& any = list.policies(i).typed_extension_config().typed_config();
     const std::string at =
         join_path(index_path(join_path(path, "policies"), static_cast<std::size_t>(i)), "typed_extension_config.typed_config");
+    if (any.Is<policies::cluster_provided::v3::ClusterProvided>()) return to.provided(brings_policy, at);
     if (const auto round_robin = unpack<policies::round_robin::v3::RoundRobin>(any)) {
       to.locality(round_robin->locality_lb_config());
       return to.round_robin(*round_robin, at);
@@ -169,10 +185,10 @@ void translate_extension(const LoadBalancingPolicy& list, const std::string& pat
     }
     if (const auto subset = unpack<SubsetPolicy>(any)) {
       to.subsets(*subset, at);
-      return translate_extension(subset->subset_lb_policy(), join_path(at, "subset_lb_policy"), to, out);
+      return translate_extension(subset->subset_lb_policy(), join_path(at, "subset_lb_policy"), false, to, out);
     }
     if (const auto weighted = unpack<policies::wrr_locality::v3::WrrLocality>(any)) {
-      translate_extension(weighted->endpoint_picking_policy(), join_path(at, "endpoint_picking_policy"), to, out);
+      translate_extension(weighted->endpoint_picking_policy(), join_path(at, "endpoint_picking_policy"), false, to, out);
       out.balancing.locality_weighted = true;
       return;
     }
@@ -186,9 +202,14 @@ BalancingPlan translate_load_balancing(const Cluster& cluster, const std::string
   Translation to(out, diagnostics);
   out.load_balancing = config::LoadBalancing::kRandom;
   if (cluster.has_load_balancing_policy()) {
-    translate_extension(cluster.load_balancing_policy(), join_path(path, "load_balancing_policy"), to, out);
+    translate_extension(cluster.load_balancing_policy(), join_path(path, "load_balancing_policy"), brings_policy(cluster), to,
+                        out);
   } else {
     translate_lb_policy(cluster, path, to, diagnostics);
+  }
+  if (brings_policy(cluster) && !to.is_provided()) {
+    diagnostics.error(join_path(path, cluster.has_load_balancing_policy() ? "load_balancing_policy" : "lb_policy"),
+                      "must be CLUSTER_PROVIDED in a cluster that brings its own, as aggregates and ORIGINAL_DST do");
   }
   const auto& common = cluster.common_lb_config();
   if (common.has_healthy_panic_threshold())

@@ -1,6 +1,7 @@
 // Clusters and their endpoints. Source: envoy.config.cluster.v3.Cluster, envoy.config.endpoint.v3.ClusterLoadAssignment.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -77,10 +78,27 @@ struct UpstreamHttpOptions {
   Duration max_connection_duration = Duration::infinite();
 };
 
+/// Of a cluster of type ORIGINAL_DST: where requests and connections go is where they were meant to go. Source:
+/// envoy.config.cluster.v3.Cluster.OriginalDstLbConfig.
+struct OriginalDst {
+  std::string http_header;      ///< whose first value overrides it, in lower case; empty: none
+  std::string metadata_filter;  ///< whose metadata does, with the text at `metadata_path`; empty: none
+  std::vector<std::string> metadata_path = {};
+  std::optional<std::uint16_t> port_override = {};   ///< of all of them
+  Duration cleanup_interval = Duration::seconds(5);  ///< after which an endpoint goes that nobody has used
+  Endpoint endpoint = {};                            ///< what each has; where it is made it gets its address and its cell
+};
+
+/// Each has at least one priority, and load balancing knows as many.
+inline constexpr std::size_t kMostAggregateMembers = 129;
+
 struct Cluster {
   std::string name;
   std::string alt_stat_name;   ///< empty: the name
   bool added_via_api = false;  ///< not of the bootstrap
+  /// Of an aggregate: the clusters whose endpoints it has, the preferred one first; it has none of its own.
+  std::vector<std::string> members;
+  std::shared_ptr<const OriginalDst> original_dst;  ///< null: it is of another type
   Duration connect_timeout = Duration::seconds(5);
   LoadBalancing load_balancing = LoadBalancing::kRoundRobin;
   std::uint32_t least_request_choices = 2;
@@ -96,6 +114,8 @@ struct Cluster {
   std::shared_ptr<const Subsets> subsets;                     ///< null: requests may go to all
   std::uint64_t healthy_weight = 0;                           ///< sum over the healthy endpoints
   std::shared_ptr<report::ClusterCell> cell;
+
+  [[nodiscard]] bool is_aggregate() const { return !members.empty(); }
 };
 
 }  // namespace millrace::config

@@ -178,6 +178,7 @@ struct Listener {
   std::vector<FilterChain> chains;  ///< filter_chains in their order, then default_filter_chain
   FilterChainTable table;           ///< which of `chains`
   Inspection inspection;
+  bool knows_original_dst = false;                         ///< listener filter original_dst, or use_original_dst
   std::uint64_t connection_limit = kUnlimitedConnections;  ///< of all workers
   bool ignores_global_limit = false;                       ///< its connections count, but are not limited by the others
   bool bypasses_overload = false;                          ///< bypass_overload_manager

@@ -32,7 +32,9 @@ struct LoadBalancingOptions {
   bool locality_weighted = false;      ///< localities share by their weights
 
   std::uint32_t overprovisioning_factor = 140;  ///< percent, of priorities and localities
-  bool weighted_priority_health = false;        ///< a priority's health is counted in weights instead of endpoints
+  /// Of a million requests so many are answered with 503 instead, whatever the endpoints' health: drop_overloads.
+  std::uint32_t drop_overload_per_million = 0;
+  bool weighted_priority_health = false;  ///< a priority's health is counted in weights instead of endpoints
 
   std::uint32_t hash_balance_factor = 0;  ///< percent of the average load that hashing gives an endpoint at most; 0: no limit
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control-agent/translate_aggregate.h"
 #include "control-agent/translate_common.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
@@ -24,6 +25,7 @@ class Translator {
     for (const auto& [name, source] : resources().clusters) cluster_names_.insert(name);
     for (const auto& [name, source] : resources().clusters) cluster(name, source);
     for (const auto& [name, source] : resources().listeners) listener(name, source);
+    check_members();
     check_addresses();
     count(before_.clusters, out_.world.clusters, out_.world.cluster_changes);
     count(before_.listeners, out_.world.listeners, out_.world.listener_changes);
@@ -134,6 +136,22 @@ class Translator {
       context.diagnostics.error(join_path(origin.path, field), std::move(reason));
       return true;
     });
+  }
+
+  // Those of an aggregate exist, and have endpoints: so there are no cycles either.
+  void check_members() {
+    for (const auto& [name, cluster] : out_.world.clusters) {
+      const std::vector<std::string>& members = cluster.cluster->members;
+      for (std::size_t i = 0; i < members.size(); ++i) {
+        const auto member = out_.world.clusters.find(members[i]);
+        const std::string field = index_path(kAggregateMembers, i);
+        if (member == out_.world.clusters.end()) {
+          error(cluster.source->origin, field, "there is no cluster \"" + members[i] + "\": define it, or leave it out");
+        } else if (member->second.cluster->is_aggregate() || member->second.cluster->original_dst != nullptr) {
+          error(cluster.source->origin, field, "\"" + members[i] + "\" has no endpoints to choose from: name clusters that have");
+        }
+      }
+    }
   }
 
   // Each address has one listener, and a port that has it: better an error now than a listener that never opens.

@@ -29,6 +29,7 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
   info_.start = now;
   info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
   info_.downstream_local = connection.addresses().local;
+  info_.downstream_local_is_original = connection.addresses().local_is_original;
   info_.downstream_remote = connection.addresses().remote;
   info_.downstream_direct_remote = connection.addresses().direct_remote;
   info_.connection_id = connection.id();

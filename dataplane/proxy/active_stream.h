@@ -114,6 +114,8 @@ class ActiveStream final : public Serviced,
 
   // The request: what becomes of it. Each step returns false when it has answered.
   void refuse_in_overload(Instant now);
+  [[nodiscard]] bool is_dropped();
+  void refuse_for_cluster(Instant now);
   [[nodiscard]] bool prepare(Instant now);
   void find_route();
   void act_on_route(Instant now);
@@ -221,7 +223,7 @@ class ActiveStream final : public Serviced,
   UpstreamRequest first_try_;
   UpstreamRequest* upstream_ = &first_try_;  // the latest try, or the one that has won
   ClusterRuntime* cluster_ = nullptr;        // pinned
-  ConnectionPool* pool_ = nullptr;           // of cluster_; the chosen endpoint's
+  ConnectionPool* pool_ = nullptr;           // of cluster_ or a member of it; the chosen endpoint's
   FilterChain* filters_ = nullptr;           // in arena_; null: the connection manager has none, or their turn has not come
   StreamRetries* retries_ = nullptr;         // in arena_; null: there is one try, without a timeout of its own
 

@@ -5,6 +5,7 @@
 
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/cluster_runtime.h"
+#include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/kept_body.h"
 #include "dataplane/proxy/listener_runtime.h"
@@ -97,7 +98,7 @@ bool ActiveStream::filter_request_body(Instant now) {
 bool ActiveStream::filter_response_body(Instant now) {
   BodyPipe& pipe = filters_->response_body();
   const std::size_t limit =
-      runtime_.buffer_limit(cluster_ == nullptr ? chain_.listener().buffer_limit_bytes : cluster_->config().buffer_limit_bytes);
+      runtime_.buffer_limit(pool_ == nullptr ? chain_.listener().buffer_limit_bytes : pool_->config().buffer_limit_bytes);
   const std::size_t before = pipe.waiting();
   const BodyFilter::Outcome outcome = pipe.run(response_body_, limit - std::min(limit, response_body_.size()), now);
   upstream_->consumed(before - pipe.waiting());

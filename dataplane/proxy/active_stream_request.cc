@@ -184,8 +184,13 @@ bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant 
     return false;
   }
   take(*cluster);
+  if (is_dropped()) {
+    refuse_for_cluster(now);
+    return false;
+  }
   if (!action.hash_policies.empty()) hash_ = hash_of(action.hash_policies, *request_, info_, runtime_.worker(), arena_);
-  ConnectionPool* pool = cluster_->choose({.hash = hash_.hash, .metadata = levels_.cluster->metadata_match.get()}, now);
+  ConnectionPool* pool =
+      cluster_->choose({.hash = hash_.hash, .metadata = levels_.cluster->metadata_match.get(), .info = &info_}, now);
   if (pool == nullptr) {
     cluster_->stats().upstream_cx_none_healthy.add();
     reply(LocalReplyReason::kNoHealthyUpstream, now);
@@ -193,6 +198,21 @@ bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant 
   }
   take(*pool);
   return true;
+}
+
+// By what the control plane wants of the cluster's load.
+bool ActiveStream::is_dropped() {
+  constexpr std::uint32_t kMillion = 1'000'000;
+  const std::uint32_t dropped = cluster_->config().balancing.drop_overload_per_million;
+  return dropped > 0 && runtime_.context.rng.below(kMillion) < dropped;
+}
+
+void ActiveStream::refuse_for_cluster(Instant now) {
+  static constexpr LocalReply::Field kTellsSo[] = {{"x-envoy-drop-overload", "true"}};
+  cluster_->stats().upstream_rq_drop_overload.add();
+  LocalReply answer = reply_of(LocalReplyReason::kDropOverload);
+  if (!http().suppress_envoy_headers) answer.fields = kTellsSo;
+  reply(answer, now);
 }
 
 void ActiveStream::take(ClusterRuntime& cluster) {

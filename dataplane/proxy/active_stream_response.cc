@@ -148,12 +148,12 @@ void ActiveStream::push_response(Instant now) {
     return;
   }
   if (complete) complete_response(now);
-  if (cluster_ == nullptr) return;
+  if (pool_ == nullptr) return;
   const std::size_t held = response_body_.size() + (filters_ == nullptr ? 0 : filters_->response_body().waiting());
-  const bool paused = held >= runtime_.buffer_limit(cluster_->config().buffer_limit_bytes);
+  const bool paused = held >= runtime_.buffer_limit(pool_->config().buffer_limit_bytes);
   if (paused == response_paused_) return;
   response_paused_ = paused;
-  auto& cluster = cluster_->stats();
+  auto& cluster = pool_->cluster_stats();
   (paused ? cluster.upstream_flow_control_paused_reading_total : cluster.upstream_flow_control_resumed_reading_total).add();
 }
 

@@ -29,7 +29,7 @@ bool ActiveStream::prepare_retries(const config::ForwardAction& action, Duration
                                        .for_redirects = action.redirects != nullptr};
     retries_ =
         ::new (memory) StreamRetries(runtime_, *this, policy == nullptr ? default_retry_policy() : *policy, *request_, limits);
-    retries_->note(*pool_);
+    retries_->note(*pool_, cluster_->priority_of(*pool_));
     static_cast<void>(keep_for_retries(request_body_));  // nothing waits yet: at the worst there is no retry
   }
   request_->headers.remove_all(kRetryFields);
@@ -127,7 +127,8 @@ bool ActiveStream::choose_another_endpoint(Instant now) {
   ConnectionPool* pool =
       cluster == nullptr
           ? nullptr
-          : retries_->choose(*cluster, {.hash = hash_.hash, .metadata = levels_.cluster->metadata_match.get()}, now);
+          : retries_->choose(*cluster, {.hash = hash_.hash, .metadata = levels_.cluster->metadata_match.get(), .info = &info_},
+                             now);
   if (pool == nullptr) {
     if (cluster != nullptr) cluster->stats().upstream_cx_none_healthy.add();
     reply(LocalReplyReason::kNoHealthyUpstream, now);
@@ -136,7 +137,7 @@ bool ActiveStream::choose_another_endpoint(Instant now) {
   if (cluster != cluster_) retries_->move_to(cluster->breakers(priority()));
   take(*cluster);
   take(*pool);
-  retries_->note(*pool);
+  retries_->note(*pool, cluster_->priority_of(*pool));
   return true;
 }
 

@@ -10,10 +10,11 @@ struct ClientAddresses {
   SocketAddress local;          ///< what the client has connected to, as far as a PROXY header tells
   SocketAddress remote;         ///< the client, likewise
   SocketAddress direct_remote;  ///< whom the packets come from
+  bool local_is_original;       ///< `local` is where the client wanted to go: its listener or a PROXY header says so
 
   /// Without a PROXY header.
-  [[nodiscard]] static ClientAddresses of(const stream::ByteStream& stream) {
-    return {stream.local_address(), stream.peer_address(), stream.peer_address()};
+  [[nodiscard]] static ClientAddresses of(const stream::ByteStream& stream, bool local_is_original) {
+    return {stream.local_address(), stream.peer_address(), stream.peer_address(), local_is_original};
   }
 };
 

@@ -21,6 +21,7 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
       balancer_(*config_, runtime.context.rng) {
   follow_thresholds();
   follow_endpoints(now);
+  follow_kind(now);
 }
 
 void ClusterRuntime::update(std::shared_ptr<const config::Cluster> config, Instant now) {
@@ -29,8 +30,26 @@ void ClusterRuntime::update(std::shared_ptr<const config::Cluster> config, Insta
   health_watch_.update(config_, now);
   health_version_ = cell_->health_version.load(std::memory_order_acquire);
   balancer_ = LoadBalancer(*config_, runtime_.context.rng);
+  ++balance_version_;
   follow_thresholds();
   follow_endpoints(now);
+  follow_kind(now);
+}
+
+void ClusterRuntime::follow_kind(Instant now) {
+  aggregate_.reset();
+  if (config_->is_aggregate()) aggregate_.emplace(runtime_, *config_);
+  if (config_->original_dst != nullptr && destinations_ == nullptr) {
+    destinations_ = std::make_unique<OriginalDestinations>(runtime_, *this);
+  } else if (config_->original_dst != nullptr) {
+    destinations_->follow_cluster(now);
+  } else if (destinations_ != nullptr) {
+    destinations_->retire(now);
+  }
+}
+
+void ClusterRuntime::assign_members(const std::vector<ClusterRuntime*>& members, Instant now) {
+  aggregate_->assign(members, now);
 }
 
 void ClusterRuntime::follow_thresholds() {
@@ -73,11 +92,13 @@ void ClusterRuntime::retire(Instant now) {
   outlier_watch_.retire();
   health_watch_.retire(now);
   by_endpoint_.clear();
+  aggregate_.reset();
+  if (destinations_ != nullptr) destinations_->retire(now);
   for (const auto& pool : pools_) pool->retire(now);
 }
 
 bool ClusterRuntime::is_unused() const {
-  if (pins_ > 0) return false;
+  if (pins_ > 0 || (destinations_ != nullptr && !destinations_->is_unused())) return false;
   for (const auto& pool : pools_) {
     if (!pool->is_unused()) return false;
   }
@@ -103,9 +124,11 @@ struct ClusterRuntime::Facts {
 };
 
 ConnectionPool* ClusterRuntime::choose(const ChoiceContext& context, Instant now) {
-  const std::uint32_t version = cell_->health_version.load(std::memory_order_relaxed);
-  if (version != health_version_) [[unlikely]]
-    follow_health(version, now);
+  if (aggregate_) [[unlikely]]
+    return aggregate_->choose(context, now);
+  if (config_->original_dst != nullptr) [[unlikely]]
+    return context.info == nullptr ? nullptr : destinations_->choose(*context.info, now);
+  follow_health(now);
   if (by_endpoint_.empty()) return nullptr;  // of a cluster that is gone there is nobody to ask
   const HostChoice choice = balancer_.choose(context, runtime_.context.rng, Facts{*this, now});
   if (choice.in_panic) stats_.lb_healthy_panic.add();
@@ -123,11 +146,25 @@ void ClusterRuntime::count(SubsetOutcome outcome) {
   }
 }
 
-void ClusterRuntime::follow_health(std::uint32_t version, Instant now) {
+std::optional<std::size_t> ClusterRuntime::priority_of(const ConnectionPool& endpoint) const {
+  if (aggregate_) return aggregate_->priority_of(endpoint);
+  return endpoint.priority();
+}
+
+std::uint32_t ClusterRuntime::balance_version(Instant now) {
+  follow_health(now);
+  return balance_version_;
+}
+
+void ClusterRuntime::follow_health(Instant now) {
+  const std::uint32_t version = cell_->health_version.load(std::memory_order_relaxed);
+  if (version == health_version_) [[likely]]
+    return;
   std::atomic_thread_fence(std::memory_order_acquire);  // the faults are at least as new as their version
   health_version_ = version;
   ages_.follow_health(*config_, now);
   balancer_.refresh(runtime_.context.rng);
+  ++balance_version_;
 }
 
 }  // namespace millrace::proxy

@@ -6,16 +6,20 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "config/model/cluster.h"
 #include "dataplane/base/time.h"
+#include "dataplane/proxy/aggregate_members.h"
 #include "dataplane/proxy/breakers/circuit_breakers.h"
 #include "dataplane/proxy/connection_pool.h"
 #include "dataplane/proxy/health_watch.h"
 #include "dataplane/proxy/lb/host_ages.h"
 #include "dataplane/proxy/lb/load_balancer.h"
+#include "dataplane/proxy/original_destinations.h"
 #include "dataplane/proxy/outlier_watch.h"
 
 namespace millrace::proxy {
@@ -32,11 +36,18 @@ class ClusterRuntime {
   void update(std::shared_ptr<const config::Cluster> config, Instant now);
   /// The cluster is gone from the configuration.
   void retire(Instant now);
+  /// Of an aggregate: its members, the preferred one first. They stay until the next call, or retire().
+  void assign_members(const std::vector<ClusterRuntime*>& members, Instant now);
   /// No connections, no requests: may be destroyed.
   [[nodiscard]] bool is_unused() const;
 
-  /// The pool of the endpoint that a request goes to; null when nobody may have it.
+  /// The pool of the endpoint that a request goes to; null when nobody may have it. An aggregate's are those of its members.
   [[nodiscard]] ConnectionPool* choose(const ChoiceContext& context, Instant now);
+  /// Where that endpoint stands among the priorities that choose() knows; nothing: it is no endpoint of this cluster any more.
+  [[nodiscard]] std::optional<std::size_t> priority_of(const ConnectionPool& endpoint) const;
+  /// What there is of each priority, and a number that changes whenever that may have.
+  [[nodiscard]] std::span<const PriorityHosts> priorities() const { return balancer_.counts(); }
+  [[nodiscard]] std::uint32_t balance_version(Instant now);
 
   [[nodiscard]] const config::Cluster& config() const { return *config_; }
   [[nodiscard]] bool is_current(const std::shared_ptr<const config::Cluster>& config) const { return config_ == config; }
@@ -57,10 +68,11 @@ class ClusterRuntime {
  private:
   struct Facts;
   void follow_endpoints(Instant now);
+  void follow_kind(Instant now);
   void follow_thresholds();
   [[nodiscard]] std::vector<const report::EndpointCell*> members() const;
   void count(SubsetOutcome outcome);
-  void follow_health(std::uint32_t version, Instant now);
+  void follow_health(Instant now);
 
   Runtime& runtime_;
   std::shared_ptr<const config::Cluster> config_;
@@ -74,6 +86,9 @@ class ClusterRuntime {
   std::uint32_t health_version_;                        // of cell_, that balancer_ knows: read before the faults are
   LoadBalancer balancer_;
   HostAges ages_;
+  std::uint32_t balance_version_ = 0;                   // counts what balancer_ was told
+  std::optional<AggregateMembers> aggregate_;           // of an aggregate, until it retires
+  std::unique_ptr<OriginalDestinations> destinations_;  // of one that is or was of type ORIGINAL_DST
   std::size_t pins_ = 0;
 };
 

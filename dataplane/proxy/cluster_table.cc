@@ -22,7 +22,20 @@ void ClusterTable::apply(const config::Snapshot& snapshot, Instant now) {
     by_cell_[id]->retire(now);
     retired_.push_back(std::move(by_cell_[id]));
   }
+  link_aggregates(snapshot, now);
   sweep();
+}
+
+// Every time: members that have changed may be other objects.
+void ClusterTable::link_aggregates(const config::Snapshot& snapshot, Instant now) {
+  for (const auto& [name, cluster] : snapshot.clusters) {
+    if (!cluster->is_aggregate()) continue;
+    std::vector<ClusterRuntime*> members;
+    for (const std::string& member : cluster->members) {
+      if (ClusterRuntime* found = find(snapshot, member)) members.push_back(found);
+    }
+    by_cell_[cluster->cell->id]->assign_members(members, now);
+  }
 }
 
 void ClusterTable::sweep() {

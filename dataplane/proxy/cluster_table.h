@@ -19,6 +19,7 @@ class ClusterTable {
   [[nodiscard]] ClusterRuntime* find(const config::Snapshot& snapshot, std::string_view name) const;
 
  private:
+  void link_aggregates(const config::Snapshot& snapshot, Instant now);
   void sweep();
 
   Runtime& runtime_;

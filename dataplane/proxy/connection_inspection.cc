@@ -15,7 +15,7 @@ ConnectionInspection::ConnectionInspection(Runtime& runtime, ListenerRuntime& li
       version_(version),
       stream_(&stream),
       count_(std::move(count)),
-      addresses_(ClientAddresses::of(stream)),
+      addresses_(ClientAddresses::of(stream, version.listener().knows_original_dst)),
       received_(runtime.context.chains),
       timer_(Timer::calling<&ConnectionInspection::on_timeout>(*this)) {
   const config::Inspection& wanted = version.listener().inspection;
@@ -93,6 +93,7 @@ void ConnectionInspection::settle_proxy_header() {
       if (const auto& found = proxy_->addresses()) {
         addresses_.remote = found->source;
         addresses_.local = found->destination;
+        addresses_.local_is_original = true;
       }
       proxy_extensions_ = std::move(proxy_->extensions());
       return;

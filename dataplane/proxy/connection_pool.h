@@ -97,6 +97,7 @@ class ConnectionPool {
   /// What its connections have to resume.
   [[nodiscard]] secure::SessionCache& sessions() { return sessions_; }
   [[nodiscard]] const report::EndpointCell& cell() const { return *cell_; }
+  [[nodiscard]] ClusterRuntime& cluster() const { return cluster_; }
   [[nodiscard]] const config::Cluster& config() const;
   [[nodiscard]] report::ClusterStats& cluster_stats() const;
   [[nodiscard]] report::EndpointStats& endpoint_stats() const { return stats_; }

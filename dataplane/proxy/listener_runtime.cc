@@ -112,7 +112,7 @@ void ListenerRuntime::on_accept(stream::ByteStream& stream, Instant now) {
   }
   serve({.stream = stream,
          .received = stream::Chain(runtime_.context.chains),
-         .addresses = ClientAddresses::of(stream),
+         .addresses = ClientAddresses::of(stream, version.listener().knows_original_dst),
          .count = std::move(count)},
         {}, now);
 }

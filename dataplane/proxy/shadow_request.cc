@@ -8,6 +8,7 @@
 #include "dataplane/proxy/policy/field_tools.h"
 #include "dataplane/proxy/pool_choice.h"
 #include "dataplane/proxy/runtime.h"
+#include "dataplane/proxy/stream_info.h"
 
 namespace millrace::proxy {
 namespace {
@@ -57,7 +58,9 @@ bool ShadowRequest::copy_head(const http::RequestHead& head, bool host_suffix) {
 }
 
 void ShadowRequest::start(Instant now) {
-  ConnectionPool* endpoint = cluster_.choose({}, now);
+  StreamInfo info;
+  info.request = head_;
+  ConnectionPool* endpoint = cluster_.choose({.info = &info}, now);
   if (endpoint == nullptr) {
     cluster_.stats().upstream_cx_none_healthy.add();
     return abandon(now);

@@ -49,6 +49,7 @@ struct StreamInfo {
 
   // Who. `downstream_remote` is the trusted client address (from x-forwarded-for where configured).
   SocketAddress downstream_local;
+  bool downstream_local_is_original = false;  ///< as ClientAddresses
   SocketAddress downstream_direct_remote;
   SocketAddress downstream_remote;
   SocketAddress upstream_remote;  ///< port 0: no endpoint was chosen

@@ -39,11 +39,11 @@ bool StreamRetries::replay(stream::Chain& to) const {
 }
 
 // Without memory for it an endpoint may be tried twice, which is no worse than what no predicate gives.
-void StreamRetries::note(const ConnectionPool& pool) {
+void StreamRetries::note(const ConnectionPool& pool, std::optional<std::size_t> priority) {
   if (!retry_.policy().avoid_previous_hosts && retry_.policy().priority_update_frequency == 0) return;
   void* memory = stream_.arena().allocate(sizeof(Tried), alignof(Tried));
   if (memory != nullptr) {
-    tried_ = ::new (memory) Tried{.cell = &pool.cell(), .priority = pool.priority(), .before = tried_};
+    tried_ = ::new (memory) Tried{.cell = &pool.cell(), .priority = priority, .before = tried_};
     ++tries_;
   }
 }
@@ -52,7 +52,9 @@ void StreamRetries::note(const ConnectionPool& pool) {
 void StreamRetries::avoid_tried_priorities() {
   const std::uint32_t frequency = retry_.policy().priority_update_frequency;
   if (frequency == 0 || tries_ == 0 || tries_ % frequency != 0) return;
-  for (const Tried* tried = tried_; tried != forgotten_; tried = tried->before) avoided_.set(tried->priority);
+  for (const Tried* tried = tried_; tried != forgotten_; tried = tried->before) {
+    if (tried->priority) avoided_.set(*tried->priority);
+  }
 }
 
 bool StreamRetries::unwanted(const ConnectionPool& pool) const {

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "dataplane/base/intrusive_list.h"
 #include "dataplane/base/timer_wheel.h"
@@ -59,8 +60,8 @@ class StreamRetries {
   /// Adds references to all that was kept to `to`. False: no memory; some may have been added.
   [[nodiscard]] bool replay(stream::Chain& to) const;
 
-  /// A try begins at this endpoint.
-  void note(const ConnectionPool& pool);
+  /// A try begins at this endpoint, whose priority stands there in its cluster: ClusterRuntime::priority_of().
+  void note(const ConnectionPool& pool, std::optional<std::size_t> priority);
   /// The endpoint of the next try, as far as choosing again helps one that the policy does not want; null: none is healthy.
   /// `context`: as at the first try.
   [[nodiscard]] ConnectionPool* choose(ClusterRuntime& cluster, ChoiceContext context, Instant now);
@@ -84,7 +85,7 @@ class StreamRetries {
   /// An endpoint that was tried, told apart by its cell, as ClusterRuntime does; never looked into.
   struct Tried {
     const report::EndpointCell* cell;
-    std::uint32_t priority;
+    std::optional<std::size_t> priority;
     const Tried* before;
   };
 

@@ -25,6 +25,8 @@ const config::WeightedTcpCluster* pick_cluster(const config::TcpProxy& proxy, Rn
   return nullptr;
 }
 
+CircuitBreakers& breakers_of(ConnectionPool& endpoint) { return endpoint.cluster().breakers(config::RoutingPriority::kDefault); }
+
 // Everything that was sent has come. TLS that ends without close_notify has ended all the same, as in Envoy: what the bytes stand
 // for knows best whether something is missing.
 bool is_end(stream::CloseReason reason) {
@@ -60,6 +62,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
   info_.start = now;
   info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
   info_.downstream_local = transport.addresses.local;
+  info_.downstream_local_is_original = transport.addresses.local_is_original;
   info_.downstream_remote = transport.addresses.remote;
   info_.downstream_direct_remote = transport.addresses.direct_remote;
   info_.connection_id = ++runtime_.next_connection_id;
@@ -111,7 +114,6 @@ bool TcpProxyConnection::choose_cluster() {
   }
   cluster_->pin();
   info_.cluster = cluster_->name();
-  to_downstream_ = ByteRelay(runtime_.context.chains, runtime_.buffer_limit(cluster_->config().buffer_limit_bytes));
   return true;
 }
 
@@ -123,6 +125,7 @@ bool TcpProxyConnection::choose_endpoint(Instant now) {
     return false;
   }
   ChoiceContext context{.metadata = metadata_match_};
+  context.info = &info_;
   if (chain_.tcp().hash_source_ip) context.hash = source_ip_hash(info_.downstream_remote);
   ConnectionPool* chosen = cluster_->choose(context, now);
   if (chosen == nullptr) {
@@ -137,24 +140,25 @@ bool TcpProxyConnection::choose_endpoint(Instant now) {
   chosen->pin();
   if (endpoint_ != nullptr) endpoint_->unpin();
   endpoint_ = chosen;
+  to_downstream_ = ByteRelay(runtime_.context.chains, runtime_.buffer_limit(endpoint_->config().buffer_limit_bytes));
   return true;
 }
 
 // As in Envoy it is a connection of its cluster, and while it is on its way a waiting request, too.
 bool TcpProxyConnection::admit(ConnectionPool& endpoint) {
   if (!endpoint.take_connection()) {
-    cluster_->stats().upstream_cx_overflow.add();
+    endpoint.cluster_stats().upstream_cx_overflow.add();
     return false;
   }
-  if (!breakers().take(BreakerResource::kPendingRequests)) {
-    cluster_->stats().upstream_rq_pending_overflow.add();
+  if (!breakers_of(endpoint).take(BreakerResource::kPendingRequests)) {
+    endpoint.cluster_stats().upstream_rq_pending_overflow.add();
     endpoint.release_connection();
     return false;
   }
   return true;
 }
 
-CircuitBreakers& TcpProxyConnection::breakers() { return cluster_->breakers(config::RoutingPriority::kDefault); }
+CircuitBreakers& TcpProxyConnection::breakers() { return breakers_of(*endpoint_); }
 
 void TcpProxyConnection::connect(Instant now) {
   if (!choose_cluster() || !choose_endpoint(now)) return give_up(now);
@@ -165,15 +169,15 @@ void TcpProxyConnection::connect(Instant now) {
   info_.upstream_remote = endpoint_->address();
   has_upstream_ = true;
   ++runtime_.passed_through_upstreams;
-  cluster_->stats().upstream_cx_total.add();
-  cluster_->stats().upstream_cx_active.add();
+  endpoint_->cluster_stats().upstream_cx_total.add();
+  endpoint_->cluster_stats().upstream_cx_active.add();
   endpoint_->endpoint_stats().cx_total.add();
   endpoint_->endpoint_stats().cx_active.add();
   info_.upstream_transport_failure = {};  // of the attempt before, if there was one
   upstream_failure_.clear();
   upstream_end_ = stream::CloseReason::kGraceful;
   upstream_ = open(now);
-  if (upstream_ != nullptr) runtime_.arm_after(timer_, now, cluster_->config().connect_timeout);
+  if (upstream_ != nullptr) runtime_.arm_after(timer_, now, endpoint_->config().connect_timeout);
 }
 
 stream::ByteStream* TcpProxyConnection::open(Instant now) {
@@ -198,7 +202,7 @@ std::string_view TcpProxyConnection::why_upstream_ended() const {
 void TcpProxyConnection::connect_failed(bool by_peer, std::string_view why, Instant now) {
   info_.flags.set(ResponseFlag::kUpstreamConnectionFailure);
   info_.upstream_transport_failure = why;
-  cluster_->stats().upstream_cx_connect_fail.add();
+  endpoint_->cluster_stats().upstream_cx_connect_fail.add();
   endpoint_->endpoint_stats().cx_connect_fail.add();
   endpoint_->on_failure(by_peer ? LocalFailure::kConnection : LocalFailure::kTimeout, now);
   count_upstream_end(by_peer);
@@ -216,9 +220,10 @@ void TcpProxyConnection::established(Instant now) {
   // What failed before has not become the connection's fate.
   info_.flags = {};
   info_.upstream_transport_failure = {};
-  cluster_->stats().upstream_cx_connect_ms.record(static_cast<std::uint64_t>((now - connect_started_).to_milliseconds()));
-  cluster_->stats().upstream_rq_total.add();
-  cluster_->stats().upstream_rq_active.add();
+  endpoint_->cluster_stats().upstream_cx_connect_ms.record(
+      static_cast<std::uint64_t>((now - connect_started_).to_milliseconds()));
+  endpoint_->cluster_stats().upstream_rq_total.add();
+  endpoint_->cluster_stats().upstream_rq_active.add();
   endpoint_->endpoint_stats().rq_total.add();
   endpoint_->endpoint_stats().rq_active.add();
   last_progress_ = now;
@@ -228,7 +233,7 @@ void TcpProxyConnection::established(Instant now) {
 
 void TcpProxyConnection::count_upstream_end(bool by_peer) {
   if (!std::exchange(has_upstream_, false)) return;
-  report::ClusterStats& stats = cluster_->stats();
+  report::ClusterStats& stats = endpoint_->cluster_stats();
   stats.upstream_cx_destroy.add();
   (by_peer ? stats.upstream_cx_destroy_remote : stats.upstream_cx_destroy_local).add();
   stats.upstream_cx_active.subtract();
@@ -249,14 +254,14 @@ std::size_t TcpProxyConnection::pump_to_upstream(Instant now) {
   stats.downstream_cx_rx_bytes_total.add(read);
   const std::size_t written = upstream_ == nullptr || state_ != State::kOpen ? 0 : to_upstream_.write(*upstream_, now);
   stats.downstream_cx_rx_bytes_buffered.add(static_cast<std::int64_t>(read) - static_cast<std::int64_t>(written));
-  cluster_->stats().upstream_cx_tx_bytes_total.add(written);
+  endpoint_->cluster_stats().upstream_cx_tx_bytes_total.add(written);
   return read + written;
 }
 
 std::size_t TcpProxyConnection::pump_to_downstream(Instant now) {
   report::TcpStats& stats = chain_.tcp_stats();
   const std::size_t read = upstream_ == nullptr ? 0 : to_downstream_.read(*upstream_, now);
-  cluster_->stats().upstream_cx_rx_bytes_total.add(read);
+  endpoint_->cluster_stats().upstream_cx_rx_bytes_total.add(read);
   const std::size_t written = downstream_ == nullptr ? 0 : to_downstream_.write(*downstream_, now);
   info_.bytes_sent += written;
   stats.downstream_cx_tx_bytes_total.add(written);
@@ -285,7 +290,7 @@ void TcpProxyConnection::note_pauses() {
   }
   if (to_downstream_.is_full() != upstream_paused_) {
     upstream_paused_ = !upstream_paused_;
-    auto& stats = cluster_->stats();
+    auto& stats = endpoint_->cluster_stats();
     (upstream_paused_ ? stats.upstream_flow_control_paused_reading_total : stats.upstream_flow_control_resumed_reading_total)
         .add();
   }
@@ -370,7 +375,7 @@ void TcpProxyConnection::on_timer(Instant now) {
       if (connected_ || upstream_ == nullptr || downstream_ == nullptr) return;  // decided in this very turn
       upstream_->reset(now);
       upstream_ = nullptr;
-      cluster_->stats().upstream_cx_connect_timeout.add();
+      endpoint_->cluster_stats().upstream_cx_connect_timeout.add();
       return connect_failed(false, {}, now);
     case State::kOpen:
       if (const Instant due = last_progress_ + chain_.tcp().idle_timeout; due > now) {
@@ -400,7 +405,7 @@ void TcpProxyConnection::on_lifetime(Instant now) {
 
 void TcpProxyConnection::on_connected(stream::ByteStream& stream, Instant) {
   connected_ = true;
-  note_upstream_connected(stream, cluster_->stats());
+  note_upstream_connected(stream, endpoint_->cluster_stats());
   wake();
 }
 
@@ -419,7 +424,7 @@ void TcpProxyConnection::on_writable(stream::ByteStream&, Instant) { wake(); }
 
 void TcpProxyConnection::on_closed(stream::ByteStream& stream, stream::CloseReason reason, Instant) {
   const bool is_downstream = &stream == downstream_;
-  if (!is_downstream) upstream_failure_ = note_upstream_closed(stream, connected_, cluster_->stats());
+  if (!is_downstream) upstream_failure_ = note_upstream_closed(stream, connected_, endpoint_->cluster_stats());
   (is_downstream ? downstream_ : upstream_) = nullptr;
   (is_downstream ? downstream_end_ : upstream_end_) = reason;
   if (!is_end(reason)) return wake();

@@ -100,8 +100,9 @@ class TcpProxyConnection final : public Serviced,
   const std::string server_name_;
   const std::string proxy_extensions_;  // of the client's PROXY header, those that are kept
   StreamInfo info_;
-  ClusterRuntime* cluster_ = nullptr;   // pinned
-  ConnectionPool* endpoint_ = nullptr;  // pinned; of cluster_. Its address and counters: no connection of it is used
+  ClusterRuntime* cluster_ = nullptr;  // pinned
+  ConnectionPool* endpoint_ =
+      nullptr;  // pinned; of cluster_, or a member of it. Its address and counters: no connection of it is used
   ByteRelay to_upstream_;
   ByteRelay to_downstream_;
   ProxyHeaderSender proxy_header_;

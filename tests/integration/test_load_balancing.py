@@ -1,4 +1,5 @@
-"""Load balancing against real origins: weights, consistent hashing, priorities of which one is not healthy, subsets."""
+"""Load balancing against real origins: weights, consistent hashing, priorities of which one is not healthy, subsets, aggregates,
+original destinations, and what is dropped."""
 
 import collections
 
@@ -48,6 +49,7 @@ def gateway(namespace):
         "weighted": "", "header": ", hash_policy: [{header: {header_name: x-user}}]",
         "cookie": ", hash_policy: [{cookie: {name: place, ttl: 60s, path: /}}]", "failover": "", "panic": "",
         "subsets": ", metadata_match: {filter_metadata: {envoy.lb: {version: '2'}}}",
+        "aggregate": "", "passed": "", "dropped": "",
     }
     listeners = "".join(http_listener(name, 80 + i, f"[{{match: {{prefix: /}}, route: {{cluster: {name}{more}}}}}]")
                         for i, (name, more) in enumerate(routes.items()))
@@ -60,6 +62,22 @@ def gateway(namespace):
     version = ", metadata: {{filter_metadata: {{envoy.lb: {{version: '{}'}}}}}}"
     clusters += cluster("subsets", [group([endpoint(port, version.format(1 + i % 2)) for i, port in enumerate(PORTS)])],
                         "lb_subset_config: {subset_selectors: [{keys: [version]}]}")
+    clusters += cluster("sick", [group([endpoint(PORTS[0], sick)])]) + cluster("spare", [group([endpoint(PORTS[3])])])
+    clusters += '''
+  - name: aggregate
+    lb_policy: CLUSTER_PROVIDED
+    cluster_type:
+      name: envoy.clusters.aggregate
+      typed_config: {"@type": type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig, clusters: [sick, spare]}
+  - name: passed
+    type: ORIGINAL_DST
+    lb_policy: CLUSTER_PROVIDED
+    original_dst_lb_config: {use_http_header: true}
+  - name: dropped
+    type: STATIC
+    load_assignment:
+      cluster_name: dropped
+      policy: {drop_overloads: [{category: lb, drop_percentage: {numerator: 100}}]}'''
     with Gateway(namespace, bootstrap(listeners, clusters)) as made:
         yield made
 
@@ -113,3 +131,23 @@ def test_a_route_chooses_a_subset(gateway, curl):
     stats = gateway.stats("^cluster.subsets.lb_subsets")
     assert stats["cluster.subsets.lb_subsets_selected"] == 6
     assert stats["cluster.subsets.lb_subsets_active"] == 2
+
+
+def test_an_aggregate_passes_on_to_the_next_member(gateway, curl):
+    assert {curl(f"{BASE}:86/") for _ in range(4)} == {str(PORTS[3])}
+    assert gateway.stats("^cluster.spare.upstream_rq_total")["cluster.spare.upstream_rq_total"] == 4
+    assert gateway.stats("^cluster.aggregate.upstream_rq_total")["cluster.aggregate.upstream_rq_total"] == 0
+    assert "aggregate::default_priority::max_retries::3" in gateway.admin("/clusters")
+
+
+def test_a_request_goes_where_its_field_says(gateway, curl):
+    for port in PORTS:
+        assert curl("-H", f"x-envoy-original-dst-host: {HOST}:{port}", f"{BASE}:87/") == str(port)
+    assert curl("-o", "/dev/null", "-w", "%{http_code}", "-H", "x-envoy-original-dst-host: nowhere", f"{BASE}:87/") == "503"
+    assert gateway.stats("^cluster.passed.original")["cluster.passed.original_dst_host_invalid"] == 1
+
+
+def test_what_the_control_plane_wants_dropped_is(gateway, curl):
+    answer = curl("-i", f"{BASE}:88/")
+    assert " 503 " in answer and "x-envoy-drop-overload: true" in answer and answer.endswith("drop overload")
+    assert gateway.stats("^cluster.dropped.upstream_rq_drop")["cluster.dropped.upstream_rq_drop_overload"] == 1

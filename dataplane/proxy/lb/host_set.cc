@@ -19,6 +19,7 @@ HostSet::HostSet(const config::Cluster& cluster, std::vector<std::uint32_t> host
 void HostSet::refresh(std::span<const HostHealth> health, Rng& rng) {
   health_ = health;
   counts_ = {};
+  counts_.overprovisioning_factor = cluster_->balancing.overprovisioning_factor;
   for (const std::uint32_t host : hosts_) {
     const std::uint64_t measure = cluster_->balancing.weighted_priority_health ? cluster_->endpoints[host].weight : 1;
     ++counts_.all;

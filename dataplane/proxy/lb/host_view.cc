@@ -35,9 +35,7 @@ std::vector<LocalityHosts> localities_of(const config::Cluster& cluster, std::sp
 
 HostView::HostView(const config::Cluster& cluster, std::span<const std::uint32_t> hosts,
                    std::span<const std::shared_ptr<const config::HashTable>> tables, LocalityUse use)
-    : rules_{.overprovisioning_factor = cluster.balancing.overprovisioning_factor,
-             .panic_threshold = cluster.balancing.panic_threshold},
-      fail_in_panic_(cluster.balancing.fail_traffic_on_panic) {
+    : panic_threshold_(cluster.balancing.panic_threshold), fail_in_panic_(cluster.balancing.fail_traffic_on_panic) {
   std::vector<std::vector<std::uint32_t>> by_priority;
   for (const std::uint32_t host : hosts) {
     const std::size_t priority = cluster.endpoints[host].priority;
@@ -62,7 +60,7 @@ void HostView::refresh(std::span<const HostHealth> health, Rng& rng) {
     sets_[i].refresh(health, rng);
     counts_[i] = sets_[i].counts();
   }
-  share_load(counts_, rules_, loads_);
+  share_load(counts_, panic_threshold_, loads_);
   // With one priority there is none to avoid either.
   if (sets_.size() == 1 && loads_[0].healthy == 100 && !loads_[0].panic) simple_ = sets_[0].simple_picker();
 }

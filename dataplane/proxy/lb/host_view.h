@@ -15,6 +15,8 @@
 
 namespace millrace::proxy {
 
+struct StreamInfo;
+
 /// What a request brings to the choice of its endpoint.
 struct ChoiceContext {
   std::optional<std::uint64_t> hash = {};           ///< by its route's hash policy; nothing: random
@@ -22,6 +24,8 @@ struct ChoiceContext {
   std::uint32_t attempt = 0;                        ///< how many choices for this try were not wanted
   /// Those that it was tried on before, with previous_priorities: emptied when nobody else is left. Null: none.
   PriorityMask* avoid_priorities = nullptr;
+  const StreamInfo* info = nullptr;  ///< of the request or connection, for clusters that go by it; null: nothing is known
+  std::optional<PriorityChoice> assigned = {};  ///< what an aggregate that the cluster belongs to has chosen; nothing: no such
 };
 
 /// How the choice came by its endpoints, where a cluster has subsets.
@@ -46,10 +50,14 @@ class HostView {
   void refresh(std::span<const HostHealth> health, Rng& rng);
 
   [[nodiscard]] std::span<const PriorityLoad> loads() const { return loads_; }
+  /// What there is of each priority.
+  [[nodiscard]] std::span<const PriorityHosts> counts() const { return counts_; }
   [[nodiscard]] std::span<const HostSet> sets() const { return sets_; }
 
   template <HostFacts Facts>
   [[nodiscard]] HostChoice choose(const ChoiceContext& context, Rng& rng, const Facts& facts) {
+    if (context.assigned) [[unlikely]]
+      return choose_as_assigned(context, rng, facts);
     if (simple_ != nullptr) return {.endpoint = simple_->choose(rng, facts)};
     if (sets_.empty()) return {};
     const std::uint64_t hash = context.hash ? *context.hash : rng.next();
@@ -65,9 +73,15 @@ class HostView {
   }
 
  private:
+  // A subset may not have that priority.
+  template <HostFacts Facts>
+  [[nodiscard]] HostChoice choose_as_assigned(const ChoiceContext& context, Rng& rng, const Facts& facts) {
+    if (context.assigned->priority >= sets_.size()) return {};
+    return choose_of(*context.assigned, context.hash ? *context.hash : rng.next(), context.attempt, rng, facts);
+  }
   [[nodiscard]] std::span<const PriorityLoad> loads_for(const ChoiceContext& context);
 
-  PriorityRules rules_;
+  std::uint32_t panic_threshold_;
   bool fail_in_panic_;
   std::vector<HostSet> sets_;  // by priority
   std::vector<PriorityLoad> loads_;

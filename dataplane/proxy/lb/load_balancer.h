@@ -31,6 +31,8 @@ class LoadBalancer {
   }
 
   [[nodiscard]] std::span<const HostHealth> health() const { return health_; }
+  /// What there is of each priority, whatever subsets there are.
+  [[nodiscard]] std::span<const PriorityHosts> counts() const { return subsets_ ? subsets_->counts() : all_.counts(); }
 
  private:
   const config::Cluster* cluster_;

@@ -61,17 +61,17 @@ void share_by_size(std::span<const PriorityHosts> hosts, std::span<PriorityLoad>
 
 }  // namespace
 
-void share_load(std::span<const PriorityHosts> hosts, const PriorityRules& rules, std::span<PriorityLoad> loads) {
+void share_load(std::span<const PriorityHosts> hosts, std::uint32_t panic_threshold, std::span<PriorityLoad> loads) {
   MR_ASSERT(!hosts.empty() && hosts.size() == loads.size());
   for (std::size_t i = 0; i < hosts.size(); ++i) {
     loads[i] = {};
-    loads[i].healthy_available = available(hosts[i].measured_healthy, hosts[i].measured, rules.overprovisioning_factor);
-    loads[i].degraded_available = available(hosts[i].measured_degraded, hosts[i].measured, rules.overprovisioning_factor);
+    loads[i].healthy_available = available(hosts[i].measured_healthy, hosts[i].measured, hosts[i].overprovisioning_factor);
+    loads[i].degraded_available = available(hosts[i].measured_degraded, hosts[i].measured, hosts[i].overprovisioning_factor);
   }
   const std::uint32_t total = total_available(loads);
   if (total > 0) share_by_health(loads, total);
   if (total < kWhole) {
-    for (std::size_t i = 0; i < hosts.size(); ++i) loads[i].panic = below_threshold(hosts[i], rules.panic_threshold);
+    for (std::size_t i = 0; i < hosts.size(); ++i) loads[i].panic = below_threshold(hosts[i], panic_threshold);
   }
   if (std::ranges::all_of(loads, &PriorityLoad::panic)) {
     share_by_size(hosts, loads);

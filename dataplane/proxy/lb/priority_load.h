@@ -22,6 +22,7 @@ struct PriorityHosts {
   std::uint64_t measured = 0;  ///< of all that are not excluded
   std::uint64_t measured_healthy = 0;
   std::uint64_t measured_degraded = 0;
+  std::uint32_t overprovisioning_factor = 140;  ///< percent
 };
 
 struct PriorityLoad {
@@ -33,14 +34,9 @@ struct PriorityLoad {
   std::uint32_t degraded_available = 0;
 };
 
-struct PriorityRules {
-  std::uint32_t overprovisioning_factor = 140;  ///< percent
-  std::uint32_t panic_threshold = 50;           ///< percent; 0: no panic
-};
-
 /// Fills `loads`, one for each of `hosts`, in order of priority. The parts add up to 100; with nobody available and no panic all
-/// of it falls to priority 0, which has nobody for it.
-void share_load(std::span<const PriorityHosts> hosts, const PriorityRules& rules, std::span<PriorityLoad> loads);
+/// of it falls to priority 0, which has nobody for it. `panic_threshold`: percent; 0: no panic.
+void share_load(std::span<const PriorityHosts> hosts, std::uint32_t panic_threshold, std::span<PriorityLoad> loads);
 
 /// For another try of a request: `loads` with the parts of the priorities in `tried` given to the others. When the others have
 /// nobody, `tried` is emptied and all count. False: nobody is available anywhere; `loads` stays as it is.

@@ -24,6 +24,9 @@ class SubsetChoice {
   /// As HostSet::refresh().
   void refresh(std::span<const HostHealth> health, Rng& rng);
 
+  /// Of all endpoints, by priority.
+  [[nodiscard]] std::span<const PriorityHosts> counts() const { return all_.counts(); }
+
   template <HostFacts Facts>
   [[nodiscard]] HostChoice choose(const ChoiceContext& context, Rng& rng, const Facts& facts) {
     const config::SubsetSelector* selector = nullptr;

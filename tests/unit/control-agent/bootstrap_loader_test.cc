@@ -71,12 +71,13 @@ TEST(BootstrapLoader, MergesTheOverlayOverTheFile) {
 
 TEST(BootstrapLoader, NamesTheOverlayInItsErrors) {
   auto options = example();
-  options.config_yaml = "static_resources:\n  clusters:\n  - name: second\n    type: ORIGINAL_DST\n";
+  options.config_yaml = "static_resources:\n  clusters:\n  - name: second\n    lb_policy: CLUSTER_PROVIDED\n";
   const auto loaded = load(options);
   ASSERT_FALSE(loaded);
-  EXPECT_EQ(loaded.error().at(0).to_string(),
-            "--config-yaml:4: static_resources.clusters[1].type: ORIGINAL_DST is not supported yet: use STATIC, "
-            "EDS, STRICT_DNS or LOGICAL_DNS");
+  EXPECT_EQ(
+      loaded.error().at(0).to_string(),
+      "--config-yaml:4: static_resources.clusters[1].lb_policy: CLUSTER_PROVIDED is only for clusters that bring their own, "
+      "as aggregates and ORIGINAL_DST do: use another policy");
 }
 
 TEST(BootstrapLoader, LetsFlagsWinOverTheNode) {

@@ -115,9 +115,104 @@ TEST(TranslateCluster, TakesWeightsAndHealth) {
   EXPECT_EQ(cluster.healthy_weight, 4U);
 }
 
+/// "origin", and an aggregate with these further fields.
+BootstrapText with_aggregate(const std::string& members, const std::string& more = "lb_policy: CLUSTER_PROVIDED") {
+  BootstrapText text;
+  const std::string all =
+      ", {name: all, cluster_type: {name: envoy.clusters.aggregate, typed_config: {\"@type\": "
+      "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig, clusters: " +
+      members + "}}, " + more + "}";
+  text.cluster = ", load_assignment: {cluster_name: origin, endpoints: " + text.endpoints + "}}" + all +
+                 ", {name: spare";  // which takes the fixture's endpoints
+  return text;
+}
+
+TEST(TranslateCluster, AnAggregateNamesItsMembersInOrder) {
+  const std::string policy =
+      "load_balancing_policy: {policies: [{typed_extension_config: {name: a, typed_config: {\"@type\": "
+      "type.googleapis.com/envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided}}}]}";
+  for (const std::string& more : {std::string("lb_policy: CLUSTER_PROVIDED"), policy}) {
+    const auto snapshot = snapshot_of(with_aggregate("[spare, origin]", more));
+    ASSERT_NE(snapshot, nullptr);
+    const auto* aggregate = snapshot->find_cluster("all");
+    ASSERT_NE(aggregate, nullptr);
+    EXPECT_TRUE(aggregate->is_aggregate());
+    EXPECT_THAT(aggregate->members, ElementsAre("spare", "origin"));
+    EXPECT_FALSE(snapshot->find_cluster("origin")->is_aggregate());
+  }
+}
+
+TEST(TranslateCluster, AnAggregateSaysWhatIsWrongWithIt) {
+  const auto wrong = [](const std::string& members, const std::string& more = "lb_policy: CLUSTER_PROVIDED") {
+    return errors_of(with_aggregate(members, more));
+  };
+  EXPECT_THAT(wrong("[origin, nowhere]"),
+              ElementsAre("clusters[1]: there is no cluster \"nowhere\": define it, or leave it out"));
+  EXPECT_THAT(wrong("[all]"), ElementsAre("clusters[0]: \"all\" has no endpoints to choose from: name clusters that have"));
+  EXPECT_THAT(wrong("[origin, origin]"), ElementsAre("clusters[1]: names \"origin\" a second time"));
+  EXPECT_THAT(wrong("[]"), ElementsAre(HasSubstr("clusters: ")));
+  EXPECT_THAT(wrong("[origin]", "lb_policy: ROUND_ROBIN"),
+              ElementsAre(HasSubstr("lb_policy: must be CLUSTER_PROVIDED in a cluster that brings its own")));
+  EXPECT_THAT(wrong("[origin]",
+                    "lb_policy: CLUSTER_PROVIDED, load_assignment: {cluster_name: a}, "
+                    "lb_subset_config: {fallback_policy: ANY_ENDPOINT}, outlier_detection: {}"),
+              ElementsAre(HasSubstr("load_assignment: is not used by an aggregate"), HasSubstr("lb_subset_config: is not used"),
+                          HasSubstr("outlier_detection: is not used")));
+}
+
+/// "origin", and "passed", of type ORIGINAL_DST, with these further fields.
+BootstrapText with_original_dst(const std::string& fields) {
+  BootstrapText text;
+  text.cluster = ", load_assignment: {cluster_name: origin, endpoints: " + text.endpoints +
+                 "}}, {name: passed, type: ORIGINAL_DST, " + fields + "}, {name: spare";
+  return text;
+}
+
+TEST(TranslateCluster, OfOriginalDestinationsTakesEveryField) {
+  auto snapshot = snapshot_of(with_original_dst("lb_policy: CLUSTER_PROVIDED"));
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_EQ(snapshot->find_cluster("origin")->original_dst, nullptr);
+  const config::OriginalDst defaults = *snapshot->find_cluster("passed")->original_dst;
+  EXPECT_EQ(defaults.http_header, "");
+  EXPECT_EQ(defaults.metadata_filter, "");
+  EXPECT_EQ(defaults.port_override, std::nullopt);
+  EXPECT_EQ(defaults.cleanup_interval, Duration::seconds(5));
+  EXPECT_EQ(defaults.endpoint.tls, nullptr);
+
+  snapshot = snapshot_of(with_original_dst(
+      "lb_policy: CLUSTER_PROVIDED, cleanup_interval: 60s, original_dst_lb_config: {use_http_header: true, "
+      "http_header_name: X-To, upstream_port_override: 443, metadata_key: {key: chooser, path: [{key: a}, {key: b}]}}, "
+      "transport_socket: {name: tls, typed_config: {\"@type\": "
+      "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: a.example}}"));
+  ASSERT_NE(snapshot, nullptr);
+  const config::OriginalDst& all = *snapshot->find_cluster("passed")->original_dst;
+  EXPECT_EQ(all.http_header, "x-to");
+  EXPECT_EQ(all.metadata_filter, "chooser");
+  EXPECT_THAT(all.metadata_path, ElementsAre("a", "b"));
+  EXPECT_EQ(all.port_override, 443);
+  EXPECT_EQ(all.cleanup_interval, Duration::seconds(60));
+  EXPECT_NE(all.endpoint.tls, nullptr);
+
+  snapshot = snapshot_of(with_original_dst("lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {use_http_header: true}"));
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_EQ(snapshot->find_cluster("passed")->original_dst->http_header, "x-envoy-original-dst-host");
+}
+
+TEST(TranslateCluster, OfOriginalDestinationsSaysWhatIsWrongWithIt) {
+  const auto wrong = [](const std::string& fields) { return errors_of(with_original_dst(fields)); };
+  const std::string policy = "lb_policy: CLUSTER_PROVIDED, ";
+  EXPECT_THAT(wrong("lb_policy: RANDOM"), ElementsAre(HasSubstr("lb_policy: must be CLUSTER_PROVIDED")));
+  EXPECT_THAT(wrong(policy + "load_assignment: {cluster_name: a}, outlier_detection: {}"),
+              ElementsAre(HasSubstr("load_assignment: cannot be set"), HasSubstr("outlier_detection: cannot be set")));
+  EXPECT_THAT(wrong(policy + "original_dst_lb_config: {http_header_name: x-to}"),
+              ElementsAre(HasSubstr("http_header_name: is not used without use_http_header")));
+  EXPECT_THAT(wrong(policy + "original_dst_lb_config: {upstream_port_override: 0}"),
+              ElementsAre(HasSubstr("upstream_port_override: must be 1 to 65535, is 0")));
+  EXPECT_THAT(refusals("original_dst_lb_config: {use_http_header: true}"),
+              ElementsAre(HasSubstr("original_dst_lb_config: is only used by a cluster of type ORIGINAL_DST")));
+}
+
 TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
-  EXPECT_THAT(refusals("type: ORIGINAL_DST"),
-              ElementsAre(HasSubstr("static_resources.clusters[0].type: ORIGINAL_DST is not supported yet")));
   EXPECT_THAT(refusals("lb_policy: CLUSTER_PROVIDED"), ElementsAre(HasSubstr("lb_policy: CLUSTER_PROVIDED is only for")));
   EXPECT_THAT(refusals("common_http_protocol_options: {max_stream_duration: 1s}"),
               ElementsAre(HasSubstr("max_stream_duration: is not supported yet for clusters")));

@@ -77,6 +77,21 @@ TEST(TranslateProxyProtocol, TheOldFieldOfAFilterChainMeansTheSame) {
   EXPECT_TRUE(listener_of(snapshot).inspection.proxy_protocol);
 }
 
+TEST(TranslateOriginalDst, AListenerFilterOrAFieldSaysThatTheDestinationIsKnown) {
+  BootstrapText text;
+  auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_FALSE(listener_of(snapshot).knows_original_dst);
+  for (const std::string& fields : {", listener_filters: [" + any("od", "filters.listener.original_dst.v3.OriginalDst") + "]",
+                                    std::string(", use_original_dst: true")}) {
+    text.listener = fields;
+    snapshot = snapshot_of(text);
+    ASSERT_NE(snapshot, nullptr);
+    EXPECT_TRUE(listener_of(snapshot).knows_original_dst);
+    EXPECT_FALSE(listener_of(snapshot).inspection.is_needed());
+  }
+}
+
 TEST(TranslateProxyProtocol, EndpointsMayBeTold) {
   const std::string type = "transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport";
   const std::string raw = any("raw", "transport_sockets.raw_buffer.v3.RawBuffer");

@@ -220,5 +220,17 @@ TEST(TranslateAssignment, TakesThePolicy) {
   EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("policy.overprovisioning_factor: must be at most 1000000, is 1000001")));
 }
 
+TEST(TranslateAssignment, TakesWhatIsDropped) {
+  const std::string endpoints = "[{lb_endpoints: [" + endpoint("10.0.0.1") + "]}], policy: {drop_overloads: ";
+  const std::string tenth = "{category: lb, drop_percentage: {numerator: 1000, denominator: TEN_THOUSAND}}";
+  const auto cluster = cluster_with("connect_timeout: 1s", endpoints + "[" + tenth + "]}");
+  EXPECT_EQ(cluster->balancing.drop_overload_per_million, 100'000u);
+  BootstrapText text;
+  text.endpoints = endpoints + "[" + tenth + ", " + tenth + "]}";
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("policy.drop_overloads: must hold one entry")));
+  text.endpoints = endpoints + "[{category: lb, drop_percentage: {numerator: 101}}]}";
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("drop_percentage: must be at most the whole")));
+}
+
 }  // namespace
 }  // namespace millrace::agent::test

@@ -10,8 +10,10 @@
 namespace millrace::proxy::test {
 namespace {
 
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 constexpr std::size_t kEndpoints = 4;
 
@@ -97,6 +99,37 @@ TEST_F(Balancing, PanicIsCounted) {
   for (int i = 0; i < 8; ++i) ++met[meet()];
   EXPECT_EQ(met.size(), kEndpoints);
   EXPECT_EQ(proxy->cluster().lb_healthy_panic.value(), 8u);
+}
+
+TEST(Proxy_DropOverload, APartOfTheRequestsIsAnsweredWith503) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster& cluster, config::Route&) {
+    cluster.balancing.drop_overload_per_million = 250'000;
+    listener.chains[0].http()->access_logs.clear();
+  });
+  proxy.origin().answer(ok("x"));
+  Client& client = proxy.connect();
+  for (int i = 0; i < 1'000; ++i) {
+    client.send(get());
+    proxy.run();
+  }
+  const auto dropped = proxy.cluster().upstream_rq_drop_overload.value();
+  EXPECT_NEAR(static_cast<double>(dropped), 250.0, 50.0);
+  EXPECT_EQ(proxy.cluster().upstream_rq_total.value(), 1'000 - dropped);
+}
+
+TEST(Proxy_DropOverload, TheAnswerSaysWhy) {
+  const auto drop_all = [](auto&, config::Cluster& cluster, auto&) { cluster.balancing.drop_overload_per_million = 1'000'000; };
+  ProxyHarness proxy(drop_all);
+  const std::string answer = proxy.exchange(get());
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(answer, HasSubstr("x-envoy-drop-overload: true\r\n"));
+  EXPECT_THAT(answer, EndsWith("drop overload"));
+  EXPECT_THAT(proxy.log(), StartsWith("503 DO drop_overload "));
+  proxy.reconfigure([](config::Listener& listener, auto&, auto&) {
+    listener.chains[0].http()->suppress_envoy_headers = true;
+    listener.content_hash = 2;
+  });
+  EXPECT_THAT(proxy.exchange(get()), Not(HasSubstr("x-envoy-drop-overload")));
 }
 
 TEST_F(Balancing, AHeaderKeepsItsEndpoint) {

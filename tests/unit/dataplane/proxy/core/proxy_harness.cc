@@ -94,6 +94,20 @@ report::ClusterStats& ProxyHarness::add_cluster(std::string name, SocketAddress 
   return more_clusters_.back()->cell->per_worker[worker_];
 }
 
+report::ClusterStats& ProxyHarness::add_aggregate(std::string name, std::vector<std::string> members) {
+  auto cluster = make_cluster(static_cast<std::uint32_t>(more_clusters_.size() + 1), std::move(name), kOrigin);
+  cluster->endpoints.clear();
+  cluster->members = std::move(members);
+  more_clusters_.push_back(std::move(cluster));
+  publish();
+  return more_clusters_.back()->cell->per_worker[worker_];
+}
+
+void ProxyHarness::remove_last_cluster() {
+  more_clusters_.pop_back();
+  publish();
+}
+
 void ProxyHarness::publish(bool with_listener) {
   for (config::FilterChain& chain : listener_->chains) {
     if (chain.http() != nullptr) chain.http()->routes = routes_;
@@ -153,8 +167,10 @@ ProxyHarness::~ProxyHarness() {
   EXPECT_EQ(cluster().upstream_cx_active.value(), 0);
   EXPECT_EQ(cluster().upstream_rq_active.value(), 0);
   EXPECT_EQ(cluster().upstream_rq_pending_active.value(), 0);
-  EXPECT_EQ(endpoint().cx_active.value(), 0);
-  EXPECT_EQ(endpoint().rq_active.value(), 0);
+  if (!cluster_->endpoints.empty()) {
+    EXPECT_EQ(endpoint().cx_active.value(), 0);
+    EXPECT_EQ(endpoint().rq_active.value(), 0);
+  }
   proxy.reset();
   clients_.clear();
   origin_.reset();

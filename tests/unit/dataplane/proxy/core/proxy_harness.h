@@ -200,6 +200,10 @@ class ProxyHarness {
   void set_overload(std::shared_ptr<const config::Overload> overload);
   /// The next snapshot has one more cluster, with one endpoint.
   report::ClusterStats& add_cluster(std::string name, SocketAddress endpoint);
+  /// The next snapshot has one more, whose endpoints are those of `members`.
+  report::ClusterStats& add_aggregate(std::string name, std::vector<std::string> members);
+  /// The next snapshot does not have what was added last.
+  void remove_last_cluster();
   /// From now on upstreams get x-envoy-attempt-count.
   void count_attempts();
 

@@ -19,12 +19,19 @@ PriorityHosts percent(std::uint64_t healthy, std::uint64_t degraded = 0) {
           .degraded = degraded,
           .measured = 100,
           .measured_healthy = healthy,
-          .measured_degraded = degraded};
+          .measured_degraded = degraded,
+          .overprovisioning_factor = 140};
 }
 
-std::vector<PriorityLoad> loads_of(const std::vector<PriorityHosts>& hosts, const PriorityRules& rules = {}) {
+struct Rules {
+  std::uint32_t overprovisioning_factor = 140;
+  std::uint32_t panic_threshold = 50;
+};
+
+std::vector<PriorityLoad> loads_of(std::vector<PriorityHosts> hosts, const Rules& rules = {}) {
+  for (PriorityHosts& of_priority : hosts) of_priority.overprovisioning_factor = rules.overprovisioning_factor;
   std::vector<PriorityLoad> loads(hosts.size());
-  share_load(hosts, rules, loads);
+  share_load(hosts, rules.panic_threshold, loads);
   return loads;
 }
 
