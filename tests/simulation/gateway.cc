@@ -234,6 +234,10 @@ void Gateway::audit_health_checks(Findings& findings) const {
   }
 }
 
+void Gateway::wake_workers() {
+  for (const auto& member : members_) network_.wake(*member);
+}
+
 void Gateway::end_health_checks() {
   if (cluster_->health_check == nullptr) return;
   auto cluster = std::make_shared<config::Cluster>(*cluster_);

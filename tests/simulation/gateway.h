@@ -77,6 +77,8 @@ class Gateway final {
   void audit_health_checks(Findings& findings) const;
   /// The next configuration has none.
   void end_health_checks();
+  /// Gives each worker a turn: they publish in turns only.
+  void wake_workers();
   /// At rest: what went from worker to worker has arrived, and what the ports count is what the workers count.
   void audit_counters(Findings& findings) const;
   /// Everything is over: nothing may be left.

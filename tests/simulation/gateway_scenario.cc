@@ -268,6 +268,9 @@ class GatewayRun {
     const Instant end = network_.now() + kLongestDrain;
     while (network_.now() < end && (network_.run_for(Duration::seconds(5)), !clean())) {
     }
+    network_.run_for(kSlice);
+    gateway_.wake_workers();  // the last frames have come since they published
+    network_.run_for(kSlice);
     for (const auto& host : hosts_) audit_leaks(*host, table_.findings);
     gateway_.audit_leaks(table_.findings);
     gateway_.audit_counters(table_.findings);
