@@ -195,7 +195,7 @@ def test_the_coding_is_the_one_that_the_client_likes_best(lab, curl, tmp_path):
     with lab[2].replaced_by(TEXT_ORIGIN % str(lab[2].files / "large.txt")):
         for accepted, coding in [("br", "br"), ("zstd", "zstd"), ("gzip", "gzip"), ("gzip, br, zstd", "br"), ("gzip;q=0.5, zstd", "zstd")]:
             head = curl(87, "--compressed", "-H", f"accept-encoding: {accepted}", "-o", str(got), "-D", "-", path="/large.txt")
-            assert f"content-encoding: {coding}\r\n" in head, accepted
+            assert f"content-encoding: {coding}\n" in head, accepted
             assert got.read_bytes() == text
     stats = lab[1].stats("compressor")
     assert stats["http.codings.compressor.text.brotli.response.header_compressor_used"] == 2
