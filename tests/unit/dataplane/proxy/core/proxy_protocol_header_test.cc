@@ -34,6 +34,8 @@ std::string feed(Reader& reader, std::string_view text, std::size_t step) {
   return std::string(text.substr(at));
 }
 
+const config::ProxyProtocolIn kUsual;  // readers refer to what they are given
+
 /// The same outcome under every cut, and what comes behind the header is left alone.
 void expect(const std::string& text, Status status, const std::string& addresses = "",
             const config::ProxyProtocolIn& wanted = {}) {
@@ -109,7 +111,7 @@ TEST(ProxyProtocolReader, KeepsTheExtensionsThatAreWanted) {
     ASSERT_EQ(reader.status(), Status::kDone);
     EXPECT_EQ(reader.extensions(), empty + two);
   }
-  Reader nobody_asks({});
+  Reader nobody_asks(kUsual);
   feed(nobody_asks, text, text.size());
   EXPECT_EQ(nobody_asks.extensions(), "");
 }
@@ -125,7 +127,7 @@ TEST(ProxyProtocolReader, ExtensionsMatterToThoseWhoWantThem) {
 TEST(ProxyProtocolReader, HandsBackWhatIsNoHeader) {
   for (const std::string& text : {"GET / HTTP/1.1\r\n"s, "PROX"s + "Y\r\n"s, kSignature.substr(0, 11) + "?"s, "\x16\x03"s}) {
     for (std::size_t step = 1; step <= text.size(); ++step) {
-      Reader reader({});
+      Reader reader(kUsual);
       const std::string left = feed(reader, text, step);
       ASSERT_EQ(reader.status(), Status::kAbsent) << text;
       EXPECT_EQ(std::string(reader.held().begin(), reader.held().end()) + left, text);
@@ -181,7 +183,7 @@ TEST_F(ProxyHeader, IsAFrameInVersion2) {
 TEST_F(ProxyHeader, IsReadAsItWasWritten) {
   for (const auto& config : {v1_, v2_}) {
     for (const ProxiedClient& client : {four_, six_, mixed_}) {
-      Reader reader({});
+      Reader reader(kUsual);
       const std::string text = written(config, &client);
       feed(reader, text, text.size());
       ASSERT_EQ(reader.status(), Status::kDone) << text;
