@@ -77,6 +77,15 @@ def bootstrap(listeners: str, clusters: str) -> str:
     return f"static_resources:\n  listeners:\n{listeners}  clusters:\n{clusters}"
 
 
+def gateway_with_two_workers(namespace, text: str) -> Gateway:
+    """What workers share has to be shared."""
+    dataplane = (f"ports:\n"
+                 f"- name: edge\n"
+                 f"  tap: {{interface: mr0, netns: {namespace.name}}}\n"
+                 f"  addresses: [{GATEWAY}/24]\n")
+    return Gateway(namespace, text, dataplane=dataplane, arguments=["--concurrency", "2"])
+
+
 class Origin:
     """nginx in the namespace, with a directory of files that it serves."""
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from conftest import ORIGIN_PORT, Origin, bootstrap
-from lab import GATEWAY, HOST, Gateway, Namespace, static_cluster
+from conftest import ORIGIN_PORT, Origin, bootstrap, gateway_with_two_workers
+from lab import GATEWAY, HOST, Namespace, static_cluster
 
 FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -99,12 +99,8 @@ LISTENERS = "".join([
 def lab(tmp_path_factory):
     """Two workers: what they share has to be shared."""
     with Namespace() as namespace:
-        dataplane = (f"ports:\n"
-                     f"- name: edge\n"
-                     f"  tap: {{interface: mr0, netns: {namespace.name}}}\n"
-                     f"  addresses: [{GATEWAY}/24]\n")
         text = bootstrap(LISTENERS, static_cluster("origin", [(HOST, ORIGIN_PORT)]))
-        with Gateway(namespace, text, dataplane=dataplane, arguments=["--concurrency", "2"]) as gateway:
+        with gateway_with_two_workers(namespace, text) as gateway:
             yield namespace, gateway, Origin(namespace, tmp_path_factory.mktemp("origin"))
 
 

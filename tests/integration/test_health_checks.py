@@ -8,8 +8,8 @@ import pathlib
 import pytest
 
 from certificates import Authority
-from conftest import bootstrap, http_listener
-from lab import GATEWAY, HOST, Gateway, static_cluster, stop, wait_until
+from conftest import bootstrap, gateway_with_two_workers, http_listener
+from lab import GATEWAY, HOST, static_cluster, stop, wait_until
 
 FIRST_PORT, SECOND_PORT, TLS_PORT = 8000, 8001, 8443
 FIRST_PROBE_PORT, SECOND_PROBE_PORT = 9000, 9001
@@ -124,11 +124,7 @@ def gateway(namespace, world):
     clusters += probed_cluster("tcp", [(FIRST_PORT, FIRST_PROBE_PORT), (SECOND_PORT, SECOND_PROBE_PORT)], check(tcp))
     clusters += static_cluster("secure", [(HOST, TLS_PORT)], check(http) + tls)
     clusters += static_cluster("wrong", [(HOST, FIRST_PORT)], check(http) + tls)
-    dataplane = (f"ports:\n"
-                 f"- name: edge\n"
-                 f"  tap: {{interface: mr0, netns: {namespace.name}}}\n"
-                 f"  addresses: [{GATEWAY}/24]\n")
-    with Gateway(namespace, bootstrap(listeners, clusters), dataplane=dataplane, arguments=["--concurrency", "2"]) as made:
+    with gateway_with_two_workers(namespace, bootstrap(listeners, clusters)) as made:
         yield made
 
 

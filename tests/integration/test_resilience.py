@@ -4,8 +4,8 @@ import concurrent.futures
 
 import pytest
 
-from conftest import bootstrap, http_listener
-from lab import GATEWAY, HOST, Gateway, static_cluster, stop, wait_until
+from conftest import bootstrap, gateway_with_two_workers, http_listener
+from lab import GATEWAY, HOST, static_cluster, stop, wait_until
 
 GOOD_PORT = 8000
 BAD_PORT = 8001
@@ -43,11 +43,7 @@ def gateway(namespace):
     clusters = "".join(static_cluster(name, [(HOST, GOOD_PORT)], f", circuit_breakers: {{thresholds: [{{{limits}}}]}}")
                        for name, limits in LIMITS.items())
     clusters += static_cluster("watched", [(HOST, GOOD_PORT), (HOST, BAD_PORT)], f", {DETECTION}")
-    dataplane = (f"ports:\n"
-                 f"- name: edge\n"
-                 f"  tap: {{interface: mr0, netns: {namespace.name}}}\n"
-                 f"  addresses: [{GATEWAY}/24]\n")
-    with Gateway(namespace, bootstrap(listeners, clusters), dataplane=dataplane, arguments=["--concurrency", "2"]) as made:
+    with gateway_with_two_workers(namespace, bootstrap(listeners, clusters)) as made:
         yield made
 
 
