@@ -122,6 +122,7 @@ class ActiveStream final : public Serviced,
   void redirect_to_tls(Instant now);
   void forward(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool limit_duration(const config::ForwardAction& action, Instant now);
+  void arm_duration(Duration duration, Instant now);
   [[nodiscard]] bool admit_upgrade(const config::ForwardAction& action, Instant now);
   [[nodiscard]] bool choose_pool(Instant now);
   [[nodiscard]] config::RoutingPriority priority() const;

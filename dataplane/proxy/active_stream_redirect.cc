@@ -1,6 +1,5 @@
 // A redirect that is followed here: the request goes to its target as if the client had asked for that, through the filters and
 // the routes again. The client never hears of it.
-#include <algorithm>
 #include <memory>
 #include <new>
 #include <tuple>
@@ -101,10 +100,7 @@ bool ActiveStream::go_to_redirect(Instant now) {
   hash_ = {};
   info_.attempts = 0;
   timeouts_.arm(StreamTimeouts::Kind::kIdle, http().stream_idle_timeout, now);
-  const Duration most = http().max_stream_duration;
-  constexpr auto kAtOnce = Duration::nanoseconds(1);
-  timeouts_.arm(StreamTimeouts::Kind::kDuration, most > Duration() ? std::max(most - (now - info_.start), kAtOnce) : Duration(),
-                now);
+  arm_duration(http().max_stream_duration, now);
   return true;
 }
 

@@ -150,13 +150,18 @@ void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
 bool ActiveStream::limit_duration(const config::ForwardAction& action, Instant now) {
   if (!action.stream_duration) return true;
   const Duration duration = stream_duration(action, *request_).value_or(http().max_stream_duration);
+  arm_duration(duration, now);
+  return announce_stream_duration(action, duration, *request_);
+}
+
+// Of the stream, from its start. Zero or infinite: without end; less than zero: it should have ended.
+void ActiveStream::arm_duration(Duration duration, Instant now) {
   if (duration == Duration() || duration.is_infinite()) {
     timeouts_.disarm(StreamTimeouts::Kind::kDuration);
   } else {
     constexpr auto kAtOnce = Duration::nanoseconds(1);
     timeouts_.arm(StreamTimeouts::Kind::kDuration, std::max(duration - (now - info_.start), kAtOnce), now);
   }
-  return announce_stream_duration(action, duration, *request_);
 }
 
 bool ActiveStream::admit_upgrade(const config::ForwardAction& action, Instant now) {
