@@ -15,8 +15,6 @@ using ::testing::StartsWith;
 
 constexpr SocketAddress kSecond{IpAddress::v4(198, 18, 1, 2), 8080};
 
-config::ForwardAction& action_of(config::Route& route) { return std::get<config::ForwardAction>(route.action); }
-
 /// A route to the aggregate "both", whose members are "origin" and "second".
 struct Aggregate {
   explicit Aggregate(const ProxyHarness::Change& change = {})

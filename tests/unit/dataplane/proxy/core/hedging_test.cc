@@ -13,8 +13,6 @@ using ::testing::StartsWith;
 constexpr auto kTryTimeout = Duration::milliseconds(100);
 constexpr std::string_view kUnavailable = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
 
-config::ForwardAction& action_of(config::Route& route) { return std::get<config::ForwardAction>(route.action); }
-
 ProxyHarness::Change hedged(std::uint32_t retries = 1, bool hedge = true) {
   return [=](auto&, auto&, config::Route& route) {
     auto policy = std::make_shared<config::RetryPolicy>();

@@ -13,8 +13,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-config::ForwardAction& action_of(config::Route& route) { return std::get<config::ForwardAction>(route.action); }
-
 ProxyHarness::Change follows(const InternalRedirectPolicy& policy = {}) {
   return [policy](auto&, auto&, config::Route& route) {
     action_of(route).redirects = std::make_shared<InternalRedirectPolicy>(policy);

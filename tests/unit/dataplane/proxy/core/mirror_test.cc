@@ -13,8 +13,6 @@ using ::testing::StartsWith;
 
 constexpr SocketAddress kShadow{IpAddress::v4(198, 18, 1, 9), 8080};
 
-config::ForwardAction& action_of(config::Route& route) { return std::get<config::ForwardAction>(route.action); }
-
 ProxyHarness::Change mirrored(config::MirrorPolicy policy = {.cluster = "shadow"}) {
   return [policy](auto&, auto&, config::Route& route) {
     action_of(route).mirrors = std::make_shared<std::vector<config::MirrorPolicy>>(1, policy);

@@ -247,6 +247,10 @@ class ProxyHarness {
   std::uint64_t version_ = 0;
 };
 
+/// Of a route that forwards.
+[[nodiscard]] inline config::ForwardAction& action_of(config::Route& route) {
+  return std::get<config::ForwardAction>(route.action);
+}
 /// "GET path" with Host.
 [[nodiscard]] std::string get(std::string_view path = "/", std::string_view fields = "");
 /// A response of Content-Length.

@@ -20,8 +20,6 @@ constexpr SocketAddress kSecond{IpAddress::v4(198, 18, 1, 2), 8080};
 
 using ChangePolicy = std::function<void(config::RetryPolicy&)>;
 
-config::ForwardAction& action_of(config::Route& route) { return std::get<config::ForwardAction>(route.action); }
-
 /// The route's policy: these conditions, and what else `change` wants.
 void set_policy(config::Route& route, std::initializer_list<RetryCondition> conditions, const ChangePolicy& change = {}) {
   auto policy = std::make_shared<config::RetryPolicy>();

@@ -13,8 +13,6 @@ using ::testing::StartsWith;
 
 constexpr SocketAddress kSecond{IpAddress::v4(198, 18, 1, 2), 8080};
 
-config::ForwardAction& action_of(config::Route& route) { return std::get<config::ForwardAction>(route.action); }
-
 /// Every head that the origin was sent, answered by 200.
 struct Heads {
   explicit Heads(Origin& origin, std::string_view answer = ok("x")) {
