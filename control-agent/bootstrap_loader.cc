@@ -17,6 +17,7 @@
 #include "control-agent/translate_overload.h"
 #include "control-agent/translate_tls.h"
 #include "control-agent/validate_rules.h"
+#include "control-agent/xds/xds_client.h"
 #include "dataplane/base/limits.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 #include "millrace/v1/dataplane.pb.h"
@@ -67,6 +68,20 @@ std::string find_extension(const Bootstrap& bootstrap, v1::Dataplane& dataplane,
 void check(const google::protobuf::Message& message, Diagnostics& diagnostics) {
   validate_rules(message, {}, diagnostics);
   check_fields(message, {}, diagnostics);
+}
+
+/// What the field table says holds for the data plane: of a management server's cluster only what plan_servers() reads has an
+/// effect, and that is checked there.
+Bootstrap without_management_clusters(const Bootstrap& bootstrap) {
+  Bootstrap out = bootstrap;
+  const std::set<std::string> names = management_clusters(bootstrap);
+  for (auto& cluster : *out.mutable_static_resources()->mutable_clusters()) {
+    if (!names.contains(cluster.name())) continue;
+    const std::string name = cluster.name();
+    cluster.Clear();
+    cluster.set_name(name);
+  }
+  return out;
 }
 
 /// The cores that this process may run on, minus one for the agent.
@@ -121,7 +136,13 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
   Diagnostics dataplane_diagnostics(&dataplane_places);
 
   const bool readable = read_bootstrap(options, *out.bootstrap, places, diagnostics);
-  if (readable) check(*out.bootstrap, diagnostics);
+  if (readable) {
+    check(without_management_clusters(*out.bootstrap), diagnostics);
+    check_control_planes(*out.bootstrap, diagnostics);
+    out.has_control_plane = has_control_plane(*out.bootstrap);
+  }
+  out.discovered_secrets = std::make_shared<DiscoveredSecrets>(out.bootstrap.get());
+  out.node = std::make_unique<envoy::config::core::v3::Node>();
 
   // The machine first: it says how many workers there are.
   const std::string extension = find_extension(*out.bootstrap, *out.dataplane, diagnostics);
@@ -156,6 +177,7 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
         .cells = out.cells,
         .secrets = out.secrets,
         .static_secrets = collect_secrets(out.bootstrap->static_resources().secrets(), "static_resources.secrets", diagnostics),
+        .discovered_secrets = out.discovered_secrets,
         .key_sets = out.key_sets,
         .workers = out.machine.worker_count,
         .service_node = options.service_node.empty() ? node.id() : options.service_node,
@@ -164,6 +186,7 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
         .overload = nullptr,
         .keep_records_in_openssl = out.machine.tls.record_engine == config::TlsSettings::RecordEngine::kOpenssl,
         .ports = {}};
+    *out.node = make_node(*out.bootstrap, settings.service_node, settings.service_cluster);
     read_overload(*out.bootstrap, settings, out.overload, diagnostics);
     // What is wrong elsewhere already would only be found again.
     if (has_machine && diagnostics.ok() && dataplane_diagnostics.ok()) settings.ports = out.machine.ports;

@@ -19,15 +19,21 @@
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/result.h"
 
-namespace envoy::config::bootstrap::v3 {
+namespace envoy::config {
+namespace bootstrap::v3 {
 class Bootstrap;
 }
+namespace core::v3 {
+class Node;
+}
+}  // namespace envoy::config
 namespace millrace::v1 {
 class Dataplane;
 }
 
 namespace millrace::agent {
 
+class DiscoveredSecrets;
 class FileDiscovery;
 class SnapshotPublisher;
 
@@ -59,13 +65,16 @@ struct Loaded {
   config::Dataplane machine;                         ///< worker_count is decided: what is compiled per worker is there as often
   std::optional<SocketAddress> admin_address;
   std::shared_ptr<CellRegistry> cells;
-  std::shared_ptr<SecretStore> secrets;          ///< never null: the TLS contexts of the snapshot, for a SecretWatcher
-  std::shared_ptr<KeySetStore> key_sets;         ///< never null: what a KeySetThread has to fetch
-  std::shared_ptr<const OverloadPlan> overload;  ///< null: there is nothing to watch; else for an OverloadWatcher
-  std::unique_ptr<SnapshotPublisher> publisher;  ///< never null: of all snapshots that follow
-  std::unique_ptr<FileDiscovery> discovery;      ///< never null; has read its files once
-  std::vector<std::string> warnings;             ///< a line each
-  std::vector<ConfigError> harmless;             ///< fields without effect, for the log at debug
+  std::shared_ptr<SecretStore> secrets;                   ///< never null: the TLS contexts of the snapshot, for a SecretWatcher
+  std::shared_ptr<KeySetStore> key_sets;                  ///< never null: what a KeySetThread has to fetch
+  std::shared_ptr<const OverloadPlan> overload;           ///< null: there is nothing to watch; else for an OverloadWatcher
+  std::unique_ptr<SnapshotPublisher> publisher;           ///< never null: of all snapshots that follow
+  std::unique_ptr<FileDiscovery> discovery;               ///< never null; has read its files once
+  std::shared_ptr<DiscoveredSecrets> discovered_secrets;  ///< never null
+  std::unique_ptr<envoy::config::core::v3::Node> node;    ///< never null: what control planes are told about us
+  bool has_control_plane = false;                         ///< an XdsThread has to ask one
+  std::vector<std::string> warnings;                      ///< a line each
+  std::vector<ConfigError> harmless;                      ///< fields without effect, for the log at debug
 };
 
 /// Either everything, or every error that was found (at most kMaxConfigErrors of each file).

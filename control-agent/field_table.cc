@@ -13,6 +13,8 @@
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "udpa/type/v1/typed_struct.pb.h"
+#include "xds/type/v3/typed_struct.pb.h"
 
 namespace millrace::agent {
 
@@ -24,6 +26,16 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 namespace {
+
+struct Tolerated {
+  std::string_view type;
+  std::string_view note;
+};
+constexpr Tolerated kTolerated[] = {
+#define MR_TOLERATED(type, note) {type, note},
+#include "control-agent/tolerated_types.def"
+#undef MR_TOLERATED
+};
 
 constexpr int kMaxDepth = 200;
 
@@ -130,6 +142,7 @@ class FieldWalk {
   }
 
   void any(const google::protobuf::Any& any, const std::string& path) {
+    if (const std::string_view note = tolerated(any); !note.empty()) return diagnostics_.harmless(path, std::string(note));
     const Descriptor* type = find_any_type(any.type_url());
     if (type == nullptr || !has_message(type->full_name())) {
       const bool comes_later = type != nullptr && type->full_name().starts_with("envoy.");
@@ -170,6 +183,18 @@ const FieldRow* find_row(std::string_view message, std::string_view field) {
   return at == index().by_field.end() ? nullptr : at->second;
 }
 
+std::string_view tolerated(const google::protobuf::Any& config) {
+  std::string url = config.type_url();
+  // What the sender's own protobuf does not know comes as a structure.
+  if (udpa::type::v1::TypedStruct udpa; config.Is<udpa::type::v1::TypedStruct>() && config.UnpackTo(&udpa)) url = udpa.type_url();
+  if (xds::type::v3::TypedStruct xds; config.Is<xds::type::v3::TypedStruct>() && config.UnpackTo(&xds)) url = xds.type_url();
+  const std::string_view type = std::string_view(url).substr(url.rfind('/') + 1);
+  for (const auto& [name, note] : kTolerated) {
+    if (name == type) return note;
+  }
+  return {};
+}
+
 bool has_message(std::string_view message) { return index().messages.contains(message); }
 
 void check_fields(const Message& message, const std::string& path, Diagnostics& diagnostics) {
@@ -191,6 +216,8 @@ std::string field_table_markdown() {
     out += "| " + std::string(row.field) + " | " + std::string(kStatus[static_cast<std::size_t>(row.status)]) + " | " + note +
            " |\n";
   }
+  out += "\n### Extensions that are accepted and left out\n\n| type of the configuration | note |\n|---|---|\n";
+  for (const auto& [type, note] : kTolerated) out += "| " + std::string(type) + " | " + std::string(note) + " |\n";
   return out;
 }
 

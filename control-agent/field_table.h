@@ -1,6 +1,7 @@
 // What becomes of each field of Envoy's API: one table (field_table.def) from which errors, docs and tests come.
 #pragma once
 
+#include <google/protobuf/any.pb.h>
 #include <google/protobuf/message.h>
 
 #include <cstdint>
@@ -27,6 +28,9 @@ struct FieldRow {
 [[nodiscard]] const FieldRow* find_row(std::string_view message, std::string_view field);
 /// Has the table a row for any field of the message? Without one it is unsupported where an Any holds it.
 [[nodiscard]] bool has_message(std::string_view message);
+
+/// Why an extension of this type is accepted and left out; empty: it is not. The list is tolerated_types.def.
+[[nodiscard]] std::string_view tolerated(const google::protobuf::Any& config);
 
 /// Walks all that is set in `message`: an error for every refused field and for every Any of unsupported type, an entry in
 /// Diagnostics::harmless_fields() for every harmless one. A refused boolean that says false says nothing and passes.

@@ -149,7 +149,8 @@ void plan_server(const TlsSource& source, ContextPlan& plan, SecretReader& reade
     case DownstreamTlsContext::MUST_STAPLE: out.ocsp_policy = tls::OcspPolicy::kMustStaple; break;
     default: break;
   }
-  if (out.require_client_certificate && !reader.failed() && believes_anybody(out.validation.value_or(tls::ValidationConfig{}))) {
+  if (out.require_client_certificate && !reader.failed() && !reader.waits() &&
+      believes_anybody(out.validation.value_or(tls::ValidationConfig{}))) {
     reader.error(source.site.at("require_client_certificate"),
                  "needs a validation context that says whom to believe: trusted_ca, or certificates by their hash; without it "
                  "every certificate would do");
@@ -160,7 +161,7 @@ void plan_client(const TlsSource& source, ContextPlan& plan, SecretReader& reade
   plan_common(source.upstream.common_tls_context(), source.site.at("common_tls_context"), source.http, plan, reader);
   plan.config.server_name = source.upstream.sni();
   plan.config.resume = !source.upstream.has_max_session_keys() || source.upstream.max_session_keys().value() > 0;
-  if (!reader.failed() && believes_anybody(plan.config.validation.value_or(tls::ValidationConfig{}))) {
+  if (!reader.failed() && !reader.waits() && believes_anybody(plan.config.validation.value_or(tls::ValidationConfig{}))) {
     reader.warning(source.site, "has no trusted_ca: whoever answers at the endpoint's address is believed to be it");
   }
 }
@@ -200,16 +201,19 @@ std::pair<Site, std::string> blame(const ContextPlan& plan, const tls::ContextEr
 }
 
 std::optional<MadeContext> make_context(const TlsSource& source, FileReader& files, Diagnostics& diagnostics) {
-  SecretReader reader(*source.secrets, files, diagnostics);
+  SecretReader reader(*source.secrets, source.discovered.get(), files, diagnostics);
   const ContextPlan plan = plan_context(source, reader);
   if (reader.failed()) return std::nullopt;
+  if (reader.waits())
+    return MadeContext{.context = nullptr, .chain_paths = {}, .authorities_path = {}, .secrets = reader.take_discovered()};
   auto context = tls::Context::make(plan.config);
   if (!context) {
     auto [site, text] = blame(plan, context.error());
     reader.error(site, std::move(text));
     return std::nullopt;
   }
-  MadeContext made{.context = std::move(*context), .chain_paths = {}, .authorities_path = {}};
+  MadeContext made{
+      .context = std::move(*context), .chain_paths = {}, .authorities_path = {}, .secrets = reader.take_discovered()};
   for (const auto& places : plan.certificates) made.chain_paths.push_back(shown_path(places.chain));
   if (!made.context->authorities().empty()) made.authorities_path = shown_path(plan.trusted_ca);
   return made;

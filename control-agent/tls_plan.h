@@ -24,6 +24,7 @@ struct TlsSource {
   envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext upstream;      ///< a client's
   Site site;
   std::shared_ptr<const StaticSecrets> secrets;
+  std::shared_ptr<DiscoveredSecrets> discovered;  ///< null: there is no control plane
   bool keep_records_in_openssl = false;
   bool http = false;  ///< it carries HTTP, of which HTTP/2 is not spoken yet: "h2" is left out of alpn_protocols
 };
@@ -51,7 +52,7 @@ struct ContextPlan {
 /// Where the mistake is that the library complains about, and what is wrong there.
 [[nodiscard]] std::pair<Site, std::string> blame(const ContextPlan& plan, const tls::ContextError& error);
 
-/// Plans and makes. Nothing after an error.
+/// Plans and makes; without a context as long as secrets of a control plane are missing. Nothing after an error.
 [[nodiscard]] std::optional<MadeContext> make_context(const TlsSource& source, FileReader& files, Diagnostics& diagnostics);
 
 }  // namespace millrace::agent

@@ -4,9 +4,11 @@
 #include <cstdlib>
 #include <utility>
 
+#include "control-agent/discovery/resources.h"
 #include "control-agent/field_table.h"
 #include "control-agent/loader.h"
 #include "control-agent/validate_rules.h"
+#include "control-agent/xds/server_plan.h"
 
 namespace millrace::agent {
 
@@ -26,6 +28,42 @@ std::string type_name(Secret::TypeCase type) {
 }
 
 }  // namespace
+
+void DiscoveredSecrets::expect(const SecretName& name, const core::ConfigSource& source) {
+  const std::scoped_lock lock(mutex_);
+  entries_[name].source = source;
+}
+
+core::ConfigSource DiscoveredSecrets::source_of(const SecretName& name) const {
+  const std::scoped_lock lock(mutex_);
+  const auto at = entries_.find(name);
+  return at == entries_.end() ? core::ConfigSource() : at->second.source;
+}
+
+std::shared_ptr<const Secret> DiscoveredSecrets::find(const SecretName& name) const {
+  const std::scoped_lock lock(mutex_);
+  const auto at = entries_.find(name);
+  return at == entries_.end() ? nullptr : at->second.secret;
+}
+
+std::shared_ptr<const Secret> DiscoveredSecrets::replace(const SecretName& name, std::shared_ptr<const Secret> secret) {
+  const std::scoped_lock lock(mutex_);
+  Entry& entry = entries_[name];
+  entry.given_up = false;
+  entry.secret.swap(secret);
+  return secret;
+}
+
+void DiscoveredSecrets::give_up(const SecretName& name) {
+  const std::scoped_lock lock(mutex_);
+  entries_[name].given_up = true;
+}
+
+bool DiscoveredSecrets::is_settled(const SecretName& name) const {
+  const std::scoped_lock lock(mutex_);
+  const auto at = entries_.find(name);
+  return at != entries_.end() && (at->second.secret != nullptr || at->second.given_up);
+}
 
 void SecretReader::error(const Site& site, std::string reason) {
   failed_ = true;
@@ -71,12 +109,29 @@ std::optional<FoundSecret> SecretReader::find(const tls_api::SdsSecretConfig& co
         find_in_file(config.name(), config.sds_config().path_config_source().path(), site, source.at("path_config_source.path"));
   } else if (config.sds_config().config_source_specifier_case() == core::ConfigSource::kPath) {
     found = find_in_file(config.name(), config.sds_config().path(), site, source.at("path"));
+  } else if (discovered_ != nullptr) {
+    found = find_discovered(config.name(), config.sds_config(), source);
   } else {
-    leave_out();  // a control plane
+    error(source, "there is no control plane here: use path_config_source");
   }
   if (!found || found->secret.type_case() == wanted) return found;
   error(site.at("name"), "the secret " + quote(config.name()) + " must hold a " + type_name(wanted) + ", and holds a " +
                              type_name(found->secret.type_case()));
+  return std::nullopt;
+}
+
+std::optional<FoundSecret> SecretReader::find_discovered(const std::string& name, const core::ConfigSource& source,
+                                                         const Site& site) {
+  const SecretName key{source_key(source), name};
+  const auto secret = discovered_->find(key);
+  if (secret == nullptr && !check_config_source(source, site.path, discovered_->bootstrap(), diagnostics_)) {
+    leave_out();
+    return std::nullopt;
+  }
+  discovered_->expect(key, source);
+  asked_.insert(key);
+  if (secret != nullptr) return FoundSecret{*secret, {"secret " + quote(name), nullptr}};
+  waits_ = true;
   return std::nullopt;
 }
 

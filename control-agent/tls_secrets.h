@@ -5,15 +5,24 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "control-agent/diagnostics.h"
+#include "control-agent/secrets/secret_store.h"
 #include "control-agent/secrets/watched_file.h"
 #include "envoy/config/core/v3/base.pb.h"
+#include "envoy/config/core/v3/config_source.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+
+namespace envoy::config::bootstrap::v3 {
+class Bootstrap;
+}
 
 namespace millrace::agent {
 
@@ -46,6 +55,39 @@ struct StaticSecrets {
   std::map<std::string, FoundSecret> by_name;
 };
 
+/// The secrets that control planes have sent. Any thread.
+class DiscoveredSecrets {
+ public:
+  /// `bootstrap` names the control planes, and outlives this; null: there are none.
+  explicit DiscoveredSecrets(const envoy::config::bootstrap::v3::Bootstrap* bootstrap = nullptr) : bootstrap_(bootstrap) {}
+  [[nodiscard]] const envoy::config::bootstrap::v3::Bootstrap* bootstrap() const { return bootstrap_; }
+
+  /// Where the secret comes from.
+  void expect(const SecretName& name, const envoy::config::core::v3::ConfigSource& source);
+  /// As expect() was told last.
+  [[nodiscard]] envoy::config::core::v3::ConfigSource source_of(const SecretName& name) const;
+  /// Null: it has not come.
+  [[nodiscard]] std::shared_ptr<const envoy::extensions::transport_sockets::tls::v3::Secret> find(const SecretName& name) const;
+  /// Null: as if it had never come. The one that was there before.
+  std::shared_ptr<const envoy::extensions::transport_sockets::tls::v3::Secret> replace(
+      const SecretName& name, std::shared_ptr<const envoy::extensions::transport_sockets::tls::v3::Secret> secret);
+
+  /// It was waited for long enough: whoever needs it goes on without.
+  void give_up(const SecretName& name);
+  /// It is there, or was given up.
+  [[nodiscard]] bool is_settled(const SecretName& name) const;
+
+ private:
+  struct Entry {
+    envoy::config::core::v3::ConfigSource source;
+    std::shared_ptr<const envoy::extensions::transport_sockets::tls::v3::Secret> secret;
+    bool given_up = false;
+  };
+  const envoy::config::bootstrap::v3::Bootstrap* const bootstrap_;
+  mutable std::mutex mutex_;
+  std::map<SecretName, Entry> entries_;
+};
+
 /// A text, and where it came from.
 struct ReadText {
   std::string text;
@@ -61,13 +103,17 @@ struct ReadText {
 /// For one context: collects its errors, and the files that were read for it.
 class SecretReader {
  public:
-  SecretReader(const StaticSecrets& secrets, FileReader& files, Diagnostics& diagnostics)
-      : secrets_(secrets), files_(files), diagnostics_(diagnostics) {}
+  SecretReader(const StaticSecrets& secrets, DiscoveredSecrets* discovered, FileReader& files, Diagnostics& diagnostics)
+      : secrets_(secrets), discovered_(discovered), files_(files), diagnostics_(diagnostics) {}
 
   void error(const Site& site, std::string reason);
   void warning(const Site& site, std::string reason) { diagnostics_.warning(site.path, std::move(reason)); }
   /// Something is missing, and the reason was reported: by error(), or by field_table.h before.
   [[nodiscard]] bool failed() const { return failed_; }
+  /// A secret of a control plane has not come yet: there is nothing wrong, and nothing can be made yet.
+  [[nodiscard]] bool waits() const { return waits_; }
+  /// Those of control planes that were asked for.
+  [[nodiscard]] std::set<SecretName> take_discovered() { return std::move(asked_); }
   /// What is set here was refused by field_table.h.
   void leave_out() { failed_ = true; }
 
@@ -84,11 +130,17 @@ class SecretReader {
   [[nodiscard]] std::optional<FoundSecret> find_in_file(const std::string& name, const std::string& path, const Site& site,
                                                         const Site& path_site);
 
+  [[nodiscard]] std::optional<FoundSecret> find_discovered(const std::string& name,
+                                                           const envoy::config::core::v3::ConfigSource& source, const Site& site);
+
   const StaticSecrets& secrets_;
+  DiscoveredSecrets* discovered_;  // null: there is no control plane
   FileReader& files_;
   Diagnostics& diagnostics_;
   std::map<std::string, std::shared_ptr<const SdsFile>> sds_files_;
+  std::set<SecretName> asked_;
   bool failed_ = false;
+  bool waits_ = false;
 };
 
 }  // namespace millrace::agent

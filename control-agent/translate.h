@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -15,6 +16,7 @@
 #include "config/model/snapshot.h"
 #include "control-agent/cell_registry.h"
 #include "control-agent/diagnostics.h"
+#include "control-agent/secrets/secret_store.h"
 #include "dataplane/base/addresses.h"
 
 namespace envoy::config {
@@ -35,8 +37,8 @@ class Dataplane;
 
 namespace millrace::agent {
 
+class DiscoveredSecrets;
 class KeySetStore;
-class SecretStore;
 struct OverloadPlan;
 struct StaticSecrets;
 
@@ -51,6 +53,9 @@ struct TranslateContext {
   std::vector<config::LogSink> log_sinks = {};                            ///< filled by access logs
   std::shared_ptr<SecretStore> secrets = {};                              ///< gets every TLS context; not null
   std::shared_ptr<const StaticSecrets> static_secrets = {};               ///< filled before listeners and clusters
+  std::shared_ptr<DiscoveredSecrets> discovered_secrets = {};             ///< null: there is no control plane
+  const envoy::config::bootstrap::v3::Bootstrap* bootstrap = nullptr;     ///< what names its control planes; null: none
+  std::set<SecretName> secret_names = {};                                 ///< filled: those of control planes that are needed
   std::shared_ptr<KeySetStore> key_sets = {};                             ///< gets every remote_jwks; not null
   std::string stat_prefix = {};                                           ///< of the connection manager that is translated
   std::unordered_map<std::string, std::uint64_t> connection_limits = {};  ///< of layered_runtime: by listener, and "" for all

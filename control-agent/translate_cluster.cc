@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "control-agent/field_table.h"
 #include "control-agent/translate_aggregate.h"
 #include "control-agent/translate_assignment.h"
 #include "control-agent/translate_circuit_breakers.h"
@@ -12,6 +13,7 @@
 #include "control-agent/translate_original_dst.h"
 #include "control-agent/translate_outlier_detection.h"
 #include "control-agent/translate_tls.h"
+#include "control-agent/xds/server_plan.h"
 #include "dataplane/base/limits.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
@@ -73,13 +75,18 @@ void translate_http_options(const Cluster& cluster, const std::string& path, con
 }
 
 // Which type it has, and that what belongs to other types is not set.
-bool translate_type(const Cluster& cluster, const std::string& path, Diagnostics& diagnostics) {
+bool translate_type(const Cluster& cluster, const std::string& path, TranslateContext& context) {
+  Diagnostics& diagnostics = context.diagnostics;
   const bool discovered = cluster.type() == Cluster::EDS;
   if (discovered && !cluster.eds_cluster_config().has_eds_config()) {
     diagnostics.error(join_path(path, "eds_cluster_config.eds_config"), "must be set for a cluster of type EDS");
   }
   if (discovered && cluster.has_load_assignment()) {
     diagnostics.error(join_path(path, "load_assignment"), "is not used by a cluster of type EDS: leave it out");
+  }
+  if (discovered) {
+    check_config_source(cluster.eds_cluster_config().eds_config(), join_path(path, "eds_cluster_config.eds_config"),
+                        context.bootstrap, diagnostics);
   }
   if (!discovered && cluster.has_eds_cluster_config()) {
     diagnostics.error(join_path(path, "eds_cluster_config"), "is only used by a cluster of type EDS: set type, or leave it out");
@@ -97,7 +104,13 @@ std::shared_ptr<const ClusterFrame> translate_cluster_frame(const Cluster& clust
   out->name = cluster.name();
   out->alt_stat_name = cluster.alt_stat_name();
   out->added_via_api = context.is_dynamic;
-  frame->is_discovered = translate_type(cluster, path, diagnostics);
+  for (int i = 0; i < cluster.filters_size(); ++i) {
+    const google::protobuf::Any& filter = cluster.filters(i).typed_config();
+    if (!tolerated(filter).empty()) continue;
+    diagnostics.error(join_path(index_path(join_path(path, "filters"), static_cast<std::size_t>(i)), "typed_config"),
+                      "the type \"" + filter.type_url() + "\" is not supported: clusters have no network filters");
+  }
+  frame->is_discovered = translate_type(cluster, path, context);
   out->members = translate_aggregate(cluster, path, diagnostics);
   out->original_dst = translate_original_dst(cluster, path, frame->sockets, diagnostics);
   frame->dns = translate_dns(cluster, path, context);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/compile/filter_chain_table.h"
+#include "control-agent/field_table.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_http.h"
 #include "control-agent/translate_network_filters.h"
@@ -90,6 +91,7 @@ void translate_filters(const listener_api::FilterChain& chain, const std::string
   for (int i = 0; i < chain.filters_size(); ++i) {
     const std::string config_path = join_path(index_path(filters, static_cast<std::size_t>(i)), "typed_config");
     const auto& any = chain.filters(i).typed_config();
+    if (!tolerated(any).empty()) continue;
     if (served) {
       context.diagnostics.error(index_path(filters, static_cast<std::size_t>(i)),
                                 "stands behind the filter that serves the connection, which must be the last");

@@ -7,6 +7,7 @@
 #include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_upgrades.h"
+#include "control-agent/xds/server_plan.h"
 #include "dataplane/base/limits.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/request_id/uuid/v3/uuid.pb.h"
@@ -147,6 +148,7 @@ void translate_added_fields(Work& w) {
 void translate_rds(Work& w) {
   w.out.route_config_name = w.in.rds().route_config_name();
   w.out.route_config_source = source_key(w.in.rds().config_source());
+  check_config_source(w.in.rds().config_source(), w.at("rds.config_source"), w.context.bootstrap, w.context.diagnostics);
   if (w.out.route_config_name.empty()) w.error("rds.route_config_name", "must be set: it says which route configuration is used");
   auto table = std::make_shared<config::RouteTable>();
   table->name = w.out.route_config_name;
@@ -171,7 +173,7 @@ void translate_filters(Work& w) {
   bool changed = false;
   for (int i = 0; i < w.in.http_filters_size(); ++i) {
     const auto& filter = w.in.http_filters(i);
-    if (is_left_out(filter) || only_counts(filter.typed_config())) continue;
+    if (is_left_out(filter) || !tolerated(filter.typed_config()).empty()) continue;
     const std::string field = index_path("http_filters", static_cast<std::size_t>(i));
     const std::string config_field = join_path(field, "typed_config");
     if (routed) w.error(field, "stands behind the router, which must be the last filter");

@@ -47,11 +47,13 @@ std::shared_ptr<tls::ContextSlot> make_slot(std::shared_ptr<TlsSource> source, c
                                             TranslateContext& context) {
   source->site = {join_path(path, "typed_config"), nullptr};
   source->secrets = context.static_secrets;
+  source->discovered = context.discovered_secrets;
   source->keep_records_in_openssl = context.keep_records_in_openssl;
   warn_of_http2(*source, context.diagnostics);
   FileReader files;
   auto made = make_context(*source, files, context.diagnostics);
   if (!made) return nullptr;
+  context.secret_names.insert(made->secrets.begin(), made->secrets.end());
   return context.secrets->add(path, std::move(*made), files.take_files(),
                               [source](FileReader& now) -> Result<MadeContext, std::string> {
                                 Diagnostics diagnostics;

@@ -13,7 +13,7 @@ namespace millrace::tls {
 /// One writer, which is the agent; any number of readers, each once a handshake.
 class ContextSlot {
  public:
-  /// `context` is not null.
+  /// `context`: null as long as a secret that it needs has not come from the control plane.
   explicit ContextSlot(std::shared_ptr<const Context> context) : context_(std::move(context)) {}
 
   /// For all handshakes that begin from now on. Any thread.
@@ -22,7 +22,7 @@ class ContextSlot {
     context_.swap(context);  // the old one may be freed behind the lock
   }
 
-  /// Never null. Any thread; the lock is held for the copy of one pointer.
+  /// Null: there cannot be a handshake yet. Any thread; the lock is held for the copy of one pointer.
   [[nodiscard]] std::shared_ptr<const Context> current() const {
     const std::scoped_lock lock(mutex_);
     return context_;

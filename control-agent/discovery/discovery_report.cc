@@ -15,7 +15,7 @@ template <typename Table>
 std::vector<DynamicResource> list(const Table& table) {
   std::vector<DynamicResource> out;
   for (const auto& [key, resource] : table) {
-    if (resource->origin.is_static) continue;
+    if (resource == nullptr || resource->origin.is_static) continue;
     out.push_back({.name = name_of(resource->message),
                    .version = resource->origin.version,
                    .updated = resource->origin.updated,
@@ -44,6 +44,7 @@ class Collector {
     add(like, "update_success", stats.update_success);
     add(like, "update_failure", stats.update_failure);
     add(like, "update_rejected", stats.update_rejected);
+    add(like, "init_fetch_timeout", stats.init_fetch_timeout);
     like.gauge = true;
     add(like, "update_time", static_cast<std::uint64_t>(stats.update_time));
     add(like, "version", stats.version);
@@ -117,10 +118,10 @@ std::vector<DiscoveryStat> discovery_stats(const World& world, const Subscriptio
     for (const config::FilterChain& chain : listener.listener->chains) {
       const auto* http = chain.http();
       if (http == nullptr || http->route_config_name.empty()) continue;
-      for (const auto& [source, names] : listener.route_sources) {
-        if (source.path != http->route_config_source) continue;
+      for (const auto& [key, source] : listener.route_sources) {
+        if (key.source != http->route_config_source || key.name != http->route_config_name) continue;
         collector.subscription(
-            {ResourceType::kRoutes, source},
+            {ResourceType::kRoutes, path_source(source)},
             like("http." + http->stat_prefix + ".rds." + http->route_config_name + ".", "envoy_http_rds_",
                  {{"envoy_http_conn_manager_prefix", http->stat_prefix}, {"envoy_rds_route_config", http->route_config_name}}));
       }

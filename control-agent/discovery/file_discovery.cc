@@ -66,6 +66,12 @@ bool take_file(const Subscription& subscription, const std::set<std::string>& na
   return true;
 }
 
+/// What was asked for and did not come is known not to be there: whoever waits for it goes on without.
+template <typename Message>
+void go_without(std::map<ResourceKey, ResourcePtr<Message>>& table, const std::string& path, const std::set<std::string>& names) {
+  for (const std::string& name : names) table.try_emplace(ResourceKey{path, name}, nullptr);
+}
+
 std::int64_t milliseconds_since_1970() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
@@ -129,16 +135,17 @@ std::map<Subscription, SubscriptionStats> FileDiscovery::stats() const {
 
 std::map<Subscription, std::set<std::string>> FileDiscovery::wanted(const World& world) const {
   std::map<Subscription, std::set<std::string>> out = from_bootstrap_;
-  for (const auto& [name, cluster] : world.clusters) {
-    if (!cluster.frame->is_discovered) continue;
+  world.for_each_cluster([&](const std::string&, const WorldCluster& cluster) {
+    if (!cluster.frame->is_discovered) return;
     const PathSource source = path_source(cluster.source->message.eds_cluster_config().eds_config());
     if (!source.path.empty()) out[{ResourceType::kAssignment, source}].insert(assignment_key(cluster.source->message).name);
-  }
-  for (const auto& [name, listener] : world.listeners) {
-    for (const auto& [source, names] : listener.route_sources) {
-      if (!source.path.empty()) out[{ResourceType::kRoutes, source}].insert(names.begin(), names.end());
+  });
+  world.for_each_listener([&](const std::string&, const WorldListener& listener) {
+    for (const auto& [key, from] : listener.route_sources) {
+      const PathSource source = path_source(from);
+      if (!source.path.empty()) out[{ResourceType::kRoutes, source}].insert(key.name);
     }
-  }
+  });
   return out;
 }
 
@@ -201,7 +208,15 @@ void FileDiscovery::read(const Subscription& subscription, Batch& batch, std::ve
       case ResourceType::kRoutes:
         readable = take_file<RouteMessage>(subscription, names, &Resources::routes, batch, report);
         break;
+      case ResourceType::kSecret: break;  // secrets are read with the contexts that are made of them
     }
+  }
+  if (!report.errors.empty()) {
+    (void)batch.apply([&](Resources& resources) {
+      const std::set<std::string>& names = subscriptions_.at(subscription).names;
+      if (subscription.type == ResourceType::kAssignment) go_without(resources.assignments, path, names);
+      if (subscription.type == ResourceType::kRoutes) go_without(resources.routes, path, names);
+    });
   }
   const std::lock_guard lock(mutex_);
   SubscriptionStats& stats = subscriptions_.at(subscription).stats;

@@ -24,18 +24,16 @@ class Bootstrap;
 
 namespace millrace::agent {
 
-/// In the order in which changes that come together are looked at: what is pointed to before what points there.
-enum class ResourceType : std::uint8_t { kCluster, kAssignment, kListener, kRoutes };
-
 /// Of a subscription, under the names that Envoy gives them.
 struct SubscriptionStats {
   std::uint64_t update_attempt = 0;
   std::uint64_t update_success = 0;
-  std::uint64_t update_failure = 0;   ///< the file could not be read, or is no DiscoveryResponse
-  std::uint64_t update_rejected = 0;  ///< what it holds is not accepted
-  std::int64_t update_time = 0;       ///< of the last success: milliseconds since 1970
-  std::uint64_t version = 0;          ///< hash of version_text
-  std::string version_text;           ///< version_info of the last success
+  std::uint64_t update_failure = 0;      ///< the file could not be read, or is no DiscoveryResponse
+  std::uint64_t update_rejected = 0;     ///< what it holds is not accepted
+  std::uint64_t init_fetch_timeout = 0;  ///< what did not come in time
+  std::int64_t update_time = 0;          ///< of the last success: milliseconds since 1970
+  std::uint64_t version = 0;             ///< hash of version_text
+  std::string version_text;              ///< version_info of the last success
 };
 
 /// A file that resources of one type come from.

@@ -16,19 +16,25 @@ PathSource path_source(const envoy::config::core::v3::ConfigSource& source) {
   return {source.path(), {}};
 }
 
+std::string source_key(const envoy::config::core::v3::ConfigSource& source) {
+  if (source.has_api_config_source()) return "grpc:" + std::to_string(hash_of(source.api_config_source()));
+  return path_source(source).path;
+}
+
 ResourceKey assignment_key(const ClusterMessage& cluster) {
   const auto& eds = cluster.eds_cluster_config();
   return {source_key(eds.eds_config()), eds.service_name().empty() ? cluster.name() : eds.service_name()};
 }
 
-std::map<PathSource, std::set<std::string>> route_sources(const ListenerMessage& listener) {
-  std::map<PathSource, std::set<std::string>> out;
+RouteSources route_sources(const ListenerMessage& listener) {
+  RouteSources out;
   const auto look = [&](const envoy::config::listener::v3::FilterChain& chain) {
     for (const auto& filter : chain.filters()) {
       HttpConnectionManager manager;
       if (!filter.typed_config().Is<HttpConnectionManager>() || !filter.typed_config().UnpackTo(&manager)) continue;
       if (!manager.has_rds()) continue;
-      out[path_source(manager.rds().config_source())].insert(manager.rds().route_config_name());
+      const auto& source = manager.rds().config_source();
+      out.emplace(ResourceKey{source_key(source), manager.rds().route_config_name()}, source);
     }
   };
   for (const auto& chain : listener.filter_chains()) look(chain);

@@ -19,13 +19,18 @@
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace millrace::agent {
+
+/// In the order in which changes that come together are looked at: what is pointed to before what points there.
+enum class ResourceType : std::uint8_t { kSecret, kCluster, kAssignment, kListener, kRoutes };
 
 using ClusterMessage = envoy::config::cluster::v3::Cluster;
 using ListenerMessage = envoy::config::listener::v3::Listener;
 using RouteMessage = envoy::config::route::v3::RouteConfiguration;
 using AssignmentMessage = envoy::config::endpoint::v3::ClusterLoadAssignment;
+using SecretMessage = envoy::extensions::transport_sockets::tls::v3::Secret;
 
 /// Equal messages have equal hashes.
 [[nodiscard]] std::uint64_t hash_of(const google::protobuf::Message& message);
@@ -66,6 +71,8 @@ struct ResourceKey {
   auto operator<=>(const ResourceKey&) const = default;
 };
 
+/// A null pointer where one could be: there is none, and whoever needs it goes on without. What is not in a table has not come
+/// yet.
 struct Resources {
   std::map<std::string, ResourcePtr<ClusterMessage>> clusters;
   std::map<std::string, ResourcePtr<ListenerMessage>> listeners;
@@ -91,15 +98,15 @@ struct PathSource {
 /// Empty path: the source is no file.
 [[nodiscard]] PathSource path_source(const envoy::config::core::v3::ConfigSource& source);
 
-/// What tells sources apart: a file's path; empty for a control plane.
-[[nodiscard]] inline std::string source_key(const envoy::config::core::v3::ConfigSource& source) {
-  return path_source(source).path;
-}
+/// What tells sources apart: a file's path; empty for the stream that carries all types (ads); else one word for each
+/// api_config_source.
+[[nodiscard]] std::string source_key(const envoy::config::core::v3::ConfigSource& source);
 
 /// Where the endpoints of a cluster of type EDS are found.
 [[nodiscard]] ResourceKey assignment_key(const ClusterMessage& cluster);
 
-/// The files that the connection managers of a listener have their routes from, and the names that they ask for.
-[[nodiscard]] std::map<PathSource, std::set<std::string>> route_sources(const ListenerMessage& listener);
+/// Where the connection managers of a listener have their routes from.
+using RouteSources = std::map<ResourceKey, envoy::config::core::v3::ConfigSource>;
+[[nodiscard]] RouteSources route_sources(const ListenerMessage& listener);
 
 }  // namespace millrace::agent

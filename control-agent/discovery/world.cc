@@ -5,6 +5,7 @@
 
 #include "control-agent/translate_aggregate.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/xds/server_plan.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
 namespace millrace::agent {
@@ -27,8 +28,8 @@ class Translator {
     for (const auto& [name, source] : resources().listeners) listener(name, source);
     check_members();
     check_addresses();
-    count(before_.clusters, out_.world.clusters, out_.world.cluster_changes);
-    count(before_.listeners, out_.world.listeners, out_.world.listener_changes);
+    count(before_.resources.clusters, resources().clusters, out_.world.cluster_changes);
+    count(before_.resources.listeners, resources().listeners, out_.world.listener_changes);
     return std::move(out_);
   }
 
@@ -50,6 +51,8 @@ class Translator {
                              std::move(out_.world.log_sinks)};
     context.secrets = settings_.secrets;
     context.static_secrets = settings_.static_secrets;
+    context.discovered_secrets = settings_.discovered_secrets;
+    if (settings_.discovered_secrets != nullptr) context.bootstrap = settings_.discovered_secrets->bootstrap();
     context.key_sets = settings_.key_sets;
     context.connection_limits = settings_.connection_limits;
     context.is_dynamic = !origin.is_static;
@@ -63,23 +66,56 @@ class Translator {
   }
 
   void cluster(const std::string& name, const ResourcePtr<ClusterMessage>& source) {
-    const auto known = before_.clusters.find(name);
-    WorldCluster next{.source = source, .frame = nullptr, .assignment = nullptr, .resolved = nullptr, .cluster = nullptr};
-    const bool same_frame = known != before_.clusters.end() && same_content(known->second.source, source);
-    next.frame = same_frame ? known->second.frame : about(source->origin, [&](TranslateContext& context) {
-      return translate_cluster_frame(source->message, source->origin.path, context);
-    });
+    const WorldCluster* serving = find(before_.clusters, name);
+    const WorldCluster* warming = find(before_.warming_clusters, name);
+    const bool serves = serving != nullptr && same_content(serving->source, source);
+    const bool known = serves || (warming != nullptr && same_content(warming->source, source));
+    WorldCluster next = make_cluster(name, source, serves ? serving : known ? warming : nullptr);
+    if (serves || is_warm(next)) {
+      out_.world.clusters.emplace(name, std::move(next));
+      return;
+    }
+    if (serving != nullptr) out_.world.clusters.emplace(name, make_cluster(name, serving->source, serving));
+    out_.world.warming_clusters.emplace(name, std::move(next));
+  }
+
+  /// `known`: what the same source meant before; null: it is new.
+  WorldCluster make_cluster(const std::string& name, const ResourcePtr<ClusterMessage>& source, const WorldCluster* known) {
+    WorldCluster next{.source = source, .frame = nullptr, .secrets = {}, .assignment = {}, .resolved = {}, .cluster = {}};
+    if (known != nullptr) {
+      next.frame = known->frame;
+      next.secrets = known->secrets;
+    } else {
+      next.frame = about(source->origin, [&](TranslateContext& context) {
+        auto frame = translate_cluster_frame(source->message, source->origin.path, context);
+        next.secrets = std::move(context.secret_names);
+        return frame;
+      });
+    }
     if (next.frame->is_discovered) next.assignment = find_resource(resources().assignments, assignment_key(source->message));
     if (next.frame->dns) {
       const auto names = resources().resolved.find(name);
       if (names != resources().resolved.end()) next.resolved = names->second;
     }
-    if (same_frame && same_content(known->second.assignment, next.assignment) && known->second.resolved == next.resolved) {
-      next.cluster = known->second.cluster;
-    } else {
-      next.cluster = fill(next);
-    }
-    out_.world.clusters.emplace(name, std::move(next));
+    const bool same = known != nullptr && same_content(known->assignment, next.assignment) && known->resolved == next.resolved;
+    next.cluster = same ? known->cluster : fill(next);
+    return next;
+  }
+
+  [[nodiscard]] bool is_warm(const WorldCluster& cluster) const {
+    return (!cluster.frame->is_discovered || resources().assignments.contains(assignment_key(cluster.source->message))) &&
+           are_settled(cluster.secrets);
+  }
+
+  [[nodiscard]] bool are_settled(const std::set<SecretName>& secrets) const {
+    return std::ranges::all_of(secrets,
+                               [this](const SecretName& name) { return settings_.discovered_secrets->is_settled(name); });
+  }
+
+  template <typename Item>
+  static const Item* find(const std::map<std::string, Item>& table, const std::string& name) {
+    const auto at = table.find(name);
+    return at == table.end() ? nullptr : &at->second;
   }
 
   std::shared_ptr<const config::Cluster> fill(const WorldCluster& cluster) {
@@ -95,24 +131,46 @@ class Translator {
   }
 
   void listener(const std::string& name, const ResourcePtr<ListenerMessage>& source) {
-    const auto known = before_.listeners.find(name);
-    WorldListener next{.source = source, .route_sources = {}, .routes = {}, .listener = nullptr};
-    const bool same = known != before_.listeners.end() && same_content(known->second.source, source);
-    next.listener = same ? known->second.listener : about(source->origin, [&](TranslateContext& context) {
-      return translate_listener(source->message, source->origin.path, context);
-    });
-    next.route_sources = same ? known->second.route_sources : route_sources(source->message);
-    for (const config::FilterChain& chain : next.listener->chains) {
-      if (const auto* http = chain.http(); http != nullptr && !http->route_config_name.empty()) {
-        const ResourceKey key{http->route_config_source, http->route_config_name};
-        next.routes.emplace(key, find_resource(resources().routes, key));
-      }
+    const WorldListener* serving = find(before_.listeners, name);
+    const WorldListener* warming = find(before_.warming_listeners, name);
+    const bool serves = serving != nullptr && same_content(serving->source, source);
+    const bool known = serves || (warming != nullptr && same_content(warming->source, source));
+    WorldListener next = make_listener(source, serves ? serving : known ? warming : nullptr);
+    if (serves || is_warm(next)) {
+      out_.world.listeners.emplace(name, std::move(next));
+      return;
     }
-    const bool same_routes = same && std::ranges::equal(known->second.routes, next.routes, [](const auto& a, const auto& b) {
+    if (serving != nullptr) out_.world.listeners.emplace(name, make_listener(serving->source, serving));
+    out_.world.warming_listeners.emplace(name, std::move(next));
+  }
+
+  /// `known`: what the same source meant before; null: it is new.
+  WorldListener make_listener(const ResourcePtr<ListenerMessage>& source, const WorldListener* known) {
+    WorldListener next{.source = source, .secrets = {}, .route_sources = {}, .routes = {}, .listener = nullptr};
+    if (known != nullptr) {
+      next.listener = known->listener;
+      next.route_sources = known->route_sources;
+      next.secrets = known->secrets;
+    } else {
+      next.listener = about(source->origin, [&](TranslateContext& context) {
+        auto listener = translate_listener(source->message, source->origin.path, context);
+        next.secrets = std::move(context.secret_names);
+        return listener;
+      });
+      next.route_sources = route_sources(source->message);
+    }
+    for (const auto& [key, from] : next.route_sources) next.routes.emplace(key, find_resource(resources().routes, key));
+    const bool same_routes = known != nullptr && std::ranges::equal(known->routes, next.routes, [](const auto& a, const auto& b) {
                                return a.first == b.first && same_content(a.second, b.second);
                              });
     if (!same_routes && !next.routes.empty()) next.listener = with_routes(next);
-    out_.world.listeners.emplace(name, std::move(next));
+    return next;
+  }
+
+  [[nodiscard]] bool is_warm(const WorldListener& listener) const {
+    return std::ranges::all_of(listener.routes,
+                               [this](const auto& routes) { return resources().routes.contains(routes.first); }) &&
+           are_settled(listener.secrets);
   }
 
   // The listener with the route tables of now. Its content hash is that of its own message: connections stay.
@@ -140,26 +198,29 @@ class Translator {
 
   // Those of an aggregate exist, and have endpoints: so there are no cycles either.
   void check_members() {
-    for (const auto& [name, cluster] : out_.world.clusters) {
+    out_.world.for_each_cluster([this](const std::string&, const WorldCluster& cluster) {
       const std::vector<std::string>& members = cluster.cluster->members;
       for (std::size_t i = 0; i < members.size(); ++i) {
-        const auto member = out_.world.clusters.find(members[i]);
+        const WorldCluster* member = find(out_.world.clusters, members[i]);
+        if (member == nullptr) member = find(out_.world.warming_clusters, members[i]);
         const std::string field = index_path(kAggregateMembers, i);
-        if (member == out_.world.clusters.end()) {
+        if (member == nullptr) {
           error(cluster.source->origin, field, "there is no cluster \"" + members[i] + "\": define it, or leave it out");
-        } else if (member->second.cluster->is_aggregate() || member->second.cluster->original_dst != nullptr) {
+        } else if (member->cluster->is_aggregate() || member->cluster->original_dst != nullptr) {
           error(cluster.source->origin, field, "\"" + members[i] + "\" has no endpoints to choose from: name clusters that have");
         }
       }
-    }
+    });
   }
 
   // Each address has one listener, and a port that has it: better an error now than a listener that never opens.
   void check_addresses() {
     std::map<std::string, const ResourceOrigin*> owners;
-    for (const auto& [name, listener] : out_.world.listeners) {
-      const ResourceOrigin& origin = listener.source->origin;
-      for (const SocketAddress& address : listener.listener->addresses) {
+    for (const auto& [name, source] : resources().listeners) {
+      const WorldListener* listener = find(out_.world.warming_listeners, name);
+      if (listener == nullptr) listener = find(out_.world.listeners, name);
+      const ResourceOrigin& origin = source->origin;
+      for (const SocketAddress& address : listener->listener->addresses) {
         const auto [owner, first] = owners.emplace(address.to_string(), &origin);
         if (!first) error(origin, "address", "the address \"" + owner->first + "\" is already taken by " + owner->second->path);
         if (is_ours(address.ip)) continue;
@@ -182,7 +243,7 @@ class Translator {
       const auto known = before.find(name);
       if (known == before.end()) {
         ++changes.added;
-      } else if (!same_content(known->second.source, item.source)) {
+      } else if (!same_content(known->second, item)) {
         ++changes.modified;
       }
     }
@@ -198,8 +259,10 @@ class Translator {
 
 template <typename Message>
 void add_statics(const google::protobuf::RepeatedPtrField<Message>& list, const std::string& path,
-                 std::map<std::string, ResourcePtr<Message>>& out, Diagnostics& diagnostics) {
+                 const std::set<std::string>& left_out, std::map<std::string, ResourcePtr<Message>>& out,
+                 Diagnostics& diagnostics) {
   for (int i = 0; i < list.size(); ++i) {
+    if (left_out.contains(list[i].name())) continue;
     const std::string at = index_path(path, static_cast<std::size_t>(i));
     const auto resource = std::make_shared<const Resource<Message>>(
         list[i], ResourceOrigin{.path = at, .places = nullptr, .version = {}, .is_static = true});
@@ -220,8 +283,9 @@ Translation translate_world(const World& before, Resources wanted, const WorldSe
 
 Resources static_resources(const envoy::config::bootstrap::v3::Bootstrap& bootstrap, Diagnostics& diagnostics) {
   Resources out;
-  add_statics(bootstrap.static_resources().clusters(), "static_resources.clusters", out.clusters, diagnostics);
-  add_statics(bootstrap.static_resources().listeners(), "static_resources.listeners", out.listeners, diagnostics);
+  add_statics(bootstrap.static_resources().clusters(), "static_resources.clusters", management_clusters(bootstrap), out.clusters,
+              diagnostics);
+  add_statics(bootstrap.static_resources().listeners(), "static_resources.listeners", {}, out.listeners, diagnostics);
   return out;
 }
 

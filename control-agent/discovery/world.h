@@ -25,6 +25,7 @@ namespace millrace::agent {
 struct WorldCluster {
   ResourcePtr<ClusterMessage> source;
   std::shared_ptr<const ClusterFrame> frame;
+  std::set<SecretName> secrets;                   ///< of control planes, that its endpoints' TLS is made of
   ResourcePtr<AssignmentMessage> assignment;      ///< null: none of type EDS, or it has not come yet
   std::shared_ptr<const ResolvedNames> resolved;  ///< null: nothing is known of its names, or it has none
   std::shared_ptr<const config::Cluster> cluster;
@@ -32,7 +33,8 @@ struct WorldCluster {
 
 struct WorldListener {
   ResourcePtr<ListenerMessage> source;
-  std::map<PathSource, std::set<std::string>> route_sources;
+  std::set<SecretName> secrets;  ///< of control planes
+  RouteSources route_sources;
   std::map<ResourceKey, ResourcePtr<RouteMessage>> routes;  ///< that its connection managers name; null: not there yet
   std::shared_ptr<const config::Listener> listener;
 };
@@ -47,11 +49,27 @@ struct WorldChanges {
 /// A value: copies share what never changes.
 struct World {
   Resources resources;
-  std::map<std::string, WorldCluster> clusters;
+  std::map<std::string, WorldCluster> clusters;  ///< that serve
   std::map<std::string, WorldListener> listeners;
+  /// That wait for something before they serve: clusters for their endpoints, listeners for their routes, both for secrets. What
+  /// had the name before serves until then.
+  std::map<std::string, WorldCluster> warming_clusters;
+  std::map<std::string, WorldListener> warming_listeners;
   std::vector<config::LogSink> log_sinks;  ///< those of worlds before, too: connections that drain still write there
   WorldChanges cluster_changes;
   WorldChanges listener_changes;
+
+  /// Calls `visit(name, cluster)` for those that serve and for those that wait.
+  template <typename Visit>
+  void for_each_cluster(Visit&& visit) const {
+    for (const auto& [name, cluster] : clusters) visit(name, cluster);
+    for (const auto& [name, cluster] : warming_clusters) visit(name, cluster);
+  }
+  template <typename Visit>
+  void for_each_listener(Visit&& visit) const {
+    for (const auto& [name, listener] : listeners) visit(name, listener);
+    for (const auto& [name, listener] : warming_listeners) visit(name, listener);
+  }
 };
 
 /// What all translations of one gateway share.
@@ -59,6 +77,7 @@ struct WorldSettings {
   std::shared_ptr<CellRegistry> cells;
   std::shared_ptr<SecretStore> secrets;
   std::shared_ptr<const StaticSecrets> static_secrets;
+  std::shared_ptr<DiscoveredSecrets> discovered_secrets;
   std::shared_ptr<KeySetStore> key_sets;
   std::size_t workers = 1;
   std::string service_node;
@@ -79,7 +98,7 @@ struct Translation {
 [[nodiscard]] Translation translate_world(const World& before, Resources wanted, const WorldSettings& settings,
                                           Diagnostics& statics);
 
-/// The resources of a bootstrap. Names that are given twice are errors.
+/// The resources of a bootstrap, without the clusters of management servers. Names that are given twice are errors.
 [[nodiscard]] Resources static_resources(const envoy::config::bootstrap::v3::Bootstrap& bootstrap, Diagnostics& diagnostics);
 
 /// The snapshot of a good world.

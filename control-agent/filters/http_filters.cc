@@ -6,7 +6,6 @@
 #include "control-agent/field_table.h"
 #include "control-agent/filters/rows.h"
 #include "control-agent/translate_common.h"
-#include "envoy/extensions/filters/http/grpc_stats/v3/config.pb.h"
 
 namespace millrace::agent {
 
@@ -97,8 +96,6 @@ bool translate_route_filter(const Any& any, const std::string& path, config::Rou
 }
 
 }  // namespace
-
-bool only_counts(const Any& config) { return config.Is<http::grpc_stats::v3::FilterConfig>(); }
 
 std::optional<config::HttpFilterConfig> translate_http_filter(const Any& config, const std::string& path,
                                                               TranslateContext& context) {

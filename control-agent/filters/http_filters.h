@@ -13,9 +13,6 @@
 
 namespace millrace::agent {
 
-/// Is it a filter of which only statistics are lost without it? It is left out; its fields are harmless.
-[[nodiscard]] bool only_counts(const google::protobuf::Any& config);
-
 /// The content of HttpFilter.typed_config; nothing, with an error, when its type is not that of a filter, or is the router's.
 [[nodiscard]] std::optional<config::HttpFilterConfig> translate_http_filter(const google::protobuf::Any& config,
                                                                             const std::string& path, TranslateContext& context);

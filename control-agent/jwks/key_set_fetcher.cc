@@ -138,6 +138,10 @@ KeySetFetcher::Targeting KeySetFetcher::find_target(const KeySetPlan& plan, Http
   request.connect_timeout = cluster.cluster->connect_timeout;
   if (endpoint.tls != nullptr) {
     request.tls = endpoint.tls->slot->current();
+    if (request.tls == nullptr) {
+      reason = "the cluster \"" + plan.cluster + "\" waits for a secret of the control plane";
+      return Targeting::kUnresolved;
+    }
     request.server_name = endpoint.tls->auto_sni ? host_of(plan.authority) : request.tls->server_name();
     if (endpoint.tls->auto_san_validation) request.expected_name = host_of(plan.authority);
   }

@@ -32,6 +32,28 @@ std::vector<SecretChange> SecretStore::refresh() {
   return changes;
 }
 
+std::vector<SecretChange> SecretStore::refresh(const std::set<SecretName>& secrets) {
+  std::vector<SecretChange> changes;
+  const std::scoped_lock lock(mutex_);
+  forget_unused();
+  for (Entry& entry : entries_) {
+    const auto slot = entry.slot.lock();
+    if (slot == nullptr) continue;
+    const bool concerned = std::ranges::any_of(entry.made.secrets, [&](const SecretName& name) { return secrets.contains(name); });
+    if (concerned) changes.push_back(make_again(entry, *slot));
+  }
+  return changes;
+}
+
+std::set<SecretName> SecretStore::wanted() const {
+  const std::scoped_lock lock(mutex_);
+  std::set<SecretName> out;
+  for (const Entry& entry : entries_) {
+    if (!entry.slot.expired()) out.insert(entry.made.secrets.begin(), entry.made.secrets.end());
+  }
+  return out;
+}
+
 SecretChange SecretStore::make_again(Entry& entry, tls::ContextSlot& slot) {
   FileReader reader;
   auto made = entry.maker(reader);
@@ -51,7 +73,7 @@ std::vector<MadeContext> SecretStore::contexts() const {
   const std::scoped_lock lock(mutex_);
   std::vector<MadeContext> out;
   for (const Entry& entry : entries_) {
-    if (!entry.slot.expired()) out.push_back(entry.made);
+    if (!entry.slot.expired() && entry.made.context != nullptr) out.push_back(entry.made);
   }
   return out;
 }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,19 @@
 
 namespace millrace::agent {
 
+/// A secret that a control plane sends.
+struct SecretName {
+  std::string source;  ///< source_key() of its ConfigSource
+  std::string name;
+  auto operator<=>(const SecretName&) const = default;
+};
+
 /// A context, and where its certificates were written: paths of files, or "<inline>".
 struct MadeContext {
-  std::shared_ptr<const tls::Context> context;
+  std::shared_ptr<const tls::Context> context;  ///< null: some of `secrets` have not come yet
   std::vector<std::string> chain_paths;  ///< of each of Context::certificates()
   std::string authorities_path;          ///< empty: there are none
+  std::set<SecretName> secrets = {};     ///< of a control plane, that it is made of
 };
 
 /// Makes a context of what the files hold now. Called again and again, by any thread, one at a time. An error is a text without
@@ -44,8 +53,12 @@ class SecretStore {
 
   /// Looks at every file once, and makes anew what has changed.
   std::vector<SecretChange> refresh();
+  /// Makes anew what is made of any of `secrets`.
+  std::vector<SecretChange> refresh(const std::set<SecretName>& secrets);
 
-  /// What is in the slots, in the order in which they were added.
+  /// The secrets of control planes that contexts are made of, or wait for.
+  [[nodiscard]] std::set<SecretName> wanted() const;
+  /// What is in the slots, in the order in which they were added, without those that wait.
   [[nodiscard]] std::vector<MadeContext> contexts() const;
   [[nodiscard]] std::uint64_t updated() const;  ///< contexts that were replaced
   [[nodiscard]] std::uint64_t refused() const;  ///< changes of which no context could be made

@@ -15,6 +15,7 @@
 
 #include "control-agent/discovery/discovery_thread.h"
 #include "control-agent/discovery/name_thread.h"
+#include "control-agent/xds/xds_thread.h"
 #include "control-agent/jwks/key_set_thread.h"
 #include "dataplane/app/ask_workers.h"
 #include "dataplane/app/open_port.h"
@@ -97,6 +98,10 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
       std::make_unique<agent::NameThread>(*loaded_.publisher, routable_families(loaded_.machine), random_secret<std::uint64_t>());
   key_set_thread_ = std::make_unique<agent::KeySetThread>(loaded_.key_sets, *loaded_.publisher, random_secret<std::uint64_t>());
   if (loaded_.discovery->descriptor() >= 0) discovery_thread_ = std::make_unique<agent::DiscoveryThread>(*loaded_.discovery);
+  if (loaded_.has_control_plane) {
+    xds_thread_ = std::make_unique<agent::XdsThread>(*loaded_.bootstrap, *loaded_.node, *loaded_.publisher, *loaded_.secrets,
+                                                     *loaded_.discovered_secrets, random_secret<std::uint64_t>());
+  }
   secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
   if (loaded_.overload != nullptr) overload_watcher_ = std::make_unique<agent::OverloadWatcher>(loaded_.overload);
   if (loaded_.admin_address) admin_ = std::make_unique<agent::AdminServer>(*loaded_.admin_address, *this);
@@ -105,6 +110,7 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded)
 
 Gateway::~Gateway() {
   admin_.reset();
+  xds_thread_.reset();
   discovery_thread_.reset();
   key_set_thread_.reset();
   name_thread_.reset();
@@ -179,6 +185,7 @@ void Gateway::watch_links() {
 
 void Gateway::serve_snapshots() {
   if (!snapshots_started_) {
+    if (xds_thread_ != nullptr && !xds_thread_->client().is_warm()) return;
     if (!name_thread_->discovery().is_warm() || !key_set_thread_->is_warm()) return;
     snapshots_started_ = true;
     loaded_.publisher->start(snapshots_, [this](const std::vector<config::LogSink>& sinks) { return log_writer_->open(sinks); });
@@ -361,12 +368,18 @@ nlohmann::ordered_json Gateway::ports() const {
 
 std::shared_ptr<const config::Snapshot> Gateway::snapshot() const { return loaded_.publisher->snapshot(); }
 
+agent::SubscriptionTable Gateway::subscriptions() const {
+  agent::SubscriptionTable out = loaded_.discovery->stats();
+  if (xds_thread_ != nullptr) out.merge(xds_thread_->client().stats());
+  return out;
+}
+
 agent::DynamicResources Gateway::dynamic_resources() const {
-  return agent::dynamic_resources(*loaded_.publisher->world(), loaded_.discovery->stats());
+  return agent::dynamic_resources(*loaded_.publisher->world(), subscriptions());
 }
 
 std::vector<agent::DiscoveryStat> Gateway::discovery_stats() const {
-  return agent::discovery_stats(*loaded_.publisher->world(), loaded_.discovery->stats(), name_thread_->discovery().stats());
+  return agent::discovery_stats(*loaded_.publisher->world(), subscriptions(), name_thread_->discovery().stats());
 }
 
 std::vector<std::string> Gateway::port_names() const {

@@ -32,6 +32,7 @@ namespace millrace::agent {
 class DiscoveryThread;
 class KeySetThread;
 class NameThread;
+class XdsThread;
 }  // namespace millrace::agent
 
 namespace millrace::app {
@@ -97,6 +98,8 @@ class Gateway final : public agent::GatewayView {
   void open_crypto_device();
   void open_ports();
   void start_workers();
+  /// Of files and of control planes.
+  [[nodiscard]] agent::SubscriptionTable subscriptions() const;
 
   const Options options_;
   const agent::Loaded loaded_;
@@ -128,6 +131,7 @@ class Gateway final : public agent::GatewayView {
   std::unique_ptr<agent::NameThread> name_thread_;
   std::unique_ptr<agent::KeySetThread> key_set_thread_;
   std::unique_ptr<agent::DiscoveryThread> discovery_thread_;  ///< none without files to follow
+  std::unique_ptr<agent::XdsThread> xds_thread_;  ///< none without a control plane
   std::unique_ptr<agent::AdminServer> admin_;
 };
 

@@ -10,6 +10,7 @@
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_proxy.h"
 #include "dataplane/proxy/tls_acceptance.h"
+#include "tls/context_slot.h"
 
 namespace millrace::proxy {
 
@@ -161,6 +162,11 @@ void ListenerRuntime::serve(ReadyTransport transport, ConnectionTraits traits, I
 }
 
 void ListenerRuntime::start_transport_socket(ChainVersion& chain, ReadyTransport transport, Instant now) {
+  if (chain.config().tls->current() == nullptr) {  // its secrets have not come
+    chain.listener_stats().tls.connection_error.add();
+    transport.stream.reset(now);
+    return;
+  }
   TlsAcceptance* acceptance = runtime_.acceptance_pool.make(runtime_, *this, chain);
   if (acceptance != nullptr && acceptance->start(transport, now)) return;
   if (acceptance != nullptr) runtime_.acceptance_pool.destroy(acceptance);

@@ -35,6 +35,10 @@ TlsStream* TlsLayer::accept(stream::ByteStream& transport, stream::Chain& receiv
 TlsStream* TlsLayer::connect(stream::Connector& connector, const SocketAddress& peer, std::shared_ptr<const tls::Context> context,
                              tls::HandshakeOptions options, SessionCache* sessions, stream::ByteStreamEvents& events,
                              stream::CloseReason& reason, Instant now) {
+  if (context == nullptr) {
+    reason = stream::CloseReason::kNotReady;
+    return nullptr;
+  }
   reason = stream::CloseReason::kNoMemory;
   if (sessions != nullptr) options.session = sessions->take();
   TlsStream* made = streams_.make(*this, events, TlsStream::Side::kClient, sessions);

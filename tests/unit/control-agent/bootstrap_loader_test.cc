@@ -186,7 +186,7 @@ TEST(BootstrapLoader, ReadsAnIstioBootstrapAndRefusesOnlyWhatIsNotThereYet) {
     EXPECT_THAT(error.reason, testing::AnyOf(HasSubstr("not supported"), HasSubstr("must be")));
     paths.push_back(error.path);
   }
-  EXPECT_THAT(paths, testing::Contains("dynamic_resources.ads_config"));
+  EXPECT_THAT(paths, testing::Not(testing::Contains(HasSubstr("dynamic_resources"))));
   EXPECT_THAT(paths, testing::Not(testing::Contains(HasSubstr("circuit_breakers"))));
 }
 

@@ -50,7 +50,7 @@ Outcome plan(tls::Role role, const std::string& yaml, const std::string& secrets
   }
   source.secrets = known;
   FileReader files;
-  SecretReader reader(*source.secrets, files, diagnostics);
+  SecretReader reader(*source.secrets, nullptr, files, diagnostics);
   Outcome out{.plan = plan_context(source, reader), .failed = false, .errors = {}, .files = files.take_files()};
   out.failed = reader.failed();
   for (const auto& error : diagnostics.errors()) {

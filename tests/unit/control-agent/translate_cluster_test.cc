@@ -49,7 +49,7 @@ TEST(TranslateCluster, OfTypeEdsHasItsEndpointsElsewhere) {
   EXPECT_THAT(refusals("eds_cluster_config: {eds_config: {path: /nowhere/eds.yaml}}"),
               ElementsAre(HasSubstr("eds_cluster_config: is only used by a cluster of type EDS")));
   EXPECT_THAT(refusals("type: EDS, eds_cluster_config: {eds_config: {ads: {}}}"),
-              testing::Contains(HasSubstr("eds_config.ads: is not supported yet")));
+              testing::Contains(HasSubstr("eds_config.ads: needs dynamic_resources.ads_config")));
 }
 
 TEST(TranslateCluster, OfNamesSaysWhatIsWrongWithThem) {

@@ -1,0 +1,43 @@
+// What the xDS client needs of a network: streams to management servers that carry requests one way and responses the other.
+// grpc_transport.h is the real one; tests script their own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "control-agent/xds/server_plan.h"
+#include "control-agent/xds/xds_message.h"
+
+namespace millrace::agent {
+
+/// Told apart over the whole life of a transport.
+using XdsStreamId = std::uint64_t;
+
+/// The stream has ended: refused, failed or closed by the server. Nothing comes of it any more.
+struct XdsStreamClosed {
+  std::string reason;  ///< "UNAVAILABLE: connection refused"
+};
+
+struct XdsStreamEvent {
+  XdsStreamId stream;
+  std::variant<XdsResponse, XdsStreamClosed> what;
+};
+
+class XdsTransport {
+ public:
+  virtual ~XdsTransport() = default;
+
+  /// Begins a stream; whether the server can be reached shows later.
+  [[nodiscard]] virtual XdsStreamId open(const XdsServer& server, const std::string& method, XdsProtocol protocol) = 0;
+  /// Sends behind what was sent before. On a stream that has ended it is lost.
+  virtual void send(XdsStreamId stream, XdsRequest request) = 0;
+  /// Ends the stream; no event of it follows.
+  virtual void close(XdsStreamId stream) = 0;
+  /// What has happened since the last call, in order.
+  [[nodiscard]] virtual std::vector<XdsStreamEvent> take_events() = 0;
+};
+
+}  // namespace millrace::agent

@@ -1,0 +1,133 @@
+// The xDS client: asks the control planes that the bootstrap and the resources themselves name, brings what they answer to the
+// publisher, and acknowledges or rejects it. Has no thread, no socket and no clock: who drives it says what time it is, and
+// events come from its transport. Sources: Envoy's "xDS REST and gRPC protocol"; field notes in docs/xds.md.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control-agent/discovery/discovery_report.h"
+#include "control-agent/discovery/file_discovery.h"
+#include "control-agent/discovery/snapshot_publisher.h"
+#include "control-agent/secrets/secret_store.h"
+#include "control-agent/xds/intake.h"
+#include "control-agent/xds/stream_session.h"
+#include "control-agent/xds/transport.h"
+#include "dataplane/base/rng.h"
+#include "dataplane/base/time.h"
+#include "envoy/config/bootstrap/v3/bootstrap.pb.h"
+
+namespace millrace::agent {
+
+class DiscoveredSecrets;
+
+/// For the log.
+struct XdsReport {
+  std::string server;
+  std::optional<ResourceType> type;  ///< nothing: it is about the stream
+  std::string version;
+  std::size_t resources = 0;
+  std::size_t removed = 0;
+  std::string error;  ///< why it is rejected, or why the stream ended; empty: accepted
+  std::vector<ConfigError> warnings;
+};
+
+/// What the client needs of the gateway; all of it outlives the client.
+struct XdsSurroundings {
+  const envoy::config::bootstrap::v3::Bootstrap& bootstrap;
+  const envoy::config::core::v3::Node& node;
+  SnapshotPublisher& publisher;
+  SecretStore& secrets;
+  DiscoveredSecrets& discovered;
+  XdsTransport& transport;
+};
+
+/// is_warm() and stats() are for any thread, the others for one.
+class XdsClient {
+ public:
+  /// `bootstrap` has been checked: check_control_planes().
+  XdsClient(const XdsSurroundings& surroundings, std::uint64_t seed);
+  ~XdsClient();
+
+  /// Takes what has come, asks for what is missing, gives up what has not come in time. To be called after next_timeout(), after
+  /// events, and when the world has changed.
+  void service(Instant now);
+  [[nodiscard]] Instant next_timeout() const;
+
+  /// The control plane has said what there is at first, or was waited for long enough: the gateway may serve.
+  [[nodiscard]] bool is_warm() const;
+  [[nodiscard]] SubscriptionTable stats() const;
+  /// By name of the stream: "ads", or the api_config_source's.
+  [[nodiscard]] std::map<std::string, SessionStats> control_planes() const;
+  /// What has happened since the last call.
+  [[nodiscard]] std::vector<XdsReport> take_reports() { return std::move(reports_); }
+
+ private:
+  using Batch = SnapshotPublisher::Batch;
+  /// A type from a source.
+  using SubscriptionKey = std::pair<ResourceType, std::string>;
+  struct Channel {
+    std::string source;  ///< source_key(): empty for ads
+    std::unique_ptr<StreamSession> session;
+  };
+  struct Wanted {
+    std::map<std::string, envoy::config::core::v3::ConfigSource> names;
+  };
+
+  void open_channels(const envoy::config::core::v3::ConfigSource& source, ResourceType type);
+  [[nodiscard]] Channel* find_channel(ResourceType type, const std::string& source);
+  void take_event(XdsStreamEvent& event, Instant now);
+  void take(Channel& channel, ResourceType type, XdsResponse& response, Instant now);
+  void bring(ResourceType type, const std::string& source, XdsResponse& response, XdsReport& report, Rejection& rejection,
+             Instant now);
+  template <typename Message>
+  void bring_all(std::map<std::string, ResourcePtr<Message>> Resources::* table, ResourceType type, const std::string& source,
+                 XdsResponse& response, XdsReport& report, Rejection& rejection, Instant now);
+  template <typename Message>
+  void bring_named(std::map<ResourceKey, ResourcePtr<Message>> Resources::* table, ResourceType type, const std::string& source,
+                   XdsResponse& response, XdsReport& report, Rejection& rejection);
+  void bring_secrets(const std::string& source, XdsResponse& response, XdsReport& report, Rejection& rejection);
+  void note_lifetimes(ResourceType type, const std::string& source, const XdsResponse& response, Instant now);
+  void follow_world(Instant now);
+  void ask(ResourceType type, const std::string& source, const Wanted& wanted, Instant now);
+  void forget_unwanted();
+  void give_up_late(Instant now);
+  void remove_due(Instant now);
+  void remove_resource(ResourceType type, const std::string& source, const std::string& name);
+  void update_warmth(Instant now);
+  [[nodiscard]] bool is_known(const World& world, ResourceType type, const std::string& source, const std::string& name) const;
+
+  const XdsSurroundings around_;
+  Rng rng_;
+  std::map<SubscriptionKey, std::unique_ptr<Channel>> by_type_;  // of api_config_sources
+  std::unique_ptr<Channel> ads_;
+  std::map<SubscriptionKey, Wanted> wanted_;
+  std::map<std::pair<SubscriptionKey, std::string>, Instant> fetch_deadlines_;  // of what has not come yet
+  std::map<std::pair<SubscriptionKey, std::string>, Instant> lifetimes_;        // of what has a time to live
+  std::map<std::string, Instant> departing_clusters_;                           // removed, but for their requests
+  std::uint64_t followed_ = 0;                                                  // a fingerprint of what was followed last
+  bool has_followed_ = false;
+  bool clusters_known_ = false;  // the first response has come, or the wait is over
+  bool listeners_asked_ = false;
+  bool listeners_known_ = false;
+  std::vector<XdsReport> reports_;
+
+  mutable std::mutex mutex_;  // of what is below
+  bool warm_ = false;
+  SubscriptionTable stats_;
+  std::map<std::string, SessionStats> planes_;
+};
+
+/// Whether the control planes that the bootstrap names can be asked. Errors at their fields.
+void check_control_planes(const envoy::config::bootstrap::v3::Bootstrap& bootstrap, Diagnostics& diagnostics);
+/// Does it name any?
+[[nodiscard]] bool has_control_plane(const envoy::config::bootstrap::v3::Bootstrap& bootstrap);
+
+}  // namespace millrace::agent

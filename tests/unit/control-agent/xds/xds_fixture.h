@@ -1,0 +1,104 @@
+// A transport that tests script, and texts of the requests that were sent.
+#pragma once
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control-agent/loader.h"
+#include "control-agent/xds/transport.h"
+
+namespace millrace::agent::test {
+
+class ScriptedTransport final : public XdsTransport {
+ public:
+  struct Opened {
+    XdsStreamId id;
+    std::string server;
+    std::string method;
+    bool closed = false;
+  };
+
+  XdsStreamId open(const XdsServer& server, const std::string& method, XdsProtocol) override {
+    opened.push_back({.id = ++last_, .server = server.name, .method = method});
+    return last_;
+  }
+  void send(XdsStreamId stream, XdsRequest request) override { sent.emplace_back(stream, std::move(request)); }
+  void close(XdsStreamId stream) override {
+    for (Opened& one : opened) one.closed = one.closed || one.id == stream;
+  }
+  std::vector<XdsStreamEvent> take_events() override { return std::exchange(events, {}); }
+
+  /// The requests since the last call, each on one line: "Cluster v=1 n=2 names=a,b", "Cluster +a -b n=2 error".
+  std::vector<std::string> requests() {
+    std::vector<std::string> out;
+    for (const auto& [stream, request] : sent) out.push_back(to_text(*request));
+    sent.clear();
+    return out;
+  }
+  void end(const std::string& reason) { events.push_back({.stream = last_, .what = XdsStreamClosed{reason}}); }
+  void answer(XdsResponse response) { events.push_back({.stream = last_, .what = std::move(response)}); }
+
+  static std::string to_text(const google::protobuf::Message& message) {
+    namespace discovery = envoy::service::discovery::v3;
+    const auto short_type = [](const std::string& url) { return url.substr(url.rfind('.') + 1); };
+    if (const auto* sotw = dynamic_cast<const discovery::DiscoveryRequest*>(&message)) {
+      std::string out = short_type(sotw->type_url());
+      if (!sotw->version_info().empty()) out += " v=" + sotw->version_info();
+      if (!sotw->response_nonce().empty()) out += " n=" + sotw->response_nonce();
+      for (const std::string& name : sotw->resource_names()) out += " " + name;
+      if (sotw->has_error_detail()) out += " error: " + sotw->error_detail().message();
+      return out + (sotw->has_node() ? " node" : "");
+    }
+    const auto& delta = dynamic_cast<const discovery::DeltaDiscoveryRequest&>(message);
+    std::string out = short_type(delta.type_url());
+    for (const std::string& name : delta.resource_names_subscribe()) out += " +" + name;
+    for (const std::string& name : delta.resource_names_unsubscribe()) out += " -" + name;
+    const std::map<std::string, std::string> held(delta.initial_resource_versions().begin(),
+                                                  delta.initial_resource_versions().end());
+    for (const auto& [name, version] : held) out += " " + name + "@" + version;
+    if (!delta.response_nonce().empty()) out += " n=" + delta.response_nonce();
+    if (delta.has_error_detail()) out += " error: " + delta.error_detail().message();
+    return out + (delta.has_node() ? " node" : "");
+  }
+
+  std::vector<Opened> opened;
+  std::vector<std::pair<XdsStreamId, XdsRequest>> sent;
+  std::vector<XdsStreamEvent> events;
+
+ private:
+  XdsStreamId last_ = 0;
+};
+
+/// A resource of a response, from YAML.
+template <typename Message>
+XdsResource resource(const std::string& name, const std::string& yaml, const std::string& version = {}) {
+  Message message;
+  SourceMap places;
+  Diagnostics diagnostics(&places);
+  EXPECT_TRUE(parse_text(yaml, "test", {}, message, places, diagnostics)) << yaml;
+  for (const auto& error : diagnostics.errors()) ADD_FAILURE() << error.to_string();
+  XdsResource out{.name = name, .version = version, .body = {}, .has_body = true, .ttl = {}};
+  out.body.PackFrom(message);
+  return out;
+}
+
+inline XdsResponse response(ResourceType type, const std::string& version, const std::string& nonce,
+                            std::vector<XdsResource> resources = {}, std::vector<std::string> removed = {}) {
+  return {.type_url = std::string(type_url(type)),
+          .version = version,
+          .nonce = nonce,
+          .resources = std::move(resources),
+          .removed = std::move(removed),
+          .is_delta = false};
+}
+inline XdsResponse delta(XdsResponse response) {
+  response.is_delta = true;
+  return response;
+}
+
+}  // namespace millrace::agent::test
