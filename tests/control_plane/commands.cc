@@ -2,8 +2,11 @@
 
 #include <array>
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "control-agent/loader.h"
@@ -101,7 +104,19 @@ Resource resource_of(const Json& entry, const std::string& type_url) {
           .ttl = ttl_of(entry)};
 }
 
+/// Those of a response that was recorded: "file" and its "form".
+std::vector<Resource> recorded_resources(const Json& order) {
+  const std::string path = order["file"].get<std::string>();
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  const Form form = order.value("form", "sotw") == "delta" ? Form::kDelta : Form::kStateOfTheWorld;
+  auto response = decode_response(form, bytes);
+  if (!file || !response) throw BadOrder(path + ": cannot be read as a response of this form: is \"form\" sotw or delta?");
+  return std::move(response->resources);
+}
+
 std::vector<Resource> resources_of(const Json& order, const std::string& type_url) {
+  if (order.contains("file")) return recorded_resources(order);
   std::vector<Resource> resources;
   for (const auto& entry : order.value("resources", Json::array())) resources.push_back(resource_of(entry, type_url));
   return resources;

@@ -321,6 +321,16 @@ TEST_F(ControlPlaneTest, RepeatsWhatAnotherSaid) {
   EXPECT_EQ(tell({{"do", "replay"}}), Json::object());
 }
 
+TEST_F(ControlPlaneTest, ServesTheResourcesOfARecordedResponse) {
+  const std::string file = std::string(MILLRACE_SOURCE_DIR) + "/tests/data/xds/go-control-plane-delta/001-CDS.pb";
+  EXPECT_EQ(tell({{"do", "set"}, {"type", "CDS"}, {"version", "1"}, {"file", file}, {"form", "delta"}}), Json::object());
+  WorldCaller client(channel_, kAds);
+  client.ask("CDS");
+  EXPECT_THAT(names(client.read().value()), ElementsAre("cluster-v0-0", "cluster-v0-1", "cluster-v0-2", "cluster-v0-3"));
+  EXPECT_THAT(tell({{"do", "set"}, {"type", "CDS"}, {"version", "1"}, {"file", "/none"}})["error"].get<std::string>(),
+              HasSubstr("/none"));
+}
+
 TEST_F(ControlPlaneTest, SaysWhatIsWrongWithAnOrder) {
   EXPECT_THAT(tell({{"do", "dance"}})["error"].get<std::string>(), HasSubstr("dance"));
   EXPECT_THAT(tell({{"do", "forget"}, {"type", "XDS"}})["error"].get<std::string>(), HasSubstr("XDS"));

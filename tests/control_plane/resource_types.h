@@ -4,6 +4,7 @@
 
 #include <google/protobuf/any.pb.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
