@@ -11,6 +11,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "deploy" / "lab"))
 
+from control_plane import ControlPlane  # noqa: E402
 from lab import GATEWAY, HOST, Gateway, Namespace, static_cluster, stop, wait_until  # noqa: E402
 
 ORIGIN_PORT = 8000
@@ -157,6 +158,13 @@ def gateway(namespace):
 def origin(namespace, gateway, tmp_path_factory):
     """Needs the gateway first: its TAP carries the origin's address."""
     return Origin(namespace, tmp_path_factory.mktemp("origin"))
+
+
+@pytest.fixture
+def plane():
+    """A control plane at one port of the host's loopback, with nothing to say yet."""
+    with ControlPlane() as made:
+        yield made
 
 
 @pytest.fixture
