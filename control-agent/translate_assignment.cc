@@ -130,15 +130,10 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
 
 // Entries of one locality and priority are one.
 std::uint32_t translate_locality(const endpoint_api::LocalityLbEndpoints& source, config::Cluster& out) {
-  const auto& names = source.locality();
+  const config::LocalityName name = translate_locality_name(source.locality());
   std::uint32_t at = 0;
-  while (at < out.localities.size() &&
-         !(out.localities[at].region == names.region() && out.localities[at].zone == names.zone() &&
-           out.localities[at].sub_zone == names.sub_zone() && out.localities[at].priority == source.priority())) {
-    ++at;
-  }
-  if (at == out.localities.size())
-    out.localities.push_back({names.region(), names.zone(), names.sub_zone(), source.priority(), 0});
+  while (at < out.localities.size() && !(out.localities[at] == name && out.localities[at].priority == source.priority())) ++at;
+  if (at == out.localities.size()) out.localities.push_back({name, source.priority(), 0});
   if (source.has_load_balancing_weight()) out.localities[at].weight = source.load_balancing_weight().value();
   return at;
 }
@@ -207,6 +202,10 @@ void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy,
 }
 
 }  // namespace
+
+config::LocalityName translate_locality_name(const envoy::config::core::v3::Locality& locality) {
+  return {.region = locality.region(), .zone = locality.zone(), .sub_zone = locality.sub_zone()};
+}
 
 void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
                           const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,

@@ -116,6 +116,16 @@ struct Cluster {
   std::shared_ptr<report::ClusterCell> cell;
 
   [[nodiscard]] bool is_aggregate() const { return !members.empty(); }
+  /// Zones of its endpoints matter, if there is a local cluster.
+  [[nodiscard]] bool is_zone_aware() const {
+    return !balancing.locality_weighted && load_balancing != LoadBalancing::kRingHash && load_balancing != LoadBalancing::kMaglev;
+  }
 };
+
+/// Where an endpoint of that cluster is; without a name where the cluster has no localities.
+[[nodiscard]] inline const Locality& locality_of(const Cluster& cluster, const Endpoint& endpoint) {
+  static const Locality kNone;
+  return endpoint.locality < cluster.localities.size() ? cluster.localities[endpoint.locality] : kNone;
+}
 
 }  // namespace millrace::config

@@ -3,6 +3,9 @@
 namespace millrace::proxy {
 
 void ClusterTable::apply(const config::Snapshot& snapshot, Instant now) {
+  has_local_cluster_ = !snapshot.local_cluster.empty();
+  const auto local = snapshot.clusters.find(snapshot.local_cluster);
+  local_zones_.assign(local == snapshot.clusters.end() ? nullptr : local->second, snapshot.locality);
   std::vector<bool> configured(by_cell_.size(), false);
   for (const auto& [name, cluster] : snapshot.clusters) {
     const std::size_t id = cluster->cell->id;
