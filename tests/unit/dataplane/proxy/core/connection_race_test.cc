@@ -113,8 +113,12 @@ TEST(ConnectionRace, AllThatRefuseAreOneFailure) {
 
 TEST(ConnectionRace, AddressesThatCannotEvenBeTriedFailOnTheSpot) {
   Race race;
+  Client& client = race.proxy.connect();
+  race.proxy.run();
   race.proxy.net.fail_connects(stream::CloseReason::kNoRoute);
-  EXPECT_THAT(race.ask().received(), StartsWith("HTTP/1.1 503 "));
+  client.send(get());
+  race.proxy.run();
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 503 "));
   EXPECT_EQ(race.proxy.cluster().upstream_cx_connect_fail.value(), 1u);
   race.proxy.net.fail_connects({});
 }
