@@ -5,12 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "config/model/dataplane.h"
 #include "config/model/snapshot.h"
@@ -52,7 +52,7 @@ struct TranslateContext {
   std::string service_node;
   std::string service_cluster;
   std::string http_stat_prefix = {};  ///< of the connection manager whose filters and routes are being translated
-  std::unordered_set<std::string> cluster_names = {};                     ///< what routes may point to
+  std::function<bool(const std::string&)> has_cluster = {};               ///< what routes may point to; empty: nothing
   std::vector<config::LogSink> log_sinks = {};                            ///< filled by access logs
   std::shared_ptr<SecretStore> secrets = {};                              ///< gets every TLS context; not null
   std::shared_ptr<const StaticSecrets> static_secrets = {};               ///< filled before listeners and clusters

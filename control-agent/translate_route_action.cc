@@ -22,7 +22,7 @@ namespace route = envoy::config::route::v3;
 namespace {
 
 void check_cluster(const std::string& name, const std::string& path, const RouteScope& scope, TranslateContext& context) {
-  if (!scope.validate_clusters || context.cluster_names.contains(name)) return;
+  if (!scope.validate_clusters || (context.has_cluster && context.has_cluster(name))) return;
   context.diagnostics.error(path, "there is no cluster \"" + name + "\"; define it, or set validate_clusters to false");
 }
 

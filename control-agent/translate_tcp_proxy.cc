@@ -16,7 +16,7 @@ namespace {
 
 // As in Envoy, the configuration stands even so: a control plane may name the cluster later.
 void warn_of_unknown_cluster(const std::string& name, const std::string& path, TranslateContext& context) {
-  if (!name.empty() && !context.cluster_names.contains(name)) {
+  if (!name.empty() && !(context.has_cluster && context.has_cluster(name))) {
     context.diagnostics.warning(path, "there is no cluster \"" + name + "\": its connections will be closed (NC)");
   }
 }

@@ -10,6 +10,7 @@
 #include "config/model/cluster.h"
 #include "config/model/listener.h"
 #include "config/model/overload.h"
+#include "config/model/shared_map.h"
 
 namespace millrace::config {
 
@@ -19,9 +20,12 @@ struct LogSink {
 };
 
 struct Snapshot {
+  /// By name; from version to version those that stay the same are shared.
+  using Clusters = SharedMap<std::string, std::shared_ptr<const Cluster>, RouteTable::TextHash>;
+
   std::uint64_t version = 0;
   std::vector<std::shared_ptr<const Listener>> listeners;
-  RouteTable::ByText<std::shared_ptr<const Cluster>> clusters;
+  Clusters clusters;
   std::vector<LogSink> log_sinks;
   std::shared_ptr<const Overload> overload;               ///< null: nothing is watched
   std::vector<std::pair<std::string, std::string>> node;  ///< reserved names of the bootstrap's node: "id", "cluster"
@@ -30,8 +34,8 @@ struct Snapshot {
   LocalityName locality;      ///< where this gateway is
 
   [[nodiscard]] const Cluster* find_cluster(std::string_view name) const {
-    const auto at = clusters.find(name);
-    return at == clusters.end() ? nullptr : at->second.get();
+    const auto* found = clusters.find(name);
+    return found == nullptr ? nullptr : found->get();
   }
 };
 

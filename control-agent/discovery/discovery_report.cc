@@ -1,5 +1,6 @@
 #include "control-agent/discovery/discovery_report.h"
 
+#include <algorithm>
 #include <set>
 
 #include "control-agent/discovery/discovery_file.h"
@@ -21,6 +22,7 @@ std::vector<DynamicResource> list(const Table& table) {
                    .updated = resource->origin.updated,
                    .content = to_json(resource->message)});
   }
+  std::ranges::sort(out, {}, &DynamicResource::name);
   return out;
 }
 
@@ -104,7 +106,8 @@ std::vector<DiscoveryStat> discovery_stats(const World& world, const Subscriptio
     if (subscription.type == ResourceType::kListener)
       collector.subscription(subscription, like("listener_manager.lds.", "envoy_listener_manager_lds_"));
   }
-  for (const auto& [name, cluster] : world.clusters) {
+  for (const auto& [name, shared] : world.clusters) {
+    const WorldCluster& cluster = *shared;
     const config::Cluster& shown = *cluster.cluster;
     const std::string& prefix = shown.alt_stat_name.empty() ? shown.name : shown.alt_stat_name;
     const DiscoveryStat stat = like("cluster." + prefix + ".", "envoy_cluster_", {{"envoy_cluster_name", prefix}});

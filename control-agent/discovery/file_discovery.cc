@@ -19,23 +19,21 @@ constexpr std::string_view kListenersField = "dynamic_resources.lds_config";
 /// Of clusters or of listeners, whose names are the gateway's: all that came from the file before go, those of the bootstrap stay
 /// as they are.
 template <typename Message>
-void replace_all(std::map<std::string, ResourcePtr<Message>>& table, const std::string& path,
-                 const std::vector<ResourcePtr<Message>>& resources) {
-  std::erase_if(table, [&](const auto& entry) { return !entry.second->origin.is_static && entry.second->origin.source == path; });
-  for (const auto& resource : resources) table.emplace(name_of(resource->message), resource);
+void replace_all(NamedResources<Message>& table, const std::string& path, const std::vector<ResourcePtr<Message>>& resources) {
+  table.erase_if([&](const auto& entry) { return !entry.second->origin.is_static && entry.second->origin.source == path; });
+  for (const auto& resource : resources) table.add(name_of(resource->message), resource);
 }
 
 /// Of resources whose names are their file's.
 template <typename Message>
-void replace_all(std::map<ResourceKey, ResourcePtr<Message>>& table, const std::string& path,
-                 const std::vector<ResourcePtr<Message>>& resources) {
-  std::erase_if(table, [&](const auto& entry) { return entry.first.source == path; });
-  for (const auto& resource : resources) table.emplace(ResourceKey{path, name_of(resource->message)}, resource);
+void replace_all(KeyedResources<Message>& table, const std::string& path, const std::vector<ResourcePtr<Message>>& resources) {
+  table.erase_if([&](const auto& entry) { return entry.first.source == path; });
+  for (const auto& resource : resources) table.set(ResourceKey{path, name_of(resource->message)}, resource);
 }
 
 /// Those that the bootstrap has, too, and whose word counts.
 template <typename Message>
-void warn_of_statics(const std::map<std::string, ResourcePtr<Message>>& table, const std::vector<ResourcePtr<Message>>& resources,
+void warn_of_statics(const NamedResources<Message>& table, const std::vector<ResourcePtr<Message>>& resources,
                      FileReport& report) {
   for (const auto& resource : resources) {
     const auto known = find_resource(table, std::string(name_of(resource->message)));
@@ -47,7 +45,7 @@ void warn_of_statics(const std::map<std::string, ResourcePtr<Message>>& table, c
   }
 }
 template <typename Message>
-void warn_of_statics(const std::map<ResourceKey, ResourcePtr<Message>>&, const std::vector<ResourcePtr<Message>>&, FileReport&) {}
+void warn_of_statics(const KeyedResources<Message>&, const std::vector<ResourcePtr<Message>>&, FileReport&) {}
 
 /// Reads the file and brings it in. False: it could not even be read.
 template <typename Message, typename Table>
@@ -68,8 +66,8 @@ bool take_file(const Subscription& subscription, const std::set<std::string>& na
 
 /// What was asked for and did not come is known not to be there: whoever waits for it goes on without.
 template <typename Message>
-void go_without(std::map<ResourceKey, ResourcePtr<Message>>& table, const std::string& path, const std::set<std::string>& names) {
-  for (const std::string& name : names) table.try_emplace(ResourceKey{path, name}, nullptr);
+void go_without(KeyedResources<Message>& table, const std::string& path, const std::set<std::string>& names) {
+  for (const std::string& name : names) table.add(ResourceKey{path, name}, nullptr);
 }
 
 std::int64_t milliseconds_since_1970() {

@@ -84,12 +84,13 @@ void NameDiscovery::follow_world(Instant now) {
   const auto world = publisher_.world();
   const std::lock_guard lock(mutex_);
   std::erase_if(watches_, [&](auto& entry) {
-    const auto known = world->clusters.find(entry.first);
-    const bool gone = known == world->clusters.end() || !known->second.frame->dns;
+    const WorldCluster* known = world->find_cluster(entry.first);
+    const bool gone = known == nullptr || !known->frame->dns;
     if (gone) entry.second->stopped = true;
     return gone;
   });
-  for (const auto& [name, cluster] : world->clusters) {
+  for (const auto& [name, shared] : world->clusters) {
+    const WorldCluster& cluster = *shared;
     if (!cluster.frame->dns) continue;
     auto& watch = watches_[name];
     if (watch != nullptr && watch->frame == cluster.frame) continue;
@@ -207,10 +208,10 @@ void NameDiscovery::publish() {
       auto names = std::make_shared<ResolvedNames>();
       for (const auto& [name, target] : watch->targets) names->emplace(name, target.addresses);
       // Names alone are no reason to refuse a cluster that was accepted.
-      (void)batch.apply([&](Resources& all) { all.resolved[cluster] = names; });
+      (void)batch.apply([&](Resources& all) { all.resolved.set(cluster, names); });
     }
     (void)batch.apply(
-        [&](Resources& all) { std::erase_if(all.resolved, [&](const auto& entry) { return !watches_.contains(entry.first); }); });
+        [&](Resources& all) { all.resolved.erase_if([&](const auto& entry) { return !watches_.contains(entry.first); }); });
   });
 }
 

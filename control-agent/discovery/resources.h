@@ -5,13 +5,17 @@
 #include <google/protobuf/message.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <utility>
 
+#include "config/model/shared_map.h"
 #include "control-agent/diagnostics.h"
 #include "control-agent/discovery/name_resolver.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -69,23 +73,35 @@ struct ResourceKey {
   std::string source;  ///< source_key() of where it comes from
   std::string name;
   auto operator<=>(const ResourceKey&) const = default;
+
+  struct Hash {
+    std::size_t operator()(const ResourceKey& key) const {
+      return std::hash<std::string>{}(key.name) + 31 * std::hash<std::string>{}(key.source);
+    }
+  };
 };
+
+/// By name or by key; copies share what stays the same.
+template <typename Message>
+using NamedResources = config::SharedMap<std::string, ResourcePtr<Message>>;
+template <typename Message>
+using KeyedResources = config::SharedMap<ResourceKey, ResourcePtr<Message>, ResourceKey::Hash>;
 
 /// A null pointer where one could be: there is none, and whoever needs it goes on without. What is not in a table has not come
 /// yet.
 struct Resources {
-  std::map<std::string, ResourcePtr<ClusterMessage>> clusters;
-  std::map<std::string, ResourcePtr<ListenerMessage>> listeners;
-  std::map<ResourceKey, ResourcePtr<RouteMessage>> routes;
-  std::map<ResourceKey, ResourcePtr<AssignmentMessage>> assignments;
-  std::map<std::string, std::shared_ptr<const ResolvedNames>> resolved;  ///< by cluster
+  NamedResources<ClusterMessage> clusters;
+  NamedResources<ListenerMessage> listeners;
+  KeyedResources<RouteMessage> routes;
+  KeyedResources<AssignmentMessage> assignments;
+  config::SharedMap<std::string, std::shared_ptr<const ResolvedNames>> resolved;  ///< by cluster
 };
 
 /// Null: there is none.
-template <typename Key, typename Message>
-[[nodiscard]] ResourcePtr<Message> find_resource(const std::map<Key, ResourcePtr<Message>>& table, const Key& key) {
-  const auto at = table.find(key);
-  return at == table.end() ? nullptr : at->second;
+template <typename Table, typename Key>
+[[nodiscard]] auto find_resource(const Table& table, const Key& key) {
+  const auto* found = table.find(key);
+  return found == nullptr ? std::remove_cvref_t<decltype(*found)>() : *found;
 }
 
 /// A file that resources are read from.

@@ -8,10 +8,11 @@ namespace {
 
 /// Do workers see the same?
 bool same_snapshot(const World& a, const World& b) {
-  return std::ranges::equal(a.clusters, b.clusters,
-                            [](const auto& x, const auto& y) { return x.second.cluster == y.second.cluster; }) &&
-         std::ranges::equal(a.listeners, b.listeners,
-                            [](const auto& x, const auto& y) { return x.second.listener == y.second.listener; });
+  bool same = std::ranges::equal(a.listeners, b.listeners,
+                                 [](const auto& x, const auto& y) { return x.second.listener == y.second.listener; });
+  config::Snapshot::Clusters::for_each_change(a.snapshot_clusters, b.snapshot_clusters,
+                                              [&](const auto&, const auto*, const auto*) { same = false; });
+  return same;
 }
 
 }  // namespace

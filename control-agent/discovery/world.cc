@@ -16,16 +16,22 @@ class Translator {
  public:
   Translator(const World& before, Resources wanted, const WorldSettings& settings, Diagnostics& statics)
       : before_(before), settings_(settings), statics_(statics) {
+    out_.world = before;
     out_.world.resources = std::move(wanted);
-    out_.world.log_sinks = before.log_sinks;
-    out_.world.cluster_changes = before.cluster_changes;
-    out_.world.listener_changes = before.listener_changes;
   }
 
+  // Only what has changed is looked at, and whatever waits.
   Translation run() && {
-    for (const auto& [name, source] : resources().clusters) cluster_names_.insert(name);
-    for (const auto& [name, source] : resources().clusters) cluster(name, source);
-    for (const auto& [name, source] : resources().listeners) listener(name, source);
+    for (const std::string& name : changed_clusters()) {
+      if (const auto* source = resources().clusters.find(name)) {
+        cluster(name, *source);
+      } else {
+        remove_cluster(name);
+      }
+    }
+    out_.world.listeners.clear();
+    out_.world.warming_listeners.clear();
+    for (const auto& [name, source] : sorted(resources().listeners)) listener(name, source);
     check_members();
     check_local_cluster();
     check_addresses();
@@ -36,6 +42,30 @@ class Translator {
 
  private:
   [[nodiscard]] const Resources& resources() const { return out_.world.resources; }
+
+  /// Those whose message, endpoints or addresses are others now, and those that wait for something, in the order of their names.
+  [[nodiscard]] std::set<std::string> changed_clusters() const {
+    std::set<std::string> out;
+    const auto add = [&](const std::string& name, const auto*, const auto*) { out.insert(name); };
+    using Clusters = decltype(Resources::clusters);
+    using Assignments = decltype(Resources::assignments);
+    using Resolved = decltype(Resources::resolved);
+    Clusters::for_each_change(before_.resources.clusters, resources().clusters, add);
+    Resolved::for_each_change(before_.resources.resolved, resources().resolved, add);
+    Assignments::for_each_change(before_.resources.assignments, resources().assignments,
+                                 [&](const ResourceKey& key, const auto*, const auto*) {
+                                   if (const auto* users = before_.users.find(key)) out.insert(users->begin(), users->end());
+                                 });
+    for (const auto& [name, cluster] : before_.warming_clusters) out.insert(name);
+    return out;
+  }
+
+  template <typename Message>
+  static std::map<std::string, ResourcePtr<Message>> sorted(const NamedResources<Message>& table) {
+    std::map<std::string, ResourcePtr<Message>> out;
+    for (const auto& [name, item] : table) out.emplace(name, item);
+    return out;
+  }
 
   /// Runs `translate` with a context whose errors are about `origin`.
   template <typename Translate>
@@ -48,7 +78,7 @@ class Translator {
                              settings_.service_node,
                              settings_.service_cluster,
                              {},
-                             std::move(cluster_names_),
+                             [this](const std::string& name) { return resources().clusters.contains(name); },
                              std::move(out_.world.log_sinks)};
     context.secrets = settings_.secrets;
     context.static_secrets = settings_.static_secrets;
@@ -59,7 +89,6 @@ class Translator {
     context.is_dynamic = !origin.is_static;
     context.keep_records_in_openssl = settings_.keep_records_in_openssl;
     auto result = translate(context);
-    cluster_names_ = std::move(context.cluster_names);
     out_.world.log_sinks = std::move(context.log_sinks);
     out_.errors.insert(out_.errors.end(), own.errors().begin(), own.errors().end());
     out_.warnings.insert(out_.warnings.end(), own.warnings().begin(), own.warnings().end());
@@ -67,17 +96,63 @@ class Translator {
   }
 
   void cluster(const std::string& name, const ResourcePtr<ClusterMessage>& source) {
-    const WorldCluster* serving = find(before_.clusters, name);
+    const WorldCluster* serving = before_.find_cluster(name);
     const WorldCluster* warming = find(before_.warming_clusters, name);
     const bool serves = serving != nullptr && same_content(serving->source, source);
     const bool known = serves || (warming != nullptr && same_content(warming->source, source));
     WorldCluster next = make_cluster(name, source, serves ? serving : known ? warming : nullptr);
+    out_.world.warming_clusters.erase(name);
     if (serves || is_warm(next)) {
-      out_.world.clusters.emplace(name, std::move(next));
-      return;
+      use_cluster(name, std::move(next));
+    } else {
+      if (serving != nullptr) use_cluster(name, make_cluster(name, serving->source, serving));
+      out_.world.warming_clusters.emplace(name, std::move(next));
     }
-    if (serving != nullptr) out_.world.clusters.emplace(name, make_cluster(name, serving->source, serving));
-    out_.world.warming_clusters.emplace(name, std::move(next));
+    note_uses(name);
+  }
+
+  void use_cluster(const std::string& name, WorldCluster cluster) {
+    out_.world.snapshot_clusters.set(cluster.cluster->name, cluster.cluster);
+    out_.world.clusters.set(name, std::make_shared<const WorldCluster>(std::move(cluster)));
+  }
+
+  void remove_cluster(const std::string& name) {
+    if (const WorldCluster* serving = before_.find_cluster(name)) out_.world.snapshot_clusters.erase(serving->cluster->name);
+    out_.world.clusters.erase(name);
+    out_.world.warming_clusters.erase(name);
+    note_uses(name);
+  }
+
+  // What the cluster depends on: which of its kind it is, and whose endpoints it has, in both of its forms.
+  void note_uses(const std::string& name) {
+    const auto keys_in = [&name](const World& world, bool& is_aggregate) {
+      std::set<ResourceKey> keys;
+      for (const WorldCluster* cluster : {world.find_cluster(name), find(world.warming_clusters, name)}) {
+        if (cluster == nullptr) continue;
+        is_aggregate = is_aggregate || cluster->cluster->is_aggregate();
+        if (cluster->frame->is_discovered) keys.insert(assignment_key(cluster->source->message));
+      }
+      return keys;
+    };
+    bool was_aggregate = false;
+    bool is_aggregate = false;
+    const std::set<ResourceKey> old = keys_in(before_, was_aggregate);
+    const std::set<ResourceKey> keys = keys_in(out_.world, is_aggregate);
+    if (was_aggregate && !is_aggregate) out_.world.aggregates.erase(name);
+    if (is_aggregate) out_.world.aggregates.insert(name);
+    for (const ResourceKey& key : old) {
+      if (keys.contains(key)) continue;
+      std::vector<std::string> users = *out_.world.users.find(key);
+      std::erase(users, name);
+      users.empty() ? out_.world.users.erase(key) : out_.world.users.set(key, std::move(users));
+    }
+    for (const ResourceKey& key : keys) {
+      if (old.contains(key)) continue;
+      const auto* known = out_.world.users.find(key);
+      std::vector<std::string> users = known == nullptr ? std::vector<std::string>() : *known;
+      users.push_back(name);
+      out_.world.users.set(key, std::move(users));
+    }
   }
 
   /// `known`: what the same source meant before; null: it is new.
@@ -94,10 +169,7 @@ class Translator {
       });
     }
     if (next.frame->is_discovered) next.assignment = find_resource(resources().assignments, assignment_key(source->message));
-    if (next.frame->dns) {
-      const auto names = resources().resolved.find(name);
-      if (names != resources().resolved.end()) next.resolved = names->second;
-    }
+    if (next.frame->dns) next.resolved = find_resource(resources().resolved, name);
     const bool same = known != nullptr && same_content(known->assignment, next.assignment) && known->resolved == next.resolved;
     next.cluster = same ? known->cluster : fill(next);
     return next;
@@ -199,37 +271,43 @@ class Translator {
 
   // Those of an aggregate exist, and have endpoints: so there are no cycles either.
   void check_members() {
-    out_.world.for_each_cluster([this](const std::string&, const WorldCluster& cluster) {
-      const std::vector<std::string>& members = cluster.cluster->members;
-      for (std::size_t i = 0; i < members.size(); ++i) {
-        const WorldCluster* member = find(out_.world.clusters, members[i]);
-        if (member == nullptr) member = find(out_.world.warming_clusters, members[i]);
-        const std::string field = index_path(kAggregateMembers, i);
-        if (member == nullptr) {
-          error(cluster.source->origin, field, "there is no cluster \"" + members[i] + "\": define it, or leave it out");
-        } else if (member->cluster->is_aggregate() || member->cluster->original_dst != nullptr) {
-          error(cluster.source->origin, field, "\"" + members[i] + "\" has no endpoints to choose from: name clusters that have");
-        }
+    for (const std::string& name : out_.world.aggregates) {
+      check_members_of(out_.world.find_cluster(name));
+      check_members_of(find(out_.world.warming_clusters, name));
+    }
+  }
+
+  void check_members_of(const WorldCluster* cluster) {
+    if (cluster == nullptr) return;
+    const std::vector<std::string>& members = cluster->cluster->members;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const WorldCluster* member = out_.world.find_cluster(members[i]);
+      if (member == nullptr) member = find(out_.world.warming_clusters, members[i]);
+      const std::string field = index_path(kAggregateMembers, i);
+      if (member == nullptr) {
+        error(cluster->source->origin, field, "there is no cluster \"" + members[i] + "\": define it, or leave it out");
+      } else if (member->cluster->is_aggregate() || member->cluster->original_dst != nullptr) {
+        error(cluster->source->origin, field, "\"" + members[i] + "\" has no endpoints to choose from: name clusters that have");
       }
-    });
+    }
   }
 
   // Its zones are compared as those of one priority.
   void check_local_cluster() {
-    const auto local = out_.world.clusters.find(settings_.local_cluster);
-    if (local == out_.world.clusters.end()) return;
-    const WorldCluster& cluster = local->second;
+    const WorldCluster* local = out_.world.find_cluster(settings_.local_cluster);
+    if (local == nullptr) return;
+    const WorldCluster& cluster = *local;
     if (std::ranges::all_of(cluster.cluster->localities, [](const auto& locality) { return locality.priority == 0; })) return;
     const bool is_discovered = cluster.assignment != nullptr;
     error(is_discovered ? cluster.assignment->origin : cluster.source->origin,
           is_discovered ? "endpoints" : "load_assignment.endpoints",
-          "must all have priority 0: \"" + local->first + "\" is the local cluster");
+          "must all have priority 0: \"" + settings_.local_cluster + "\" is the local cluster");
   }
 
   // Each address has one listener, and a port that has it: better an error now than a listener that never opens.
   void check_addresses() {
     std::map<std::string, const ResourceOrigin*> owners;
-    for (const auto& [name, source] : resources().listeners) {
+    for (const auto& [name, source] : sorted(resources().listeners)) {
       const WorldListener* listener = find(out_.world.warming_listeners, name);
       if (listener == nullptr) listener = find(out_.world.listeners, name);
       const ResourceOrigin& origin = source->origin;
@@ -252,28 +330,26 @@ class Translator {
 
   template <typename Table>
   static void count(const Table& before, const Table& now, WorldChanges& changes) {
-    for (const auto& [name, item] : now) {
-      const auto known = before.find(name);
-      if (known == before.end()) {
+    Table::for_each_change(before, now, [&](const auto&, const auto* was, const auto* is) {
+      if (was == nullptr) {
         ++changes.added;
-      } else if (!same_content(known->second, item)) {
+      } else if (is == nullptr) {
+        ++changes.removed;
+      } else if (!same_content(*was, *is)) {
         ++changes.modified;
       }
-    }
-    for (const auto& [name, item] : before) changes.removed += now.contains(name) ? 0 : 1;
+    });
   }
 
   const World& before_;
   const WorldSettings& settings_;
   Diagnostics& statics_;
-  std::unordered_set<std::string> cluster_names_;
   Translation out_;
 };
 
 template <typename Message>
 void add_statics(const google::protobuf::RepeatedPtrField<Message>& list, const std::string& path,
-                 const std::set<std::string>& left_out, std::map<std::string, ResourcePtr<Message>>& out,
-                 Diagnostics& diagnostics) {
+                 const std::set<std::string>& left_out, NamedResources<Message>& out, Diagnostics& diagnostics) {
   for (int i = 0; i < list.size(); ++i) {
     if (left_out.contains(list[i].name())) continue;
     const std::string at = index_path(path, static_cast<std::size_t>(i));
@@ -281,10 +357,13 @@ void add_statics(const google::protobuf::RepeatedPtrField<Message>& list, const 
         list[i], ResourceOrigin{.path = at, .places = nullptr, .version = {}, .is_static = true});
     // A listener may have none: Envoy makes one up.
     const std::string& name = list[i].name().empty() ? at : list[i].name();
-    const auto [first, added] = out.emplace(name, resource);
-    if (added) continue;
-    diagnostics.error(join_path(at, "name"), "the name \"" + name + "\" is already taken by " + first->second->origin.path);
-    out.emplace(at, resource);  // what else is wrong with it is said in the same run
+    const auto* first = out.find(name);
+    if (first == nullptr) {
+      out.set(name, resource);
+      continue;
+    }
+    diagnostics.error(join_path(at, "name"), "the name \"" + name + "\" is already taken by " + (*first)->origin.path);
+    out.set(at, resource);  // what else is wrong with it is said in the same run
   }
 }
 
@@ -310,7 +389,7 @@ std::shared_ptr<const config::Snapshot> make_snapshot(const World& world, const 
   out->overload = settings.overload;
   out->local_cluster = settings.local_cluster;
   out->locality = settings.locality;
-  for (const auto& [name, cluster] : world.clusters) out->clusters.emplace(cluster.cluster->name, cluster.cluster);
+  out->clusters = world.snapshot_clusters;
   for (const auto& [name, listener] : world.listeners) out->listeners.push_back(listener.listener);
   return out;
 }

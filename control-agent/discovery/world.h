@@ -49,12 +49,16 @@ struct WorldChanges {
 /// A value: copies share what never changes.
 struct World {
   Resources resources;
-  std::map<std::string, WorldCluster> clusters;  ///< that serve
+  config::SharedMap<std::string, std::shared_ptr<const WorldCluster>> clusters;  ///< that serve
   std::map<std::string, WorldListener> listeners;
   /// That wait for something before they serve: clusters for their endpoints, listeners for their routes, both for secrets. What
   /// had the name before serves until then.
   std::map<std::string, WorldCluster> warming_clusters;
   std::map<std::string, WorldListener> warming_listeners;
+  config::Snapshot::Clusters snapshot_clusters;  ///< those that serve, as workers see them
+  config::SharedMap<ResourceKey, std::vector<std::string>, ResourceKey::Hash>
+      users;                               ///< of assignments: clusters, waiting or not
+  std::set<std::string> aggregates;        ///< clusters that stand for others, waiting or not
   std::vector<config::LogSink> log_sinks;  ///< those of worlds before, too: connections that drain still write there
   WorldChanges cluster_changes;
   WorldChanges listener_changes;
@@ -62,8 +66,13 @@ struct World {
   /// Calls `visit(name, cluster)` for those that serve and for those that wait.
   template <typename Visit>
   void for_each_cluster(Visit&& visit) const {
-    for (const auto& [name, cluster] : clusters) visit(name, cluster);
+    for (const auto& [name, cluster] : clusters) visit(name, *cluster);
     for (const auto& [name, cluster] : warming_clusters) visit(name, cluster);
+  }
+  /// That serves; null: there is none.
+  [[nodiscard]] const WorldCluster* find_cluster(const std::string& name) const {
+    const auto* found = clusters.find(name);
+    return found == nullptr ? nullptr : found->get();
   }
   template <typename Visit>
   void for_each_listener(Visit&& visit) const {

@@ -116,12 +116,12 @@ void KeySetFetcher::begin_try(const std::shared_ptr<Fetch>& fetch, Instant now) 
 
 KeySetFetcher::Targeting KeySetFetcher::find_target(const KeySetPlan& plan, HttpGet& request, std::string& reason) {
   const auto world = publisher_.world();
-  const auto known = world->clusters.find(plan.cluster);
-  if (known == world->clusters.end()) {
+  const WorldCluster* known = world->find_cluster(plan.cluster);
+  if (known == nullptr) {
     reason = "there is no cluster \"" + plan.cluster + "\"";
     return Targeting::kNone;
   }
-  const WorldCluster& cluster = known->second;
+  const WorldCluster& cluster = *known;
   const auto endpoints = candidates(*cluster.cluster);
   if (endpoints.empty()) {
     reason = "the cluster \"" + plan.cluster + "\" has no endpoints";

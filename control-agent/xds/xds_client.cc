@@ -241,9 +241,8 @@ void apply_good(SnapshotPublisher::Batch& batch, std::vector<ResourcePtr<Message
 
 // Clusters and listeners: everything that there is, of which state of the world leaves out what is gone.
 template <typename Message>
-void XdsClient::bring_all(std::map<std::string, ResourcePtr<Message>> Resources::* table, ResourceType type,
-                          const std::string& source, XdsResponse& response, XdsReport& report, Rejection& rejection,
-                          Instant now) {
+void XdsClient::bring_all(NamedResources<Message> Resources::* table, ResourceType type, const std::string& source,
+                          XdsResponse& response, XdsReport& report, Rejection& rejection, Instant now) {
   around_.publisher.update([&](Batch& batch) {
     const auto& before = batch.resources().*table;
     auto in = take_in<Message>(response, source, [&](const std::string& name) { return find_resource(before, name); }, rejection);
@@ -269,8 +268,10 @@ void XdsClient::bring_all(std::map<std::string, ResourcePtr<Message>> Resources:
         [&](Resources& resources, const std::vector<ResourcePtr<Message>>& good) {
           for (const std::string& name : gone) (resources.*table).erase(name);
           for (const ResourcePtr<Message>& resource : good) {
-            ResourcePtr<Message>& place = (resources.*table)[name_of(resource->message)];
-            if (place == nullptr || !place->origin.is_static) place = resource;  // no update replaces one of the bootstrap
+            const std::string name = name_of(resource->message);
+            const auto known = find_resource(resources.*table, name);
+            if (known == resource || (known != nullptr && known->origin.is_static)) continue;  // the bootstrap's are not replaced
+            (resources.*table).set(name, resource);
           }
         },
         report, rejection);
@@ -280,8 +281,8 @@ void XdsClient::bring_all(std::map<std::string, ResourcePtr<Message>> Resources:
 // Endpoints and routes: those that are asked for. What a response leaves out, or says is removed, stays as long as somebody needs
 // it, as in Envoy; what never was there is known not to be.
 template <typename Message>
-void XdsClient::bring_named(std::map<ResourceKey, ResourcePtr<Message>> Resources::* table, ResourceType type,
-                            const std::string& source, XdsResponse& response, XdsReport& report, Rejection& rejection) {
+void XdsClient::bring_named(KeyedResources<Message> Resources::* table, ResourceType type, const std::string& source,
+                            XdsResponse& response, XdsReport& report, Rejection& rejection) {
   const auto& wanted = wanted_[{type, source}].names;
   around_.publisher.update([&](Batch& batch) {
     const auto& before = batch.resources().*table;
@@ -294,9 +295,9 @@ void XdsClient::bring_named(std::map<ResourceKey, ResourcePtr<Message>> Resource
         batch, std::move(in.good),
         [&](Resources& resources, const std::vector<ResourcePtr<Message>>& good) {
           for (const ResourcePtr<Message>& resource : good)
-            (resources.*table)[ResourceKey{source, name_of(resource->message)}] = resource;
+            (resources.*table).set({source, name_of(resource->message)}, resource);
           for (const std::string& name : response.removed) {
-            if (wanted.contains(name)) (resources.*table).try_emplace(ResourceKey{source, name}, nullptr);
+            if (wanted.contains(name)) (resources.*table).add({source, name}, nullptr);
           }
         },
         report, rejection);
@@ -391,8 +392,8 @@ void XdsClient::ask(ResourceType type, const std::string& source, const Wanted& 
 
 bool XdsClient::is_known(const World& world, ResourceType type, const std::string& source, const std::string& name) const {
   switch (type) {
-    case ResourceType::kAssignment: return world.resources.assignments.contains({source, name});
-    case ResourceType::kRoutes: return world.resources.routes.contains({source, name});
+    case ResourceType::kAssignment: return world.resources.assignments.contains(ResourceKey{source, name});
+    case ResourceType::kRoutes: return world.resources.routes.contains(ResourceKey{source, name});
     case ResourceType::kSecret: return around_.discovered.is_settled({source, name});
     case ResourceType::kCluster: return clusters_known_;
     case ResourceType::kListener: return listeners_known_;
@@ -419,8 +420,8 @@ void XdsClient::forget_unwanted() {
     return;
   around_.publisher.update([&](Batch& batch) {
     (void)batch.apply([&](Resources& resources) {
-      std::erase_if(resources.assignments, [&](const auto& entry) { return unwanted(ResourceType::kAssignment, entry.first); });
-      std::erase_if(resources.routes, [&](const auto& entry) { return unwanted(ResourceType::kRoutes, entry.first); });
+      resources.assignments.erase_if([&](const auto& entry) { return unwanted(ResourceType::kAssignment, entry.first); });
+      resources.routes.erase_if([&](const auto& entry) { return unwanted(ResourceType::kRoutes, entry.first); });
     });
   });
 }
@@ -440,8 +441,8 @@ void XdsClient::give_up_late(Instant now) {
     (void)batch.apply([&](Resources& resources) {
       for (const auto& [key, name] : late) {
         const auto& [type, source] = key;
-        if (type == ResourceType::kAssignment) resources.assignments.try_emplace({source, name}, nullptr);
-        if (type == ResourceType::kRoutes) resources.routes.try_emplace({source, name}, nullptr);
+        if (type == ResourceType::kAssignment) resources.assignments.add({source, name}, nullptr);
+        if (type == ResourceType::kRoutes) resources.routes.add({source, name}, nullptr);
         if (type == ResourceType::kSecret) around_.discovered.give_up({source, name});
         if (type == ResourceType::kCluster) clusters_known_ = true;
         if (type == ResourceType::kListener) listeners_known_ = true;
@@ -464,8 +465,8 @@ void XdsClient::remove_due(Instant now) {
   if (over.empty() && clusters.empty()) return;
   around_.publisher.update([&](Batch& batch) {
     const auto drop = [](auto& table, const auto& key) {
-      const auto at = table.find(key);
-      if (at != table.end() && (at->second == nullptr || !at->second->origin.is_static)) table.erase(at);
+      const auto known = find_resource(table, key);
+      if (known != nullptr && !known->origin.is_static) table.erase(key);
     };
     // One by one: a cluster that something else needs stays, and keeps no other from going.
     for (const std::string& name : clusters) (void)batch.apply([&](Resources& all) { drop(all.clusters, name); });
@@ -474,8 +475,8 @@ void XdsClient::remove_due(Instant now) {
         const ResourceKey named{key.second, name};
         if (key.first == ResourceType::kCluster) drop(all.clusters, name);
         if (key.first == ResourceType::kListener) drop(all.listeners, name);
-        if (key.first == ResourceType::kAssignment) all.assignments[named] = nullptr;
-        if (key.first == ResourceType::kRoutes) all.routes[named] = nullptr;
+        if (key.first == ResourceType::kAssignment) all.assignments.set(named, nullptr);
+        if (key.first == ResourceType::kRoutes) all.routes.set(named, nullptr);
       });
     }
   });

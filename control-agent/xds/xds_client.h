@@ -88,10 +88,10 @@ class XdsClient {
   void bring(ResourceType type, const std::string& source, XdsResponse& response, XdsReport& report, Rejection& rejection,
              Instant now);
   template <typename Message>
-  void bring_all(std::map<std::string, ResourcePtr<Message>> Resources::* table, ResourceType type, const std::string& source,
-                 XdsResponse& response, XdsReport& report, Rejection& rejection, Instant now);
+  void bring_all(NamedResources<Message> Resources::* table, ResourceType type, const std::string& source, XdsResponse& response,
+                 XdsReport& report, Rejection& rejection, Instant now);
   template <typename Message>
-  void bring_named(std::map<ResourceKey, ResourcePtr<Message>> Resources::* table, ResourceType type, const std::string& source,
+  void bring_named(KeyedResources<Message> Resources::* table, ResourceType type, const std::string& source,
                    XdsResponse& response, XdsReport& report, Rejection& rejection);
   void bring_secrets(const std::string& source, XdsResponse& response, XdsReport& report, Rejection& rejection);
   void note_lifetimes(ResourceType type, const std::string& source, const XdsResponse& response, Instant now);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "config/model/snapshot.h"
@@ -15,7 +17,8 @@ class ClusterTable {
  public:
   explicit ClusterTable(Runtime& runtime) : runtime_(runtime) {}
 
-  void apply(const config::Snapshot& snapshot, Instant now);
+  /// `before`: the one that was applied last; null: this is the first.
+  void apply(const config::Snapshot* before, const config::Snapshot& snapshot, Instant now);
   /// The cluster of that name in the snapshot applied last; null when there is none.
   [[nodiscard]] ClusterRuntime* find(const config::Snapshot& snapshot, std::string_view name) const;
   /// What the zones of that cluster are compared with: stays where it is. Null: nothing.
@@ -24,6 +27,8 @@ class ClusterTable {
   }
 
  private:
+  void use(const std::shared_ptr<const config::Cluster>& cluster, bool always, Instant now);
+  void retire(const config::Cluster& cluster, Instant now);
   void link_aggregates(const config::Snapshot& snapshot, Instant now);
   void sweep();
 
@@ -32,6 +37,7 @@ class ClusterTable {
   LocalZones local_zones_;
   std::vector<std::unique_ptr<ClusterRuntime>> by_cell_;
   std::vector<std::unique_ptr<ClusterRuntime>> retired_;
+  std::set<std::string> aggregates_;  // of the snapshot that was applied last
 };
 
 }  // namespace millrace::proxy

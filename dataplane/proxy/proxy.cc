@@ -53,7 +53,7 @@ Proxy::~Proxy() = default;
 
 void Proxy::apply(std::shared_ptr<const config::Snapshot> snapshot, Instant now) {
   runtime_->bury();  // what died refers to the configuration
-  runtime_->clusters.apply(*snapshot, now);
+  runtime_->clusters.apply(runtime_->snapshot.get(), *snapshot, now);
   runtime_->listeners.apply(*snapshot, now);
   runtime_->snapshot = std::move(snapshot);
 }

@@ -75,7 +75,7 @@ const char* to_text(Spread spread) {
 Gateway::Gateway(Network& network, const GatewayConfig& config)
     : packets_(config.packets), dead_endpoint_(config.dead_endpoint), network_(network) {
   snapshot_ = snapshot_of(config);
-  cluster_ = snapshot_->clusters.at("app");
+  cluster_ = *snapshot_->clusters.find("app");
   slot_.publish(snapshot_);
   for (std::uint16_t i = 0; i < config.workers; ++i) {
     members_.push_back(std::make_unique<Member>(*this, i));

@@ -107,11 +107,11 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   http.access_logs = {{.sink = 0, .format = *config::compile_format(config::kDefaultAccessLogFormat)}};
   snapshot->listeners.push_back(listener);
 
-  snapshot->clusters.emplace("app", make_cluster(wanted, 0, "app"));
+  snapshot->clusters.set("app", make_cluster(wanted, 0, "app"));
   if (wanted.mirrored) {
     ProxySnapshot unchecked = wanted;
     unchecked.health_check = nullptr;
-    snapshot->clusters.emplace("shadow", make_cluster(unchecked, 1, "shadow"));
+    snapshot->clusters.set("shadow", make_cluster(unchecked, 1, "shadow"));
   }
   return snapshot;
 }

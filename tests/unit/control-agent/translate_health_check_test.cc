@@ -26,7 +26,7 @@ BootstrapText with_tcp(const std::string& fields) { return with_check("tcp_healt
 
 std::shared_ptr<const config::Cluster> cluster_of(const BootstrapText& text) {
   const auto snapshot = snapshot_of(text);
-  return snapshot == nullptr ? std::make_shared<config::Cluster>() : snapshot->clusters.find("origin")->second;
+  return snapshot == nullptr ? std::make_shared<config::Cluster>() : *snapshot->clusters.find("origin");
 }
 HealthCheck check_of(const BootstrapText& text) {
   const auto cluster = cluster_of(text);

@@ -50,7 +50,7 @@ class FakeGateway final : public GatewayView {
     app->name = "app";
     app->cell = cluster;
     app->endpoints.push_back({.address = *SocketAddress::parse("198.18.0.1:8000"), .hostname = {}, .cell = endpoint});
-    snapshot->clusters.emplace("app", app);
+    snapshot->clusters.set("app", app);
     snapshot_ = snapshot;
   }
 

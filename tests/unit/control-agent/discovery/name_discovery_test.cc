@@ -272,9 +272,9 @@ TEST_F(NameDiscoveryTest, FollowsClustersThatComeChangeAndGo) {
 
 TEST_F(NameDiscoveryTest, ChangesOfAddressesKeepTheFrame) {
   begin("STRICT_DNS");
-  const auto frame = loaded_.publisher->world()->clusters.at("named").frame;
+  const auto frame = loaded_.publisher->world()->find_cluster("named")->frame;
   answer(Status::kFound, {"198.18.0.1"});
-  EXPECT_EQ(loaded_.publisher->world()->clusters.at("named").frame, frame);
+  EXPECT_EQ(loaded_.publisher->world()->find_cluster("named")->frame, frame);
 }
 
 }  // namespace

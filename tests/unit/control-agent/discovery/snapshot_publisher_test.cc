@@ -23,7 +23,7 @@ class SnapshotPublisherTest : public test::DiscoveryTest {
     return std::make_shared<const Resource<ClusterMessage>>(std::move(message), ResourceOrigin{.path = "cluster"});
   }
   static void set(Resources& resources, const ResourcePtr<ClusterMessage>& resource) {
-    resources.clusters.insert_or_assign(resource->message.name(), resource);
+    resources.clusters.set(resource->message.name(), resource);
   }
 
   Loaded loaded_ = load_good("");
@@ -101,7 +101,7 @@ TEST_F(SnapshotPublisherTest, AnAccessLogThatCannotBeOpenedRefusesTheStep) {
   const auto apply = [&] {
     std::vector<ConfigError> errors;
     publisher_.update([&](SnapshotPublisher::Batch& batch) {
-      errors = batch.apply([&](Resources& all) { all.listeners.emplace("edge", listener); }).errors;
+      errors = batch.apply([&](Resources& all) { all.listeners.set("edge", listener); }).errors;
     });
     return errors;
   };

@@ -260,7 +260,7 @@ TEST_F(KeySetFetcherTest, NamesOfTheClusterAreWaitedFor) {
   pass(Duration::seconds(1));
   const auto names = std::make_shared<ResolvedNames>(ResolvedNames{{"one.test", {*IpAddress::parse("198.18.0.4")}}});
   loaded_.publisher->update([&](SnapshotPublisher::Batch& batch) {
-    EXPECT_THAT(batch.apply([&](Resources& all) { all.resolved["issuer"] = names; }).errors, IsEmpty());
+    EXPECT_THAT(batch.apply([&](Resources& all) { all.resolved.set("issuer", names); }).errors, IsEmpty());
   });
   service();
   ASSERT_THAT(getter_.open, SizeIs(1));

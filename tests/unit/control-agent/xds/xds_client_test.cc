@@ -106,9 +106,9 @@ class XdsClientTest : public testing::Test {
   std::size_t endpoints_of(const std::string& name) {
     const auto* cluster = snapshot()->find_cluster(name);
     if (cluster == nullptr) return 999;
-    return world()->clusters.at(name).assignment == nullptr
+    return world()->find_cluster(name)->assignment == nullptr
                ? 0
-               : static_cast<std::size_t>(world()->clusters.at(name).assignment->message.endpoints(0).lb_endpoints_size());
+               : static_cast<std::size_t>(world()->find_cluster(name)->assignment->message.endpoints(0).lb_endpoints_size());
   }
 
   test::ScriptedTransport transport_;

@@ -115,12 +115,12 @@ void ProxyHarness::publish(bool with_listener) {
   auto snapshot = std::make_shared<config::Snapshot>();
   snapshot->version = ++version_;
   if (with_listener) snapshot->listeners.push_back(listener_);
-  snapshot->clusters.emplace(cluster_->name, cluster_);
-  for (const auto& cluster : more_clusters_) snapshot->clusters.emplace(cluster->name, cluster);
+  snapshot->clusters.set(cluster_->name, cluster_);
+  for (const auto& cluster : more_clusters_) snapshot->clusters.set(cluster->name, cluster);
   snapshot->log_sinks.push_back({"/dev/null"});
   snapshot->overload = overload_;
   if (local_cluster_ != nullptr) {
-    snapshot->clusters.emplace(local_cluster_->name, local_cluster_);
+    snapshot->clusters.set(local_cluster_->name, local_cluster_);
     snapshot->local_cluster = local_cluster_->name;
     snapshot->locality = locality_;
   }
