@@ -11,12 +11,15 @@
 
 #include "control-agent/loader.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
+#include "udpa/type/v1/typed_struct.pb.h"
 
 namespace millrace::agent {
 
 using envoy::config::cluster::v3::LoadBalancingPolicy;
+using envoy::config::core::v3::TypedExtensionConfig;
 using envoy::config::route::v3::FilterConfig;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 using google::protobuf::Descriptor;
@@ -112,7 +115,9 @@ class FieldWalk {
     if (!field.is_repeated()) return content(reflection.GetMessage(owner, &field), path);
     for (int i = 0; i < reflection.FieldSize(owner, &field); ++i) {
       const Message& element = reflection.GetRepeatedMessage(owner, &field, i);
-      if (!field.is_map()) {
+      if (is_internal_listener(element)) {
+        diagnostics_.harmless(index_path(path, static_cast<std::size_t>(i)), "no internal listeners are served");
+      } else if (!field.is_map()) {
         content(element, index_path(path, static_cast<std::size_t>(i)));
       } else if (const auto* value = field.message_type()->map_value(); value->message_type() != nullptr) {
         const auto key = element.GetReflection()->GetString(element, field.message_type()->map_key());
@@ -140,6 +145,16 @@ class FieldWalk {
       return diagnostics_.error(path, "does not hold a valid " + type->full_name());
     }
     message(*content, path);
+  }
+
+  // Istio's bootstrap has the extension, for listeners that are refused where they are.
+  static bool is_internal_listener(const Message& element) {
+    constexpr std::string_view kType = "envoy.extensions.bootstrap.internal_listener.v3.InternalListener";
+    if (element.GetDescriptor() != TypedExtensionConfig::descriptor()) return false;
+    const auto& config = static_cast<const TypedExtensionConfig&>(element).typed_config();
+    udpa::type::v1::TypedStruct wrapped;
+    const bool unpacked = config.Is<udpa::type::v1::TypedStruct>() && config.UnpackTo(&wrapped);
+    return (unpacked ? wrapped.type_url() : config.type_url()).ends_with(kType);
   }
 
   static bool says_false(const Message& owner, const FieldDescriptor& field) {
