@@ -6,7 +6,6 @@
 #include "control-agent/discovery/file_discovery.h"
 #include "control-agent/discovery/name_discovery.h"
 #include "control-agent/discovery/world.h"
-#include "control-agent/to_json.h"
 
 namespace millrace::agent {
 namespace {
@@ -19,7 +18,7 @@ std::vector<DynamicResource> list(const Table& table) {
     out.push_back({.name = name_of(resource->message),
                    .version = resource->origin.version,
                    .updated = resource->origin.updated,
-                   .content = to_json(resource->message)});
+                   .content = ConstMessage(resource, &resource->message)});
   }
   return out;
 }
@@ -47,6 +46,8 @@ class Collector {
     like.gauge = true;
     add(like, "update_time", static_cast<std::uint64_t>(stats.update_time));
     add(like, "version", stats.version);
+    like.text = stats.version_text;
+    add(like, "version_text", 0);
   }
   void names(const DnsStats& stats, const DiscoveryStat& like) {
     add(like, "update_attempt", stats.update_attempt);
