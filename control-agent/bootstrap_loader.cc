@@ -12,6 +12,7 @@
 #include "control-agent/discovery/snapshot_publisher.h"
 #include "control-agent/field_table.h"
 #include "control-agent/loader.h"
+#include "control-agent/stats_settings.h"
 #include "control-agent/to_json.h"
 #include "control-agent/translate.h"
 #include "control-agent/translate_overload.h"
@@ -209,6 +210,8 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
                           "there are listeners but no ports: give --dataplane FILE or a bootstrap_extensions entry of type "
                           "millrace.v1.Dataplane");
     }
+    // For its errors: the admin pages translate it again, of a bootstrap that is right.
+    (void)translate_stats(*out.bootstrap, diagnostics);
     out.admin_address = translate_admin(out.bootstrap->admin(), "admin", diagnostics);
     if (diagnostics.ok() && dataplane_diagnostics.ok()) {
       out.publisher = std::make_unique<SnapshotPublisher>(std::move(settings), std::move(first.world));

@@ -11,6 +11,7 @@
 
 #include "control-agent/loader.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/route/v3/route_components.pb.h"
 #include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 #include "udpa/type/v1/typed_struct.pb.h"
@@ -19,6 +20,7 @@
 namespace millrace::agent {
 
 using envoy::config::cluster::v3::LoadBalancingPolicy;
+using envoy::config::core::v3::TypedExtensionConfig;
 using envoy::config::route::v3::FilterConfig;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 using google::protobuf::Descriptor;

@@ -20,11 +20,30 @@
 #include "dataplane/report/connection_info.h"
 #include "dataplane/report/worker_report.h"
 
+namespace envoy::config::bootstrap::v3 {
+class Bootstrap;
+}
+
 namespace millrace::agent {
 
 /// envoy.admin.v3.ServerInfo.State
 enum class ServerState : std::uint8_t { kLive, kDraining, kPreInitializing, kInitializing };
 [[nodiscard]] std::string_view to_text(ServerState state);
+
+/// What the gateway was started with, for /server_info.
+struct CommandLine {
+  std::uint32_t concurrency = 0;  ///< workers that run
+  std::string config_path;
+  bool has_config_yaml = false;
+  bool allow_unknown_static_fields = false;
+  bool reject_unknown_dynamic_fields = false;
+  std::string log_level;
+  std::string log_path;
+  std::string service_cluster;
+  std::string service_node;
+  std::chrono::seconds drain_time{0};
+  bool drain_immediately = false;
+};
 
 /// A number of a port: "rx_packets" and such.
 struct PortStat {
@@ -64,10 +83,10 @@ class GatewayView {
   [[nodiscard]] virtual ServerState state() const = 0;
   [[nodiscard]] virtual std::string version() const = 0;
   [[nodiscard]] virtual std::chrono::seconds uptime() const = 0;
-  [[nodiscard]] virtual nlohmann::ordered_json command_line_options() const = 0;
-  /// The bootstrap as it was loaded, in proto3 JSON with original field names.
-  [[nodiscard]] virtual const nlohmann::ordered_json& bootstrap() const = 0;
-  /// When the configuration was loaded: seconds since the epoch.
+  [[nodiscard]] virtual CommandLine command_line() const = 0;
+  /// As it was loaded.
+  [[nodiscard]] virtual const envoy::config::bootstrap::v3::Bootstrap& bootstrap() const = 0;
+  /// When the configuration was loaded.
   [[nodiscard]] virtual std::chrono::system_clock::time_point loaded_at() const = 0;
   [[nodiscard]] virtual std::shared_ptr<const config::Snapshot> snapshot() const = 0;
   [[nodiscard]] virtual std::vector<const report::WorkerReport*> workers() const = 0;
@@ -96,6 +115,10 @@ class GatewayView {
   virtual void quit() = 0;
   /// Refuses new connections on every listener; `graceful` also asks those that exist to leave.
   virtual void drain_listeners(bool graceful) = 0;
+  /// From here on state() says kDraining and /ready fails, until it is taken back. Listeners stay open.
+  virtual void fail_health_checks(bool fail) = 0;
+  /// Closes access logs and the log file, and opens them again.
+  virtual void reopen_logs() = 0;
   /// False when the level has no such name.
   [[nodiscard]] virtual bool set_log_level(const std::string& level) = 0;
   [[nodiscard]] virtual std::string log_level() const = 0;

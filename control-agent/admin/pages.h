@@ -1,26 +1,35 @@
-// What the admin pages say, as text or JSON: pure functions of what the gateway shows of itself.
+// What the admin pages say, as text or as Envoy's messages: pure functions of what the gateway shows of itself. /config_dump is
+// config_dump.h, /stats is stats.h.
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "control-agent/admin/gateway_view.h"
+#include "envoy/admin/v3/certs.pb.h"
+#include "envoy/admin/v3/clusters.pb.h"
+#include "envoy/admin/v3/listeners.pb.h"
+#include "envoy/admin/v3/memory.pb.h"
+#include "envoy/admin/v3/server_info.pb.h"
 
 namespace millrace::agent {
 
+/// What Envoy says where there is no hot restart.
+inline constexpr const char* kHotRestartVersion = "disabled";
+
 [[nodiscard]] std::string clusters_text(const config::Snapshot& snapshot);
-[[nodiscard]] nlohmann::ordered_json clusters_json(const config::Snapshot& snapshot);
+/// `service_names` is messages.h's.
+[[nodiscard]] envoy::admin::v3::Clusters clusters_message(const config::Snapshot& snapshot,
+                                                          const std::map<std::string, std::string>& service_names);
 [[nodiscard]] std::string listeners_text(const config::Snapshot& snapshot);
-[[nodiscard]] nlohmann::ordered_json listeners_json(const config::Snapshot& snapshot);
-/// envoy.admin.v3.ConfigDump; endpoints that discovery brought only on request, as in Envoy.
-[[nodiscard]] nlohmann::ordered_json config_dump_json(const GatewayView& gateway, bool include_eds);
-/// envoy.admin.v3.Certificates of the contexts that run; `now` is for the days that are left.
-[[nodiscard]] nlohmann::ordered_json certificates_json(const std::vector<MadeContext>& contexts,
-                                                       std::chrono::system_clock::time_point now);
-/// envoy.admin.v3.ServerInfo
-[[nodiscard]] nlohmann::ordered_json server_info_json(const GatewayView& gateway);
+[[nodiscard]] envoy::admin::v3::Listeners listeners_message(const config::Snapshot& snapshot);
+/// Of the contexts that run; `now` is for the days that are left.
+[[nodiscard]] envoy::admin::v3::Certificates certificates_message(const std::vector<MadeContext>& contexts,
+                                                                  std::chrono::system_clock::time_point now);
+[[nodiscard]] envoy::admin::v3::ServerInfo server_info_message(const GatewayView& gateway);
+/// Of the heap; packet memory counts among the physical bytes only.
+[[nodiscard]] envoy::admin::v3::Memory memory_message(const GatewayView& gateway);
 
 }  // namespace millrace::agent

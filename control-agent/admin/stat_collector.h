@@ -23,6 +23,7 @@ class CellCollector {
 
   void counter(std::string_view name, std::int64_t value) { add(name, StatKind::kCounter, value); }
   void gauge(std::string_view name, std::int64_t value) { add(name, StatKind::kGauge, value); }
+  void text(std::string_view name, std::string value) { add(name, StatKind::kText, 0).text = std::move(value); }
   void histogram(std::string_view name, HistogramValue value) { add(name, StatKind::kHistogram, 0).histogram = std::move(value); }
 
  private:

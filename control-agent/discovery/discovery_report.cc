@@ -7,7 +7,6 @@
 #include "control-agent/discovery/file_discovery.h"
 #include "control-agent/discovery/name_discovery.h"
 #include "control-agent/discovery/world.h"
-#include "control-agent/to_json.h"
 
 namespace millrace::agent {
 namespace {
@@ -20,7 +19,7 @@ std::vector<DynamicResource> list(const Table& table) {
     out.push_back({.name = name_of(resource->message),
                    .version = resource->origin.version,
                    .updated = resource->origin.updated,
-                   .content = to_json(resource->message)});
+                   .content = ConstMessage(resource, &resource->message)});
   }
   std::ranges::sort(out, {}, &DynamicResource::name);
   return out;
@@ -50,6 +49,8 @@ class Collector {
     like.gauge = true;
     add(like, "update_time", static_cast<std::uint64_t>(stats.update_time));
     add(like, "version", stats.version);
+    like.text = stats.version_text;
+    add(like, "version_text", 0);
   }
   void names(const DnsStats& stats, const DiscoveryStat& like) {
     add(like, "update_attempt", stats.update_attempt);
@@ -88,12 +89,29 @@ void collect_manager(const std::string& item, const std::string& active, const W
 }  // namespace
 
 DynamicResources dynamic_resources(const World& world, const SubscriptionTable& subscriptions) {
-  return {.clusters_version = version_of(ResourceType::kCluster, subscriptions),
-          .clusters = list(world.resources.clusters),
-          .listeners_version = version_of(ResourceType::kListener, subscriptions),
-          .listeners = list(world.resources.listeners),
-          .routes = list(world.resources.routes),
-          .endpoints = list(world.resources.assignments)};
+  DynamicResources out{.clusters_version = version_of(ResourceType::kCluster, subscriptions),
+                       .clusters = list(world.resources.clusters),
+                       .listeners_version = version_of(ResourceType::kListener, subscriptions),
+                       .listeners = list(world.resources.listeners),
+                       .routes = list(world.resources.routes),
+                       .endpoints = list(world.resources.assignments)};
+  for (DynamicResource& cluster : out.clusters) {
+    const auto waiting = world.warming_clusters.find(cluster.name);
+    if (waiting == world.warming_clusters.end()) continue;
+    cluster.state = ResourceState::kWarming;
+    if (waiting->second.frame->is_discovered && waiting->second.assignment == nullptr) cluster.waits_for.push_back("endpoints");
+    for (const SecretName& secret : waiting->second.secrets) cluster.waits_for.push_back("secret " + secret.name);
+  }
+  for (DynamicResource& listener : out.listeners) {
+    const auto waiting = world.warming_listeners.find(listener.name);
+    if (waiting == world.warming_listeners.end()) continue;
+    listener.state = ResourceState::kWarming;
+    for (const auto& [key, routes] : waiting->second.routes) {
+      if (routes == nullptr) listener.waits_for.push_back("RdsRouteConfigSubscription " + key.name);
+    }
+    for (const SecretName& secret : waiting->second.secrets) listener.waits_for.push_back("secret " + secret.name);
+  }
+  return out;
 }
 
 std::vector<DiscoveryStat> discovery_stats(const World& world, const SubscriptionTable& subscriptions, const DnsTable& dns) {

@@ -4,11 +4,15 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
+namespace google::protobuf {
+class Message;
+}
 
 namespace millrace::agent {
 
@@ -17,12 +21,32 @@ struct Subscription;
 struct SubscriptionStats;
 struct World;
 
+/// A message that nobody changes any more.
+using ConstMessage = std::shared_ptr<const google::protobuf::Message>;
+
+/// The last update of a resource, where it was refused: envoy.admin.v3.UpdateFailureState.
+struct RefusedUpdate {
+  std::string version;  ///< version_info of the response that brought it
+  std::chrono::system_clock::time_point attempted{};
+  std::string details;   ///< why
+  ConstMessage content;  ///< null: it could not be read
+};
+
+enum class ResourceState : std::uint8_t {
+  kActive,
+  kWarming,   ///< waits for what it needs; what has the same name and is active serves until then
+  kDraining,  ///< of a listener: serves the connections that it has
+};
+
 /// A resource that is not of the bootstrap.
 struct DynamicResource {
   std::string name;
   std::string version;  ///< version_info of the response that brought it
   std::chrono::system_clock::time_point updated{};
-  nlohmann::ordered_json content = {};
+  ConstMessage content;  ///< null: there is none, only `refused`
+  ResourceState state = ResourceState::kActive;
+  std::vector<std::string> waits_for = {};  ///< of one that is warming
+  std::optional<RefusedUpdate> refused = {};
 };
 
 /// Each list by name. The versions are those of the last responses that were accepted; empty: there was none.
@@ -33,6 +57,7 @@ struct DynamicResources {
   std::vector<DynamicResource> listeners = {};
   std::vector<DynamicResource> routes = {};
   std::vector<DynamicResource> endpoints = {};
+  std::vector<DynamicResource> secrets = {};
 };
 
 /// A number under Envoy's name for it.
@@ -42,7 +67,8 @@ struct DiscoveryStat {
   std::vector<std::pair<std::string, std::string>> labels;
   std::string name;
   std::int64_t value = 0;
-  bool gauge = false;  ///< else a counter
+  bool gauge = false;                    ///< else a counter
+  std::optional<std::string> text = {};  ///< instead of both
 };
 
 using SubscriptionTable = std::map<Subscription, SubscriptionStats>;

@@ -88,8 +88,7 @@ T must(Result<T, std::string> result) {
 
 }  // namespace
 
-Gateway::Gateway(const Options& options, agent::Loaded loaded)
-    : options_(options), loaded_(std::move(loaded)), bootstrap_json_(loaded_.bootstrap_json()) {
+Gateway::Gateway(const Options& options, agent::Loaded loaded) : options_(options), loaded_(std::move(loaded)) {
   start_machine();
   open_crypto_device();
   open_ports();
@@ -282,6 +281,8 @@ void Gateway::reopen_logs() {
 
 agent::ServerState Gateway::state() const {
   if (draining_) return agent::ServerState::kDraining;
+  if (!snapshots_started_) return agent::ServerState::kPreInitializing;
+  if (serving() && health_checks_fail_) return agent::ServerState::kDraining;
   return serving() ? agent::ServerState::kLive : agent::ServerState::kInitializing;
 }
 
@@ -294,21 +295,18 @@ std::chrono::seconds Gateway::uptime() const {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
 }
 
-nlohmann::ordered_json Gateway::command_line_options() const {
-  return {{"concurrency", loaded_.machine.worker_count},
-          {"config_path", options_.config_path},
-          // Keys may stand in it; /config_dump has all the rest.
-          {"config_yaml", options_.config_yaml.empty() ? "" : "[redacted]"},
-          {"allow_unknown_static_fields", options_.allow_unknown_static_fields},
-          {"reject_unknown_dynamic_fields", options_.reject_unknown_dynamic_fields},
-          {"log_level", options_.log_level},
-          {"log_path", options_.log_path},
-          {"service_cluster", options_.service_cluster},
-          {"service_node", options_.service_node},
-          {"mode", "Serve"},
-          {"drain_time", std::to_string(options_.drain_time_seconds) + "s"},
-          {"drain_strategy", options_.drain_immediately ? "Immediate" : "Gradual"},
-          {"disable_hot_restart", true}};
+agent::CommandLine Gateway::command_line() const {
+  return {.concurrency = loaded_.machine.worker_count,
+          .config_path = options_.config_path,
+          .has_config_yaml = !options_.config_yaml.empty(),
+          .allow_unknown_static_fields = options_.allow_unknown_static_fields,
+          .reject_unknown_dynamic_fields = options_.reject_unknown_dynamic_fields,
+          .log_level = options_.log_level,
+          .log_path = options_.log_path,
+          .service_cluster = options_.service_cluster,
+          .service_node = options_.service_node,
+          .drain_time = std::chrono::seconds(options_.drain_time_seconds),
+          .drain_immediately = options_.drain_immediately};
 }
 
 std::vector<const report::WorkerReport*> Gateway::workers() const {

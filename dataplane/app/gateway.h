@@ -64,15 +64,12 @@ class Gateway final : public agent::GatewayView {
   void serve_snapshots();
   /// Whether /quitquitquit was called.
   [[nodiscard]] bool quit_requested() const { return quit_requested_.load(); }
-  /// SIGUSR1: opens access logs and the log file again.
-  void reopen_logs();
-
   // agent::GatewayView
   [[nodiscard]] agent::ServerState state() const override;
   [[nodiscard]] std::string version() const override;
   [[nodiscard]] std::chrono::seconds uptime() const override;
-  [[nodiscard]] nlohmann::ordered_json command_line_options() const override;
-  [[nodiscard]] const nlohmann::ordered_json& bootstrap() const override { return bootstrap_json_; }
+  [[nodiscard]] agent::CommandLine command_line() const override;
+  [[nodiscard]] const envoy::config::bootstrap::v3::Bootstrap& bootstrap() const override { return *loaded_.bootstrap; }
   [[nodiscard]] std::chrono::system_clock::time_point loaded_at() const override { return loaded_at_; }
   [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const override;
   [[nodiscard]] std::vector<const report::WorkerReport*> workers() const override;
@@ -90,6 +87,8 @@ class Gateway final : public agent::GatewayView {
       const report::CaptureOrder& order) override;
   void quit() override { quit_requested_.store(true); }
   void drain_listeners(bool graceful) override;
+  void fail_health_checks(bool fail) override { health_checks_fail_.store(fail); }
+  void reopen_logs() override;
   [[nodiscard]] bool set_log_level(const std::string& level) override;
   [[nodiscard]] std::string log_level() const override;
 
@@ -103,15 +102,15 @@ class Gateway final : public agent::GatewayView {
 
   const Options options_;
   const agent::Loaded loaded_;
-  nlohmann::ordered_json bootstrap_json_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   const std::chrono::system_clock::time_point loaded_at_ = std::chrono::system_clock::now();
   std::atomic<bool> draining_{false};
   std::atomic<bool> quit_requested_{false};
+  std::atomic<bool> health_checks_fail_{false};
 
   // In the order of construction: what is below uses what is above, and goes first.
   config::SnapshotSlot snapshots_;
-  bool snapshots_started_ = false;
+  std::atomic<bool> snapshots_started_{false};
   nic::Placement placement_;
   bool adaptive_ = false;  ///< forced, because workers share CPUs
   std::unique_ptr<nic::Eal> eal_;

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <thread>
 
+#include "control-agent/log_format.h"
 #include "dataplane/app/crash_handler.h"
 #include "dataplane/app/gateway.h"
 #include "dataplane/app/options.h"
@@ -26,15 +27,15 @@ using millrace::app::Options;
 constexpr int kBadConfiguration = 1;
 constexpr int kMachineRefused = 2;
 
-void set_up_logging(const Options& options) {
+void set_up_logging(const Options& options, const std::string& pattern) {
   std::shared_ptr<spdlog::sinks::sink> sink;
   if (options.log_path.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   } else {
     sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.log_path);
   }
-  spdlog::set_default_logger(std::make_shared<spdlog::logger>("", std::move(sink)));
-  spdlog::set_pattern("[%Y-%m-%d %H:%M:%S.%e][%l] %v");
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("main", std::move(sink)));
+  spdlog::set_pattern(pattern.empty() ? "[%Y-%m-%d %H:%M:%S.%e][%l] %v" : pattern);
   spdlog::set_level(spdlog::level::from_str(options.log_level));
   spdlog::flush_on(spdlog::level::info);
 }
@@ -111,13 +112,18 @@ int run(const Options& options) {
     for (const auto& error : loaded.error()) std::cerr << error.to_string() << "\n";
     return kBadConfiguration;
   }
+  const std::string configured_format = millrace::agent::log_pattern(*loaded->bootstrap);
+  if (!configured_format.empty() && !options.log_format.empty()) {
+    std::cerr << "--log-format and application_log_config both say how log lines look: leave one out\n";
+    return kBadConfiguration;
+  }
   if (options.mode == Mode::kValidate) {
     for (const std::string& warning : loaded->warnings) std::cerr << "warning: " << warning << "\n";
     std::cout << "configuration OK\n";
     return 0;
   }
   const sigset_t signals = block_signals();
-  set_up_logging(options);
+  set_up_logging(options, options.log_format.empty() ? configured_format : options.log_format);
   spdlog::info("{}", millrace::app::kVersionText);
   for (const std::string& warning : options.warnings) spdlog::warn("{}", warning);
   for (const std::string& warning : loaded->warnings) spdlog::warn("{}", warning);

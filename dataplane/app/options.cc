@@ -29,8 +29,7 @@ constexpr IgnoredFlag kIgnoredFlags[] = {
     {"--file-flush-interval-msec", true, "access logs are written within 100 ms"},
     {"--file-flush-min-size-kb", true, "access logs are written within 100 ms"},
     {"--skip-deprecated-logs", false, "deprecated fields are not logged"},
-    {"--log-format", true, "the log format is fixed"},
-    {"--log-format-escaped", false, "the log format is fixed"},
+    {"--log-format-escaped", false, "messages have one line"},
     {"--component-log-level", true, "there is one log level"},
     {"--enable-fine-grain-logging", false, "there is one log level"},
     {"--disable-extensions", true, "extensions are built in"},
@@ -66,6 +65,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "warn", "error", "critical", "off"}))
       ->capture_default_str();
   app.add_option("--log-path", options.log_path, "Log to this file instead of standard error; SIGUSR1 reopens it");
+  app.add_option("--log-format", options.log_format, "Of log lines, in spdlog's flags");
   app.add_option("--drain-time-s", options.drain_time_seconds, "How long requests in flight may take after SIGTERM, seconds")
       ->capture_default_str();
   app.add_option_function<std::string>(

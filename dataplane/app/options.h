@@ -19,6 +19,7 @@ struct Options {
   std::string service_cluster;
   std::optional<std::uint32_t> concurrency;
   std::string log_level = "info";
+  std::string log_format;                  ///< spdlog's pattern; empty: the bootstrap's, or our own
   std::string log_path;                    ///< empty: standard error
   std::uint32_t drain_time_seconds = 600;  ///< Envoy's default
   bool drain_immediately = false;          ///< --drain-strategy immediate

@@ -155,8 +155,9 @@ def test_the_config_dump_shows_what_files_brought(lab):
     assert edge["active_state"]["listener"]["@type"] == f"{API}.config.listener.v3.Listener"
     (routes,) = sections["RoutesConfigDump"]["dynamic_route_configs"]
     assert routes["version_info"] == "2" and routes["route_config"]["name"] == "routes"
-    (endpoints,) = sections["EndpointsConfigDump"]["dynamic_endpoint_configs"]
-    assert endpoints["endpoint_config"]["cluster_name"] == "found"
+    found, plain = sections["EndpointsConfigDump"]["dynamic_endpoint_configs"]
+    assert found["endpoint_config"]["cluster_name"] == "found" and found["version_info"] == "1"
+    assert plain["endpoint_config"]["cluster_name"] == "plain" and "version_info" not in plain
     assert "found::added_via_api::true\n" in gateway.admin("/clusters")
 
 

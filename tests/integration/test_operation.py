@@ -148,8 +148,9 @@ def test_admin_pages_have_envoys_shapes(lab):
     listeners = json.loads(gateway.admin("/listeners?format=json"))["listener_statuses"]
     assert listeners[0]["local_address"]["socket_address"] == {"address": GATEWAY, "port_value": 80}
     dump = json.loads(gateway.admin("/config_dump"))["configs"]
-    assert [c["@type"].rpartition(".")[2] for c in dump] == ["BootstrapConfigDump", "ClustersConfigDump", "ListenersConfigDump", "RoutesConfigDump",
-                                                           "SecretsConfigDump"]
+    assert [c["@type"].rpartition(".")[2] for c in dump] == [
+        "BootstrapConfigDump", "ClustersConfigDump", "EcdsConfigDump", "ListenersConfigDump", "ScopedRoutesConfigDump", "RoutesConfigDump",
+        "SecretsConfigDump"]
     assert json.loads(gateway.admin("/server_info"))["state"] == "LIVE"
     assert json.loads(gateway.admin("/millrace/nic"))["ports"][0]["driver"] == "net_tap"
 

@@ -10,12 +10,13 @@
 
 #include <array>
 #include <cmath>
-#include <deque>
 
 #include "control-agent/admin/capture_page.h"
-#include "control-agent/admin/connections_page.h"
+#include "control-agent/admin/config_dump.h"
+#include "control-agent/admin/messages.h"
 #include "control-agent/admin/pages.h"
 #include "control-agent/admin/stats.h"
+#include "tests/unit/control-agent/admin/fake_gateway.h"
 #include "tests/unit/control-agent/tls_files.h"
 
 namespace millrace::agent {
@@ -23,94 +24,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-class FakeSession final : public CaptureSession {
- public:
-  explicit FakeSession(report::CaptureRing& ring) : rings_{&ring} {}
-  const std::vector<report::CaptureRing*>& rings() const override { return rings_; }
-
- private:
-  std::vector<report::CaptureRing*> rings_;
-};
-
-// Two workers, one listener, one cluster with one endpoint.
-class FakeGateway final : public GatewayView {
- public:
-  FakeGateway() {
-    reports_.emplace_back(0u, std::size_t{4096});
-    reports_.emplace_back(1u, std::size_t{4096});
-    auto snapshot = std::make_shared<config::Snapshot>();
-    auto listener = std::make_shared<config::Listener>();
-    listener->name = "edge";
-    listener->addresses = {*SocketAddress::parse("198.18.0.2:80")};
-    listener->cell = std::make_shared<report::ListenerCell>(0, "198.18.0.2_80", 2);
-    listener->chains.resize(1);
-    listener->chains[0].http()->cell = http;
-    snapshot->listeners.push_back(listener);
-    app->name = "app";
-    app->cell = cluster;
-    app->endpoints.push_back({.address = *SocketAddress::parse("198.18.0.1:8000"), .hostname = {}, .cell = endpoint});
-    snapshot->clusters.set("app", app);
-    snapshot_ = snapshot;
-  }
-
-  ServerState state() const override { return current_state; }
-  std::string version() const override { return "abc/1.0/Debug"; }
-  std::chrono::seconds uptime() const override { return std::chrono::seconds(12); }
-  nlohmann::ordered_json command_line_options() const override { return {{"concurrency", 2}}; }
-  const nlohmann::ordered_json& bootstrap() const override { return bootstrap_; }
-  std::chrono::system_clock::time_point loaded_at() const override { return {}; }
-  std::shared_ptr<const config::Snapshot> snapshot() const override { return snapshot_; }
-  std::vector<const report::WorkerReport*> workers() const override { return {&reports_[0], &reports_[1]}; }
-  std::vector<PortStat> port_stats() const override { return {{"edge", "rx_packets", 7}}; }
-  std::vector<RuleStat> rule_stats() const override { return {{"telnet", "hits", 3}}; }
-  std::uint64_t resident_bytes() const override { return 1 << 20; }
-  nlohmann::ordered_json ports() const override { return nlohmann::ordered_json::object(); }
-  const SecretStore& secrets() const override { return secret_store; }
-  DynamicResources dynamic_resources() const override { return discovered; }
-  std::vector<DiscoveryStat> discovery_stats() const override {
-    return {{"cluster_manager.cds.", "envoy_cluster_manager_cds_", {}, "update_success", 4}};
-  }
-  std::vector<std::string> port_names() const override { return {"edge", "outside"}; }
-  ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
-                             std::size_t limit) override {
-    asked_for = {filter, worker, limit, false};
-    return connection_list;
-  }
-  Result<std::unique_ptr<CaptureSession>, std::string> start_capture(const report::CaptureOrder& order) override {
-    if (order.ports == 0b10) return Error<std::string>("4 captures run already: no more at a time");
-    return std::make_unique<FakeSession>(ring);
-  }
-  void quit() override { quit_called = true; }
-  void drain_listeners(bool graceful) override { drained_gracefully = graceful; }
-  bool set_log_level(const std::string& level) override { return level == "debug"; }
-  std::string log_level() const override { return "info"; }
-
-  std::atomic<ServerState> current_state{ServerState::kLive};
-  std::atomic<bool> quit_called{false};
-  std::optional<bool> drained_gracefully;
-  SecretStore secret_store;
-  DynamicResources discovered;
-  ConnectionsRequest asked_for;
-  ConnectionList connection_list;
-  report::CaptureRing ring;
-  std::shared_ptr<config::Cluster> app = std::make_shared<config::Cluster>();
-  std::shared_ptr<report::HttpCell> http = std::make_shared<report::HttpCell>(0, "in.gress", 2);
-  std::shared_ptr<report::ClusterCell> cluster = std::make_shared<report::ClusterCell>(0, "app", 2);
-  std::shared_ptr<report::EndpointCell> endpoint = std::make_shared<report::EndpointCell>(0, "app|198.18.0.1:8000", 2);
-
- private:
-  std::deque<report::WorkerReport> reports_;
-  std::shared_ptr<const config::Snapshot> snapshot_;
-  nlohmann::ordered_json bootstrap_ = {
-      {"node", {{"id", "n1"}}},
-      {"static_resources",
-       {{"listeners",
-         {{{"name", "edge"},
-           {"filter_chains", {{{"filters", {{{"name", "hcm"}, {"typed_config", {{"route_config", {{"name", "r"}}}}}}}}}}}}}},
-        {"clusters", {{{"name", "app"}}}},
-        {"secrets", {{{"name", "cert"}}}}}}};
-};
 
 /// A store with one context, made by the library.
 std::shared_ptr<tls::ContextSlot> add_context(SecretStore& store) {
@@ -281,10 +194,17 @@ TEST(Pages, ClustersShowEachEndpointInBothForms) {
   gateway.endpoint->per_worker[1].rq_total.add(9);
   EXPECT_THAT(clusters_text(*gateway.snapshot()), HasSubstr("app::198.18.0.1:8000::rq_total::9\n"));
   EXPECT_THAT(clusters_text(*gateway.snapshot()), HasSubstr("app::198.18.0.1:8000::health_flags::healthy\n"));
-  const auto json = clusters_json(*gateway.snapshot());
-  const auto& host = json["cluster_statuses"][0]["host_statuses"][0];
-  EXPECT_EQ(host["address"]["socket_address"]["port_value"], 8000);
-  EXPECT_EQ(host["health_status"]["eds_health_status"], "HEALTHY");
+  const auto clusters = clusters_message(*gateway.snapshot(), {{"app", "app.service"}});
+  const auto& status = clusters.cluster_statuses(0);
+  EXPECT_EQ(status.observability_name(), "app");
+  EXPECT_EQ(status.eds_service_name(), "app.service");
+  const auto& host = status.host_statuses(0);
+  EXPECT_EQ(host.address().socket_address().port_value(), 8000u);
+  EXPECT_EQ(host.health_status().eds_health_status(), envoy::config::core::v3::HEALTHY);
+  EXPECT_EQ(host.weight(), 1u);
+  const auto total = std::ranges::find(host.stats(), "rq_total", &envoy::admin::v3::SimpleMetric::name);
+  ASSERT_NE(total, host.stats().end());
+  EXPECT_EQ(print_json(*total, Defaults::kLeftOut), "{\n \"value\": \"9\",\n \"name\": \"rq_total\"\n}\n");
 }
 
 TEST(Pages, ClustersShowTheirLimits) {
@@ -295,11 +215,11 @@ TEST(Pages, ClustersShowTheirLimits) {
   EXPECT_THAT(text, HasSubstr("app::default_priority::max_pending_requests::1024\n"));
   EXPECT_THAT(text, HasSubstr("app::default_priority::max_retries::3\n"));
   EXPECT_THAT(text, HasSubstr("app::high_priority::max_requests::7\n"));
-  const auto json = clusters_json(*gateway.snapshot());
-  const auto& thresholds = json["cluster_statuses"][0]["circuit_breakers"]["thresholds"];
-  EXPECT_EQ(thresholds[0]["max_connections"], 1024);
-  EXPECT_EQ(thresholds[1]["priority"], "HIGH");
-  EXPECT_EQ(thresholds[1]["max_requests"], 7);
+  const auto clusters = clusters_message(*gateway.snapshot(), {});
+  const auto& thresholds = clusters.cluster_statuses(0).circuit_breakers().thresholds();
+  EXPECT_EQ(thresholds[0].max_connections().value(), 1024u);
+  EXPECT_EQ(thresholds[1].priority(), envoy::config::core::v3::HIGH);
+  EXPECT_EQ(thresholds[1].max_requests().value(), 7u);
 }
 
 TEST(Pages, ClustersShowWhatHealthChecksHaveFound) {
@@ -310,11 +230,13 @@ TEST(Pages, ClustersShowWhatHealthChecksHaveFound) {
   EXPECT_THAT(clusters_text(*gateway.snapshot()),
               HasSubstr("health_flags::/failed_active_hc/degraded_active_hc/pending_active_hc/excluded_via_immediate_hc_fail"
                         "/active_hc_timeout\n"));
-  const auto health = clusters_json(*gateway.snapshot())["cluster_statuses"][0]["host_statuses"][0]["health_status"];
-  for (const char* flag : {"failed_active_health_check", "failed_active_degraded_check", "pending_active_hc",
-                           "excluded_via_immediate_hc_fail", "active_hc_timeout"}) {
-    EXPECT_EQ(health[flag], true) << flag;
-  }
+  const auto clusters = clusters_message(*gateway.snapshot(), {});
+  const auto& health = clusters.cluster_statuses(0).host_statuses(0).health_status();
+  EXPECT_TRUE(health.failed_active_health_check());
+  EXPECT_TRUE(health.failed_active_degraded_check());
+  EXPECT_TRUE(health.pending_active_hc());
+  EXPECT_TRUE(health.excluded_via_immediate_hc_fail());
+  EXPECT_TRUE(health.active_hc_timeout());
 }
 
 TEST(Pages, ClustersShowOutlierDetection) {
@@ -334,67 +256,61 @@ TEST(Pages, ClustersShowOutlierDetection) {
   EXPECT_THAT(text, HasSubstr("app::outlier::local_origin_success_rate_ejection_threshold::-1\n"));
   EXPECT_THAT(text, HasSubstr("app::198.18.0.1:8000::health_flags::/failed_outlier_check/failed_eds_health\n"));
   EXPECT_THAT(text, HasSubstr("app::198.18.0.1:8000::success_rate::95.5\n"));
-  const auto json = clusters_json(*gateway.snapshot());
-  const auto& status = json["cluster_statuses"][0];
-  EXPECT_EQ(status["success_rate_ejection_threshold"]["value"], 52);
-  EXPECT_FALSE(status.contains("local_origin_success_rate_ejection_threshold"));
-  EXPECT_EQ(status["host_statuses"][0]["health_status"]["failed_outlier_check"], true);
-  EXPECT_EQ(status["host_statuses"][0]["success_rate"]["value"], 95.5);
+  const auto clusters = clusters_message(*gateway.snapshot(), {});
+  const auto& status = clusters.cluster_statuses(0);
+  EXPECT_EQ(status.success_rate_ejection_threshold().value(), 52);
+  EXPECT_FALSE(status.has_local_origin_success_rate_ejection_threshold());
+  EXPECT_TRUE(status.host_statuses(0).health_status().failed_outlier_check());
+  EXPECT_EQ(status.host_statuses(0).success_rate().value(), 95.5);
+}
+
+TEST(Pages, ListenersShowEachOfTheirAddresses) {
+  FakeGateway gateway;
+  gateway.listener->addresses.push_back(*SocketAddress::parse("[2001:db8::2]:80"));
+  EXPECT_EQ(listeners_text(*gateway.snapshot()), "edge::198.18.0.2:80\nedge::[2001:db8::2]:80\n");
+  const auto listeners = listeners_message(*gateway.snapshot());
+  ASSERT_EQ(listeners.listener_statuses_size(), 1);
+  EXPECT_EQ(listeners.listener_statuses(0).local_address().socket_address().address(), "198.18.0.2");
+  EXPECT_EQ(listeners.listener_statuses(0).additional_local_addresses(0).socket_address().address(), "2001:db8::2");
 }
 
 TEST(Pages, ShowCertificatesAsEnvoyDoes) {
   SecretStore store;
   const auto slot = add_context(store);
-  const auto json = certificates_json(store.contexts(), std::chrono::system_clock::now());
-  ASSERT_EQ(json["certificates"].size(), 1U);
-  const auto& leaf = json["certificates"][0]["cert_chain"][0];
-  EXPECT_EQ(leaf["path"], "/tls.crt");
-  EXPECT_THAT(leaf["serial_number"], HasSubstr("1234"));
-  EXPECT_EQ(leaf["subject_alt_names"].dump(), R"([{"dns":"a.example"},{"uri":"spiffe://a"}])");
-  EXPECT_EQ(leaf["days_until_expiration"], "10");
-  EXPECT_THAT(leaf["valid_from"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..Z"));
-  EXPECT_THAT(leaf["expiration_time"].get<std::string>(), testing::MatchesRegex("20..-..-..T..:..:..Z"));
-  const auto& authority = json["certificates"][0]["ca_cert"][0];
-  EXPECT_EQ(authority["path"], "<inline>");
-  EXPECT_THAT(authority["days_until_expiration"], testing::AnyOf("29", "30"));  // made within this second, or not
-  const auto later = std::chrono::system_clock::now() + std::chrono::hours(24 * 365);
-  EXPECT_EQ(certificates_json(store.contexts(), later)["certificates"][0]["ca_cert"][0]["days_until_expiration"], "0");
-  EXPECT_EQ(certificates_json({}, later).dump(), R"({"certificates":[]})");
+  const auto now = std::chrono::system_clock::now();
+  const auto certificates = certificates_message(store.contexts(), now);
+  ASSERT_EQ(certificates.certificates_size(), 1);
+  const auto& leaf = certificates.certificates(0).cert_chain(0);
+  EXPECT_EQ(leaf.path(), "/tls.crt");
+  EXPECT_THAT(leaf.serial_number(), HasSubstr("1234"));
+  ASSERT_EQ(leaf.subject_alt_names_size(), 2);
+  EXPECT_EQ(leaf.subject_alt_names(0).dns(), "a.example");
+  EXPECT_EQ(leaf.subject_alt_names(1).uri(), "spiffe://a");
+  EXPECT_EQ(leaf.days_until_expiration(), 10u);
+  EXPECT_GT(leaf.expiration_time().seconds(), leaf.valid_from().seconds());
+  const auto& authority = certificates.certificates(0).ca_cert(0);
+  EXPECT_EQ(authority.path(), "<inline>");
+  EXPECT_THAT(authority.days_until_expiration(), testing::AnyOf(29u, 30u));  // made within this second, or not
+  const auto later = now + std::chrono::hours(24 * 365);
+  EXPECT_EQ(certificates_message(store.contexts(), later).certificates(0).ca_cert(0).days_until_expiration(), 0u);
+  EXPECT_EQ(print_json(certificates_message({}, later), Defaults::kShown), "{\n \"certificates\": []\n}\n");
 }
 
-TEST(Pages, ConfigDumpHasEnvoysSections) {
+TEST(Pages, MemoryIsOfTheHeap) {
   const FakeGateway gateway;
-  const auto dump = config_dump_json(gateway, false);
-  ASSERT_EQ(dump["configs"].size(), 5u);
-  EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["name"], "app");
-  EXPECT_EQ(dump["configs"][1]["static_clusters"][0]["cluster"]["@type"], "type.googleapis.com/envoy.config.cluster.v3.Cluster");
-  EXPECT_EQ(dump["configs"][3]["static_route_configs"][0]["route_config"]["name"], "r");
-  EXPECT_EQ(dump["configs"][4]["static_secrets"][0]["secret"]["name"], "cert");
+  const auto memory = memory_message(gateway);
+  EXPECT_GT(memory.allocated(), 0u);
+  EXPECT_GE(memory.heap_size(), memory.allocated());
+  EXPECT_EQ(memory.total_physical_bytes(), 1u << 20);
 }
 
-TEST(Pages, ConfigDumpShowsWhatDiscoveryBrought) {
-  FakeGateway gateway;
-  const auto resource = [](const char* name) {
-    return DynamicResource{.name = name, .version = "7", .content = {{"name", name}}};
-  };
-  gateway.discovered = {.clusters_version = "8",
-                        .clusters = {resource("c")},
-                        .listeners_version = "9",
-                        .listeners = {resource("l")},
-                        .routes = {resource("r")},
-                        .endpoints = {resource("e")}};
-  const auto dump = config_dump_json(gateway, true);
-  ASSERT_EQ(dump["configs"].size(), 6u);
-  EXPECT_EQ(dump["configs"][1]["version_info"], "8");
-  const auto& cluster = dump["configs"][1]["dynamic_active_clusters"][0];
-  EXPECT_EQ(cluster["version_info"], "7");
-  EXPECT_EQ(cluster["last_updated"], "1970-01-01T00:00:00Z");
-  EXPECT_EQ(cluster["cluster"].dump(), R"({"@type":"type.googleapis.com/envoy.config.cluster.v3.Cluster","name":"c"})");
-  EXPECT_EQ(dump["configs"][2]["version_info"], "9");
-  EXPECT_EQ(dump["configs"][2]["dynamic_listeners"][0]["active_state"]["listener"]["name"], "l");
-  EXPECT_EQ(dump["configs"][3]["dynamic_route_configs"][0]["route_config"]["name"], "r");
-  EXPECT_EQ(dump["configs"][4]["@type"], "type.googleapis.com/envoy.admin.v3.EndpointsConfigDump");
-  EXPECT_EQ(dump["configs"][4]["dynamic_endpoint_configs"][0]["endpoint_config"]["name"], "e");
+/// What a client of Envoy's makes of a page.
+template <typename Message>
+Message parsed(const std::string& page) {
+  Message out;
+  const auto status = google::protobuf::util::JsonStringToMessage(page, &out);
+  EXPECT_TRUE(status.ok()) << status.message() << page;
+  return out;
 }
 
 class AdminServerTest : public ::testing::Test {
@@ -425,7 +341,14 @@ TEST_F(AdminServerTest, ReadyFollowsTheState) {
 }
 
 TEST_F(AdminServerTest, WhatChangesSomethingTakesPostOnly) {
-  EXPECT_EQ(client_.Get("/quitquitquit")->status, 405);
+  const auto refused = client_.Get("/quitquitquit");
+  EXPECT_EQ(refused->status, 405);
+  EXPECT_EQ(refused->body, "Method GET not allowed, POST required.");
+  for (const char* path : {"/drain_listeners", "/healthcheck/fail", "/healthcheck/ok", "/logging", "/reopen_logs",
+                           "/reset_counters", "/runtime_modify"}) {
+    EXPECT_EQ(client_.Get(path)->status, 405) << path;
+    EXPECT_EQ(client_.Put(path)->status, 405) << path;
+  }
   EXPECT_FALSE(gateway_.quit_called);
   EXPECT_EQ(client_.Post("/quitquitquit")->status, 200);
   EXPECT_TRUE(gateway_.quit_called);
@@ -453,7 +376,9 @@ TEST_F(AdminServerTest, PostWithoutLengthHasNoBody) {
 TEST_F(AdminServerTest, UnknownPathPointsToHelp) {
   const auto answer = client_.Get("/no/such/page");
   EXPECT_EQ(answer->status, 404);
-  EXPECT_THAT(answer->body, HasSubstr("/help"));
+  EXPECT_THAT(answer->body, testing::StartsWith("invalid path. admin commands are:\n"));
+  EXPECT_EQ(answer->get_header_value("cache-control"), "no-cache, max-age=0");
+  EXPECT_EQ(answer->get_header_value("x-content-type-options"), "nosniff");
   EXPECT_THAT(client_.Get("/help")->body, HasSubstr("/stats/prometheus"));
 }
 
@@ -523,10 +448,71 @@ TEST_F(AdminServerTest, StoppingDoesNotWaitForACapture) {
 }
 
 TEST_F(AdminServerTest, ServerInfoSaysWhatRuns) {
-  const auto info = nlohmann::json::parse(client_.Get("/server_info")->body);
-  EXPECT_EQ(info["state"], "LIVE");
-  EXPECT_EQ(info["uptime_current_epoch"], "12s");
-  EXPECT_EQ(info["node"]["id"], "n1");
+  gateway_.started_with.drain_immediately = true;
+  gateway_.started_with.drain_time = std::chrono::seconds(45);
+  gateway_.started_with.has_config_yaml = true;
+  gateway_.started_with.service_node = "n2";
+  const auto info = parsed<envoy::admin::v3::ServerInfo>(client_.Get("/server_info")->body);
+  EXPECT_EQ(info.state(), envoy::admin::v3::ServerInfo::LIVE);
+  EXPECT_EQ(info.uptime_current_epoch().seconds(), 12);
+  EXPECT_EQ(info.node().id(), "n2");
+  EXPECT_EQ(info.node().cluster(), "c1");
+  EXPECT_EQ(info.node().metadata().fields().at("ISTIO_VERSION").string_value(), "1.27.9");
+  EXPECT_EQ(info.command_line_options().concurrency(), 2u);
+  EXPECT_EQ(info.command_line_options().drain_time().seconds(), 45);
+  EXPECT_EQ(info.command_line_options().drain_strategy(), envoy::admin::v3::CommandLineOptions::Immediate);
+  EXPECT_EQ(info.command_line_options().config_yaml(), "[redacted]");
+  EXPECT_THAT(client_.Get("/server_info")->body, HasSubstr("\"restart_epoch\": 0"));  // defaults are shown
+}
+
+TEST_F(AdminServerTest, EveryPageOfEnvoysShapeIsOfIt) {
+  EXPECT_EQ(parsed<envoy::admin::v3::Clusters>(client_.Get("/clusters?format=json")->body).cluster_statuses_size(), 1);
+  EXPECT_EQ(parsed<envoy::admin::v3::Listeners>(client_.Get("/listeners?format=json")->body).listener_statuses_size(), 1);
+  EXPECT_EQ(parsed<envoy::admin::v3::ConfigDump>(client_.Get("/config_dump")->body).configs_size(), 7);
+  EXPECT_EQ(parsed<envoy::admin::v3::ConfigDump>(client_.Get("/config_dump?include_eds")->body).configs_size(), 8);
+  EXPECT_EQ(parsed<envoy::admin::v3::Certificates>(client_.Get("/certs")->body).certificates_size(), 0);
+  EXPECT_GT(parsed<envoy::admin::v3::Memory>(client_.Get("/memory")->body).heap_size(), 0u);
+  EXPECT_EQ(client_.Get("/init_dump")->body, "{}\n");
+  EXPECT_EQ(client_.Get("/hot_restart_version")->body, "disabled");
+  EXPECT_THAT(client_.Get("/contention")->body, HasSubstr("not enabled"));
+}
+
+TEST_F(AdminServerTest, ConfigDumpTakesEnvoysParameters) {
+  const auto clusters = client_.Get("/config_dump?resource=static_clusters&mask=cluster.name&name_regex=a.*");
+  EXPECT_EQ(parsed<envoy::admin::v3::ConfigDump>(clusters->body).configs_size(), 1);
+  EXPECT_EQ(client_.Get("/config_dump?resource=nothing")->status, 404);
+  EXPECT_EQ(client_.Get("/config_dump?mask=nothing")->status, 400);
+}
+
+TEST_F(AdminServerTest, HealthChecksFailAndPassOnRequest) {
+  EXPECT_EQ(client_.Post("/healthcheck/fail")->body, "OK\n");
+  EXPECT_EQ(client_.Get("/ready")->status, 503);
+  EXPECT_EQ(client_.Post("/healthcheck/ok")->body, "OK\n");
+  EXPECT_EQ(client_.Get("/ready")->status, 200);
+}
+
+TEST_F(AdminServerTest, CountersAreReset) {
+  gateway_.cluster->per_worker[0].upstream_rq_total.add(5);
+  gateway_.cluster->per_worker[0].upstream_rq_active.add(2);
+  EXPECT_EQ(client_.Post("/reset_counters")->status, 200);
+  gateway_.cluster->per_worker[1].upstream_rq_total.add(1);
+  const std::string text = client_.Get("/stats")->body;
+  EXPECT_THAT(text, HasSubstr("cluster.app.upstream_rq_total: 1\n"));
+  EXPECT_THAT(text, HasSubstr("cluster.app.upstream_rq_active: 2\n"));
+}
+
+TEST_F(AdminServerTest, RuntimeIsModifiedByQueryOrForm) {
+  EXPECT_EQ(client_.Post("/runtime_modify")->status, 400);
+  EXPECT_EQ(client_.Post("/runtime_modify?a.b=1")->status, 200);
+  EXPECT_EQ(client_.Post("/runtime_modify", httplib::Params{{"c", "2"}})->status, 200);
+  const auto runtime = nlohmann::json::parse(client_.Get("/runtime")->body);
+  EXPECT_EQ(runtime["entries"]["a.b"]["final_value"], "1");
+  EXPECT_EQ(runtime["entries"]["c"]["layer_values"][0], "2");
+}
+
+TEST_F(AdminServerTest, LogsAreOpenedAgain) {
+  EXPECT_EQ(client_.Post("/reopen_logs")->body, "OK\n");
+  EXPECT_EQ(gateway_.reopened, 1);
 }
 
 TEST_F(AdminServerTest, AddressInUseIsAnErrorThatNamesIt) {
