@@ -37,7 +37,7 @@ const google::protobuf::Value* lb_metadata(const core::Metadata& metadata, const
 std::string hash_key(const core::Metadata& metadata, const config::Endpoint& endpoint, const BalancingPlan& plan) {
   const auto* own = lb_metadata(metadata, "hash_key");
   if (own != nullptr && !own->string_value().empty()) return own->string_value();
-  return plan.by_hostname ? endpoint.hostname : endpoint.address.to_string();
+  return plan.by_hostname ? endpoint.hostname : endpoint.address_text();
 }
 
 void translate_health(core::HealthStatus status, config::Endpoint& out) {
@@ -68,11 +68,10 @@ struct AssignmentWork {
 struct Place {
   SocketAddress address;
   std::string cell;
+  std::string pipe = {};  // its path; empty: an IP address
 };
 
-bool is_host(const IpAddress& ip) {
-  return !ip.is_loopback() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified();
-}
+bool is_host(const IpAddress& ip) { return !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified(); }
 
 // Of a name: where it is found now. A logical cluster has one place, whose cell is the name's: connections outlive its changes.
 std::vector<Place> places_of_name(const core::SocketAddress& socket, const AssignmentWork& work) {
@@ -82,7 +81,7 @@ std::vector<Place> places_of_name(const core::SocketAddress& socket, const Assig
       work.names.resolved == nullptr ? ResolvedNames::const_iterator() : work.names.resolved->find(socket.address());
   if (work.names.resolved == nullptr || known == work.names.resolved->end()) return out;
   for (const IpAddress& ip : known->second) {
-    if (!is_host(ip)) continue;  // nobody to connect to; a name may say so of itself ("localhost")
+    if (!is_host(ip)) continue;  // nobody to connect to
     const SocketAddress address{ip, port};
     const std::string cell = work.names.plan->logical ? socket.address() + ":" + std::to_string(port) : address.to_string();
     const auto same = [&](const config::Endpoint& other) { return other.address == address; };
@@ -97,6 +96,7 @@ std::vector<Place> places_of(const core::Address& address, const std::string& pa
     return places_of_name(socket, work);
   const auto found = translate_address(address, path, AddressUse::kEndpoint, work.context.diagnostics);
   if (!found) return {};
+  if (address.has_pipe()) return {{*found, address.pipe().path(), address.pipe().path()}};
   return {{*found, found->to_string()}};
 }
 
@@ -107,6 +107,7 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
   for (const Place& place : places_of(address, join_path(endpoint_path, "address"), work)) {
     config::Endpoint endpoint;
     endpoint.address = place.address;
+    endpoint.pipe = place.pipe;
     endpoint.hostname = source.endpoint().hostname();
     if (endpoint.hostname.empty() && work.names.plan != nullptr) endpoint.hostname = address.socket_address().address();
     if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();

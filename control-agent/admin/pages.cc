@@ -14,7 +14,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json address_json(const SocketAddress& address) {
+// `pipe`: the path of a Unix socket, or empty.
+Json address_json(const SocketAddress& address, const std::string& pipe) {
+  if (!pipe.empty()) return {{"pipe", {{"path", pipe}}}};
   return {{"socket_address", {{"address", address.ip.to_string()}, {"port_value", address.port}}}};
 }
 
@@ -247,7 +249,7 @@ std::string clusters_text(const config::Snapshot& snapshot) {
     }
     line(cluster->added_via_api ? "added_via_api::true" : "added_via_api::false");
     for (const config::Endpoint& endpoint : cluster->endpoints) {
-      const std::string host = endpoint.address.to_string() + "::";
+      const std::string host = endpoint.address_text() + "::";
       for (const auto& [stat, entry] : endpoint_stats(*endpoint.cell))
         line(host + stat + "::" + entry["value"].get<std::string>());
       line(host + "hostname::" + endpoint.hostname);
@@ -280,7 +282,7 @@ Json clusters_json(const config::Snapshot& snapshot) {
     for (const config::Endpoint& endpoint : cluster->endpoints) {
       Json stats = Json::array();
       for (auto& [stat, entry] : endpoint_stats(*endpoint.cell)) stats.push_back(entry);
-      Json host = {{"address", address_json(endpoint.address)},
+      Json host = {{"address", address_json(endpoint.address, endpoint.pipe)},
                    {"stats", stats},
                    {"health_status", health_json(endpoint)},
                    {"weight", endpoint.weight}};
@@ -301,7 +303,8 @@ std::string listeners_text(const config::Snapshot& snapshot) {
   std::string text;
   for (const auto& listener : snapshot.listeners) {
     text += listener->name + "::";
-    for (std::size_t i = 0; i < listener->addresses.size(); ++i) text += (i > 0 ? "," : "") + listener->addresses[i].to_string();
+    for (std::size_t i = 0; i < listener->addresses.size(); ++i)
+      text += (i > 0 ? "," : "") + listener->address_text(listener->addresses[i]);
     text += "\n";
   }
   return text;
@@ -310,9 +313,13 @@ std::string listeners_text(const config::Snapshot& snapshot) {
 Json listeners_json(const config::Snapshot& snapshot) {
   Json statuses = Json::array();
   for (const auto& listener : snapshot.listeners) {
-    Json status = {{"name", listener->name}, {"local_address", address_json(listener->addresses.front())}};
+    const auto json = [&](const SocketAddress& address) {
+      const config::Pipe* pipe = listener->pipe_at(address);
+      return address_json(address, pipe == nullptr ? "" : pipe->path);
+    };
+    Json status = {{"name", listener->name}, {"local_address", json(listener->addresses.front())}};
     for (const SocketAddress& address : listener->addresses | std::views::drop(1)) {
-      status["additional_local_addresses"].push_back(address_json(address));
+      status["additional_local_addresses"].push_back(json(address));
     }
     statuses.push_back(std::move(status));
   }

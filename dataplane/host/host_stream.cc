@@ -130,6 +130,7 @@ void HostStream::on_ready(const Kernel::Ready& ready) {
   may_read_ |= ready.readable || ready.ended;
   may_write_ |= ready.writable || ready.ended;
   hung_up_ |= ready.ended;
+  broken_ |= ready.broken;
   transport_.activate(*this);
   if (!out_.empty()) transport_.mark_dirty(*this);
 }
@@ -142,10 +143,17 @@ void HostStream::advance(Instant now) {
   } else {
     read_in(now);
   }
+  end_if_broken();
+}
+
+// After what can still be read ahead: a user that does not read hears of a reset all the same.
+void HostStream::end_if_broken() {
+  if (!std::exchange(broken_, false) || state_ != State::kOpen) return;
+  if (const int error = transport_.kernel_.pending_error(socket_)) fail(stream_failure(error));
 }
 
 void HostStream::finish_connecting() {
-  if (const int error = transport_.kernel_.connect_error(socket_)) {
+  if (const int error = transport_.kernel_.pending_error(socket_)) {
     ++transport_.counters_.connect_failures;
     return fail(connect_failure(error));
   }

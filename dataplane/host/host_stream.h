@@ -79,6 +79,7 @@ class HostStream final : public Watched,
   void deliver(Instant now);
   void fail(stream::CloseReason reason);
   void end_if_complete();
+  void end_if_broken();
   void on_timer(Instant now);
   void release_socket(bool abruptly);
 
@@ -95,6 +96,7 @@ class HostStream final : public Watched,
   bool may_read_ = false;    // the kernel has something for us, as far as we know
   bool may_write_ = false;   // it has room, as far as we know
   bool hung_up_ = false;     // the end, or an error, stands behind what can be read
+  bool broken_ = false;      // there is an error
   bool peer_ended_ = false;  // everything before that is in `in_`
   bool shut_ = false;        // our side ends behind `out_`
   bool ended_ = false;       // it has

@@ -31,7 +31,8 @@ class Kernel {
     void* of;  ///< as given to watch()
     bool readable;
     bool writable;
-    bool ended;  ///< the peer has ended its side, or the connection is broken
+    bool ended;   ///< the peer has ended its side, or the connection is broken
+    bool broken;  ///< pending_error() says why
   };
   struct Accepted {
     int socket;
@@ -40,10 +41,10 @@ class Kernel {
 
   virtual ~Kernel() = default;
 
-  /// Begins to connect; when that has come to an end the socket is writable, and connect_error() says how.
+  /// Begins to connect; when that has come to an end the socket is writable, and pending_error() says how.
   [[nodiscard]] virtual Result<int, int> connect(const Place& peer) = 0;
-  /// 0: connected.
-  [[nodiscard]] virtual int connect_error(int socket) = 0;
+  /// What has happened to it that no call has told yet; 0: nothing.
+  [[nodiscard]] virtual int pending_error(int socket) = 0;
   [[nodiscard]] virtual SocketAddress local_address(int socket) = 0;
 
   /// A descriptor of this worker's own, of the socket that all workers share.

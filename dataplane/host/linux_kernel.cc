@@ -48,7 +48,7 @@ Result<int, int> LinuxKernel::connect(const Place& peer) {
   return Error<int>(error);
 }
 
-int LinuxKernel::connect_error(int socket) {
+int LinuxKernel::pending_error(int socket) {
   int error = 0;
   socklen_t size = sizeof(error);
   return ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
@@ -116,7 +116,8 @@ std::size_t LinuxKernel::wait(std::span<Ready> out) {
     out[static_cast<std::size_t>(i)] = {.of = events[static_cast<std::size_t>(i)].data.ptr,
                                         .readable = (bits & EPOLLIN) != 0,
                                         .writable = (bits & EPOLLOUT) != 0,
-                                        .ended = (bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0};
+                                        .ended = (bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0,
+                                        .broken = (bits & EPOLLERR) != 0};
   }
   return static_cast<std::size_t>(std::max(count, 0));
 }

@@ -19,7 +19,7 @@ class LinuxKernel final : public Kernel {
   LinuxKernel& operator=(const LinuxKernel&) = delete;
 
   [[nodiscard]] Result<int, int> connect(const Place& peer) override;
-  [[nodiscard]] int connect_error(int socket) override;
+  [[nodiscard]] int pending_error(int socket) override;
   [[nodiscard]] SocketAddress local_address(int socket) override;
   [[nodiscard]] Result<int, int> listen(const Place& place) override;
   void close_listener(int socket, const Place& place) override;

@@ -69,8 +69,8 @@ Result<int, int> ListenSockets::open(const Place& place) {
   const std::lock_guard lock(mutex_);
   const Result<int, int> descriptor = add_user(place);
   if (descriptor) {
-    failing_.erase(place.address);
-  } else if (int& last = failing_[place.address]; last != descriptor.error()) {
+    failing_.erase({place.address, place.is_half});
+  } else if (int& last = failing_[{place.address, place.is_half}]; last != descriptor.error()) {
     last = descriptor.error();
     failures_.push_back({place.pipe.empty() ? place.address.to_string() : place.pipe, last, place.is_half});
   }

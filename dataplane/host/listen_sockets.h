@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/base/addresses.h"
@@ -47,7 +48,7 @@ class ListenSockets {
 
   std::mutex mutex_;
   std::map<SocketAddress, Socket> sockets_;
-  std::map<SocketAddress, int> failing_;  // the last error
+  std::map<std::pair<SocketAddress, bool>, int> failing_;  // of each place, and of it as a half: the last error
   std::vector<Failure> failures_;
 };
 

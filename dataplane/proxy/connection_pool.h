@@ -88,6 +88,8 @@ class ConnectionPool {
 
   [[nodiscard]] const config::Endpoint& endpoint() const { return endpoint_; }
   [[nodiscard]] const SocketAddress& address() const { return address_; }
+  /// The path of a Unix socket, which address() stands for; empty: it is an IP address.
+  [[nodiscard]] const std::string& pipe() const { return pipe_; }
   [[nodiscard]] const config::UpstreamTls* tls() const { return tls_.get(); }
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
   /// Its connections carry the bytes of one CONNECT each.
@@ -160,6 +162,7 @@ class ConnectionPool {
   CircuitBreakers& breakers_;  // the cluster's for it
   OutlierWatch& outlier_watch_;
   const SocketAddress address_;
+  const std::string pipe_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;
   const bool is_for_tunnels_ = false;

@@ -52,8 +52,10 @@ struct StreamInfo {
   bool downstream_local_is_original = false;  ///< as ClientAddresses
   SocketAddress downstream_direct_remote;
   SocketAddress downstream_remote;
-  SocketAddress upstream_remote;  ///< port 0: no endpoint was chosen
+  SocketAddress upstream_remote;  ///< unspecified: no endpoint was chosen
   SocketAddress upstream_local;
+  std::string_view downstream_pipe;  ///< the path of the Unix socket that one of the first three stands for; empty: of none
+  std::string_view upstream_pipe;    ///< the same of `upstream_remote`
   std::uint64_t connection_id = 0;
   std::uint64_t stream_id = 0;
 

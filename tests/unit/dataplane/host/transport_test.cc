@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "nic/heap_pool.h"
+#include "tests/support/fake_kernel.h"
 #include "tests/support/heap_trap.h"
 #include "tests/support/pipe_recorder.h"
 #include "tests/support/slab_pool.h"
-#include "tests/unit/dataplane/host/fake_kernel.h"
 
 namespace millrace::host {
 namespace {
@@ -157,6 +157,17 @@ TEST_F(HostTransport, ReadsNoFurtherAheadThanItsLimit) {
   EXPECT_GT(client.stream->readable(), 0u);
   client.stream->reset(now);
   turn();
+}
+
+TEST_F(HostTransport, AResetIsToldToAUserThatDoesNotRead) {
+  const int socket = connect(client);
+  client.reads = false;
+  kernel.arrive(socket, std::string(1'000'000, 'x'));
+  turn();
+  kernel.reset(socket);
+  turn();
+  EXPECT_EQ(client.closed, CloseReason::kPeerReset);
+  EXPECT_EQ(transport.streams(), 0u);
 }
 
 TEST_F(HostTransport, AnEndBehindAShortReadIsSeen) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "dataplane/host/kernel.h"
 
@@ -18,13 +19,14 @@ namespace millrace::test {
 class FakeKernel final : public host::Kernel {
  public:
   struct Socket {
+    host::Place place = {};     // that it listens at, or is connected to; of an accepted one: nothing
     std::string incoming = {};  // to be read
     bool peer_ended = false;    // behind it
     int read_error = 0;         // behind it
     std::string written = {};
     std::size_t room = 1'000'000;  // for what is written
     int write_error = 0;
-    int connect_error = 0;
+    int pending_error = 0;
     bool shut = false;
     bool closed = false;
     bool closed_abruptly = false;
@@ -34,11 +36,18 @@ class FakeKernel final : public host::Kernel {
 
   Socket& operator[](int socket) { return sockets_[socket]; }
   [[nodiscard]] int last() const { return static_cast<int>(sockets_.size()) - 1; }
+  /// The one that listens there; -1: none.
+  [[nodiscard]] int listener_at(const SocketAddress& address) const {
+    const auto at = std::ranges::find_if(
+        sockets_, [&](const auto& socket) { return socket.second.place.address == address && !socket.second.closed; });
+    return at == sockets_.end() ? -1 : at->first;
+  }
   [[nodiscard]] std::size_t waits() const { return waits_; }
   [[nodiscard]] std::size_t accepts() const { return accepts_; }
 
   /// The next calls of that kind fail.
   int next_connect_error = 0;
+  int next_listen_error = 0;
   int next_accept_error = 0;
   std::size_t waiting_connections = 0;  // to be accepted
 
@@ -50,31 +59,38 @@ class FakeKernel final : public host::Kernel {
     sockets_[socket].peer_ended = true;
     sockets_[socket].news.readable = sockets_[socket].news.ended = true;
   }
+  void reset(int socket) {
+    sockets_[socket].pending_error = ECONNRESET;
+    sockets_[socket].news.ended = sockets_[socket].news.broken = true;
+  }
   void make_room(int socket, std::size_t bytes) {
     sockets_[socket].room += bytes;
     sockets_[socket].news.writable = true;
   }
   void connected(int socket, int error = 0) {
-    sockets_[socket].connect_error = error;
+    sockets_[socket].pending_error = error;
     sockets_[socket].news.writable = true;
   }
 
-  [[nodiscard]] Result<int, int> connect(const host::Place&) override {
+  [[nodiscard]] Result<int, int> connect(const host::Place& peer) override {
     if (next_connect_error != 0) return Error<int>(next_connect_error);
-    return make();
+    return make(peer);
   }
-  [[nodiscard]] int connect_error(int socket) override { return sockets_[socket].connect_error; }
+  [[nodiscard]] int pending_error(int socket) override { return std::exchange(sockets_[socket].pending_error, 0); }
   [[nodiscard]] SocketAddress local_address(int socket) override {
     return {IpAddress::v4(127, 0, 0, 1), static_cast<std::uint16_t>(40'000 + socket)};
   }
-  [[nodiscard]] Result<int, int> listen(const host::Place&) override { return make(); }
+  [[nodiscard]] Result<int, int> listen(const host::Place& place) override {
+    if (next_listen_error != 0) return Error<int>(next_listen_error);
+    return make(place);
+  }
   void close_listener(int socket, const host::Place&) override { sockets_[socket].closed = true; }
   [[nodiscard]] Result<Accepted, int> accept(int) override {
     ++accepts_;
     if (waiting_connections == 0) return Error<int>(EAGAIN);
     if (next_accept_error != 0) return Error<int>(next_accept_error);
     --waiting_connections;
-    return Accepted{make(), {IpAddress::v4(127, 0, 0, 1), 50'000}};
+    return Accepted{make({}), {IpAddress::v4(127, 0, 0, 1), 50'000}};
   }
   [[nodiscard]] Result<std::size_t, int> read(int socket, std::span<const iovec> into) override {
     Socket& from = sockets_[socket];
@@ -123,7 +139,8 @@ class FakeKernel final : public host::Kernel {
       if (number == listener_) socket.news.readable = waiting_connections > 0;
       const bool any = socket.news.readable || socket.news.writable || socket.news.ended;
       if (socket.of == nullptr || !any || count == out.size()) continue;
-      out[count++] = {socket.of, socket.news.readable, socket.news.writable, socket.news.ended};
+      out[count++] = socket.news;
+      out[count - 1].of = socket.of;
       socket.news = {};
     }
     return count;
@@ -131,9 +148,9 @@ class FakeKernel final : public host::Kernel {
   [[nodiscard]] int descriptor() const override { return -1; }
 
  private:
-  int make() {
+  int make(const host::Place& place) {
     const int number = static_cast<int>(sockets_.size());
-    sockets_[number];
+    sockets_[number].place = place;
     return number;
   }
 
