@@ -16,9 +16,19 @@ from lab import GATEWAY, HOST, Gateway, LabError, Namespace, static_cluster, sto
 
 API = "type.googleapis.com/envoy"
 LOOPBACK, LOOPBACK6 = "127.0.0.1", "::1"
-INSIDE, EVERYWHERE, THROUGH, ORIGIN, UPLOAD = 8080, 8081, 8082, 9000, 9001
+INSIDE, EVERYWHERE, THROUGH, PROXIED, ORIGIN, UPLOAD = 8080, 8081, 8082, 8083, 9000, 9001
 BULK = 1 << 26
 LOG = "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_HOST% %RESPONSE_CODE%\\n"
+
+
+# Says that it speaks for 192.0.2.7, and prints what it gets.
+PROXY_CLIENT = r"""
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as connection:
+    connection.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 7 8\r\nGET /ok HTTP/1.1\r\nhost: any\r\nconnection: close\r\n\r\n")
+    while data := connection.recv(65536):
+        sys.stdout.write(data.decode())
+"""
 
 
 class HostGateway(Gateway):
@@ -41,15 +51,28 @@ class HostGateway(Gateway):
         return self.admin("/ready").strip() == "LIVE"
 
 
-def pipe_cluster(name: str, path: str) -> str:
+def pipe_cluster(name: str, *paths: pathlib.Path, extra: str = "") -> str:
+    endpoints = ", ".join(f'{{endpoint: {{address: {{pipe: {{path: "{path}"}}}}}}}}' for path in paths)
     return (f'  - {{name: {name}, type: STATIC, load_assignment: {{cluster_name: {name}, endpoints: [{{lb_endpoints: '
-            f'[{{endpoint: {{address: {{pipe: {{path: "{path}"}}}}}}}}]}}]}}}}\n')
+            f'[{endpoints}]}}]}}{extra}}}\n')
 
 
 def at_pipe(listener: str, path: str, mode: str = "") -> str:
     """The listener at a Unix socket instead of its address."""
     lines = [f'    address: {{pipe: {{path: "{path}"{mode}}}}}' if line.startswith("    address:") else line for line in listener.splitlines()]
     return "\n".join(lines) + "\n"
+
+
+def with_proxy_protocol(listener: str) -> str:
+    kind = f"{API}.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"
+    return listener.replace("    filter_chains:", f'    listener_filters: [{{name: proxy, typed_config: {{"@type": {kind}}}}}]\n    filter_chains:', 1)
+
+
+def with_tls(listener: str, directory: pathlib.Path) -> str:
+    kind = f"{API}.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+    own = f'{{certificate_chain: {{filename: "{directory}/certificate"}}, private_key: {{filename: "{directory}/key"}}}}'
+    socket = f'{{name: tls, typed_config: {{"@type": {kind}, common_tls_context: {{tls_certificates: [{own}]}}}}}}'
+    return listener.replace("    - filters:", f"    - transport_socket: {socket}\n      filters:", 1)
 
 
 def tcp_listener(name: str, address: str, port: int, cluster: str) -> str:
@@ -63,10 +86,13 @@ def access_log(path: pathlib.Path) -> str:
             f'log_format: {{text_format_source: {{inline_string: "{LOG}"}}}}}}}}]')
 
 
+PROBED = (", health_checks: [{timeout: 2s, interval: 0.2s, no_traffic_interval: 0.2s, unhealthy_threshold: 1, healthy_threshold: 1, "
+          "http_health_check: {path: /ok}}]")
 TO_ORIGIN = "[{match: {prefix: /}, route: {cluster: origin, timeout: 120s}}]"
 FROM_PORT = ("[{match: {prefix: /pipe/}, route: {cluster: pipe, prefix_rewrite: /, timeout: 120s}},"
              " {match: {prefix: /six/}, route: {cluster: loopback6, prefix_rewrite: /}},"
              " {match: {prefix: /upload}, route: {cluster: upload, timeout: 120s}},"
+             " {match: {prefix: /probed/}, route: {cluster: probed, prefix_rewrite: /}},"
              " {match: {prefix: /nobody}, route: {cluster: nobody}},"
              " {match: {prefix: /nofile}, route: {cluster: nofile}},"
              " {match: {prefix: /stats/prometheus}, route: {cluster: admin}},"
@@ -77,6 +103,7 @@ class Lab:
     def __init__(self, host: Namespace, outside: Namespace, directory: pathlib.Path):
         self.host, self.outside, self.directory = host, outside, directory
         self.socket = directory / "edge.sock"
+        self.tls_socket = directory / "tls.sock"
         self.log = directory / "access.log"
         self.abstract = f"millrace-test-{os.getpid()}"
         self.origin_socket = directory / "origin.sock"
@@ -89,14 +116,18 @@ class Lab:
                      at_pipe(http_listener("pipe", 1, TO_ORIGIN, manager="use_remote_address: true\n          " + access_log(self.log)),
                              str(self.socket), f", mode: {0o640}") +
                      at_pipe(http_listener("abstract", 1, TO_ORIGIN), f"@{self.abstract}") +
+                     with_proxy_protocol(http_listener("proxied", PROXIED, TO_ORIGIN, address=LOOPBACK, manager=access_log(self.log))) +
+                     with_tls(at_pipe(http_listener("tls", 1, TO_ORIGIN), str(self.tls_socket)), self.directory) +
                      tcp_listener("through", LOOPBACK, THROUGH, "pipe"))
         clusters = (static_cluster("origin", [(HOST, ORIGIN_PORT)]) + static_cluster("loopback", [(LOOPBACK, ORIGIN)]) +
                     static_cluster("loopback6", [(LOOPBACK6, ORIGIN)]) + static_cluster("upload", [(LOOPBACK, UPLOAD)]) +
-                    static_cluster("nobody", [(LOOPBACK, 9)]) + pipe_cluster("nofile", str(self.directory / "none.sock")) +
-                    pipe_cluster("pipe", str(self.origin_socket)) + static_cluster("admin", [(LOOPBACK, 0)]))
+                    static_cluster("nobody", [(LOOPBACK, 9)]) + pipe_cluster("nofile", self.directory / "none.sock") +
+                    pipe_cluster("pipe", self.origin_socket) + pipe_cluster("probed", self.origin_socket, self.directory / "none.sock", extra=PROBED) + static_cluster("admin", [(LOOPBACK, 0)]))
         return bootstrap(listeners, clusters)
 
     def start(self, **options) -> HostGateway:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=any",
+                        "-keyout", f"{self.directory}/key", "-out", f"{self.directory}/certificate"], check=True, stderr=subprocess.DEVNULL)
         gateway = HostGateway(self.host, self.outside, self.text(), **options)
         text = gateway.bootstrap_path.read_text()
         gateway.bootstrap_path.write_text(text.replace("port_value: 0}", f"port_value: {gateway.admin_port}}}"))
@@ -195,10 +226,29 @@ def test_bytes_are_passed_through_between_sockets_of_the_host(lab):
     assert digest(lab.host, f"http://{LOOPBACK}:{THROUGH}/bulk") == lab.inner_bulk
 
 
+def test_a_proxy_header_tells_the_client_at_a_loopback_listener(lab):
+    assert lab.host.output(["/usr/bin/python3", "-c", PROXY_CLIENT, LOOPBACK, str(PROXIED)]).endswith("ok\n")
+    wait_until(lambda: f" 192.0.2.7 {HOST}:{ORIGIN_PORT} 200" in lab.log.read_text(), 5, "the line of the access log")
+
+
+def test_tls_is_spoken_at_a_unix_socket(lab):
+    assert curl(lab.host, "-k", "--unix-socket", str(lab.tls_socket), "https://any/ok") == "ok\n"
+    assert digest(lab.host, "-k", "--unix-socket", str(lab.tls_socket), "https://any/bulk") == lab.outer_bulk
+
+
 def test_nobody_there_is_a_failed_connect(lab):
     for path in ("/nobody", "/nofile"):
         answer = curl(lab.outside, "-i", f"http://{GATEWAY}{path}")
         assert answer.startswith("HTTP/1.1 503") and "remote connection failure" in answer and "connection refused" in answer, answer
+
+
+def test_endpoints_of_the_host_are_probed(lab):
+    flags = lambda: {line.split("::")[1]: line.split("::")[3] for line in lab.gateway.admin("/clusters").splitlines()
+                     if line.startswith("probed::") and "::health_flags::" in line}
+    wait_until(lambda: flags() == {str(lab.origin_socket): "healthy", str(lab.directory / "none.sock"): "/failed_active_hc"}, 10,
+               "what health checks find")
+    for _ in range(6):
+        assert curl(lab.outside, f"http://{GATEWAY}/probed/ok") == "ok\n"
 
 
 def test_large_bodies_arrive_whole_both_ways(lab, tmp_path):
