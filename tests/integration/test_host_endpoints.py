@@ -205,6 +205,8 @@ def test_an_endpoint_may_be_a_unix_socket(lab):
     assert curl(lab.outside, f"http://{GATEWAY}/pipe/ok") == "ok\n"
     wait_until(lambda: f"{GATEWAY}:80 {HOST} {lab.origin_socket} 200" in lab.log.read_text(), 5, "the line of the access log")
     assert f"pipe::{lab.origin_socket}::cx_total::" in lab.gateway.admin("/clusters")
+    shown = {status["name"]: status for status in json.loads(lab.gateway.admin("/clusters?format=json"))["cluster_statuses"]}
+    assert shown["pipe"]["host_statuses"][0]["address"] == {"pipe": {"path": str(lab.origin_socket)}}
 
 
 def test_a_unix_socket_may_be_listened_at(lab):
@@ -214,6 +216,8 @@ def test_a_unix_socket_may_be_listened_at(lab):
     wait_until(lambda: f"{lab.socket} {lab.socket} {HOST}:{ORIGIN_PORT} 200" in lab.log.read_text(), 5, "the line of the access log")
     assert "xff= " in curl(lab.host, "--unix-socket", str(lab.socket), "http://any/headers"), "a Unix socket is no address to forward"
     assert f"pipe::{lab.socket}" in lab.gateway.admin("/listeners")
+    shown = {status["name"]: status for status in json.loads(lab.gateway.admin("/listeners?format=json"))["listener_statuses"]}
+    assert shown["pipe"]["local_address"] == {"pipe": {"path": str(lab.socket)}}
 
 
 def test_a_listener_for_all_addresses_is_reached_from_inside_and_outside(lab):
