@@ -38,7 +38,7 @@ const google::protobuf::Value* lb_metadata(const core::Metadata& metadata, const
 std::string hash_key(const core::Metadata& metadata, const config::Endpoint& endpoint, const BalancingPlan& plan) {
   const auto* own = lb_metadata(metadata, "hash_key");
   if (own != nullptr && !own->string_value().empty()) return own->string_value();
-  return plan.by_hostname ? endpoint.hostname : endpoint.address.to_string();
+  return plan.by_hostname ? endpoint.hostname : endpoint.address_text();
 }
 
 void translate_health(core::HealthStatus status, config::Endpoint& out) {
@@ -70,11 +70,10 @@ struct AssignmentWork {
 struct Place {
   std::vector<SocketAddress> addresses;
   std::string cell;
+  std::string pipe = {};  // its path; empty: an IP address
 };
 
-bool is_host(const IpAddress& ip) {
-  return !ip.is_loopback() && !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified();
-}
+bool is_host(const IpAddress& ip) { return !ip.is_multicast() && !ip.is_broadcast() && !ip.is_unspecified(); }
 
 // Of a name: where it is found now. A logical cluster has one place, whose cell is the name's: connections outlive its changes.
 std::vector<Place> places_of_name(const core::SocketAddress& socket, const AssignmentWork& work) {
@@ -85,7 +84,7 @@ std::vector<Place> places_of_name(const core::SocketAddress& socket, const Assig
   if (work.names.resolved == nullptr || known == work.names.resolved->end()) return out;
   std::vector<SocketAddress> addresses;
   for (const IpAddress& ip : known->second) {
-    if (is_host(ip)) addresses.push_back({ip, port});  // else nobody to connect to; a name may say so of itself ("localhost")
+    if (is_host(ip)) addresses.push_back({ip, port});  // else nobody to connect to
   }
   if (work.names.plan->logical) {
     if (addresses.size() > config::kMostAddresses) addresses.resize(config::kMostAddresses);
@@ -135,6 +134,7 @@ std::vector<Place> places_of(const endpoint_api::Endpoint& endpoint, const std::
     return places_of_name(socket, work);
   std::vector<SocketAddress> found = translate_addresses(endpoint, path, work);
   if (found.empty()) return {};
+  if (address.has_pipe()) return {{std::move(found), address.pipe().path(), address.pipe().path()}};
   std::string cell = found.front().to_string();
   return {{std::move(found), std::move(cell)}};
 }
@@ -147,6 +147,7 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
     config::Endpoint endpoint;
     endpoint.address = place.addresses.front();
     endpoint.attempts = order_attempts(place.addresses, work.out.happy_eyeballs);
+    endpoint.pipe = place.pipe;
     endpoint.hostname = source.endpoint().hostname();
     if (endpoint.hostname.empty() && work.names.plan != nullptr) endpoint.hostname = address.socket_address().address();
     if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();

@@ -27,8 +27,34 @@ Duration translate_duration(const google::protobuf::Duration& duration, const st
   return Duration::seconds(duration.seconds()) + Duration::nanoseconds(duration.nanos());
 }
 
+namespace {
+
+// What sockaddr_un holds, less a terminator.
+constexpr std::size_t kMostPipeBytes = 107;
+
+std::optional<SocketAddress> translate_pipe(const core::Pipe& pipe, const std::string& path, AddressUse use,
+                                            Diagnostics& diagnostics) {
+  const auto refuse = [&](std::string_view field, std::string reason) {
+    diagnostics.error(field.empty() ? path : join_path(path, field), std::move(reason));
+    return std::nullopt;
+  };
+  if (use == AddressUse::kAdmin) return refuse("", "a Unix socket is not supported here: give a socket_address");
+  if (pipe.path().empty() || pipe.path() == "@") return refuse("path", "must name a Unix socket: a path, or @ and a name");
+  if (pipe.path().size() > kMostPipeBytes) {
+    return refuse("path", "must be at most " + std::to_string(kMostPipeBytes) + " bytes, is " +
+                              std::to_string(pipe.path().size()) + ": the kernel's names of sockets end there");
+  }
+  if (pipe.path().find('\0') != std::string::npos)
+    return refuse("path", "must not hold a zero byte: abstract names begin with @");
+  if (pipe.path().front() == '@' && pipe.mode() != 0) return refuse("mode", "cannot be set: an abstract name has no file");
+  return SocketAddress::of_pipe(pipe.path());
+}
+
+}  // namespace
+
 std::optional<SocketAddress> translate_address(const core::Address& address, const std::string& path, AddressUse use,
                                                Diagnostics& diagnostics) {
+  if (address.has_pipe()) return translate_pipe(address.pipe(), join_path(path, "pipe"), use, diagnostics);
   if (!address.has_socket_address()) {
     if (address.address_case() == core::Address::ADDRESS_NOT_SET) diagnostics.error(path, "needs a socket_address");
     return std::nullopt;  // the other kinds are refused by the field table
@@ -46,11 +72,6 @@ std::optional<SocketAddress> translate_address(const core::Address& address, con
     return refuse("port_value", "must be at most 65535, is " + std::to_string(socket.port_value()));
   if (use == AddressUse::kAdmin) return SocketAddress{*ip, static_cast<std::uint16_t>(socket.port_value())};
   if (socket.port_value() == 0) return refuse("port_value", "must be set: there is no port 0 to be found here");
-  if (ip->is_loopback()) {
-    return refuse("address", socket.address() +
-                                 " is a loopback address, which belongs to the host's kernel: that is not supported yet; use an "
-                                 "address that is reached through a port of the dataplane");
-  }
   if (ip->is_multicast() || ip->is_broadcast()) return refuse("address", socket.address() + " is not the address of one host");
   if (use == AddressUse::kEndpoint && ip->is_unspecified())
     return refuse("address", socket.address() + " names no host to connect to");

@@ -34,6 +34,7 @@ inline constexpr std::size_t kMaxDataSourceBytes = 1024 * 1024;
                                           Diagnostics& diagnostics);
 
 enum class AddressUse : std::uint8_t { kListener, kEndpoint, kAdmin };
+/// Of a pipe, what stands for its path, which is `address.pipe().path()`. Nothing after an error.
 [[nodiscard]] std::optional<SocketAddress> translate_address(const envoy::config::core::v3::Address& address,
                                                              const std::string& path, AddressUse use, Diagnostics& diagnostics);
 

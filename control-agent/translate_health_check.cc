@@ -228,11 +228,13 @@ std::shared_ptr<const config::HealthTarget> HealthTargets::make(const envoy::con
   const std::string own_path = join_path(path, "health_check_config");
   auto out = std::make_shared<config::HealthTarget>();
   out->address = endpoint.address;
+  out->pipe = endpoint.pipe;
   if (own.has_address()) {
     const auto address = translate_address(own.address(), join_path(own_path, "address"), AddressUse::kEndpoint, diagnostics);
     if (address) out->address = *address;
+    out->pipe = own.address().pipe().path();
   }
-  if (own.port_value() != 0) out->address.port = static_cast<std::uint16_t>(own.port_value());
+  if (own.port_value() != 0 && out->pipe.empty()) out->address.port = static_cast<std::uint16_t>(own.port_value());
   if (!check_ || own.disable_active_health_check()) return nullptr;
   out->host = own.hostname().empty() ? host_ : as_host(own.hostname());
   out->tls =

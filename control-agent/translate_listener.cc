@@ -16,16 +16,16 @@ namespace {
 
 constexpr std::uint32_t kMinBufferBytes = 4096;
 
-std::vector<SocketAddress> translate_addresses(const listener_api::Listener& listener, const std::string& path,
-                                               Diagnostics& diagnostics) {
-  std::vector<SocketAddress> addresses;
+void translate_addresses(const listener_api::Listener& listener, const std::string& path, config::Listener& out,
+                         Diagnostics& diagnostics) {
   const auto add = [&](const envoy::config::core::v3::Address& source, const std::string& source_path) {
     const auto address = translate_address(source, source_path, AddressUse::kListener, diagnostics);
     if (!address) return;
-    if (std::ranges::find(addresses, *address) != addresses.end()) {
-      diagnostics.error(source_path, address->to_string() + " is given twice");
+    if (source.has_pipe()) out.pipes.push_back({*address, source.pipe().path(), source.pipe().mode()});
+    if (std::ranges::find(out.addresses, *address) != out.addresses.end()) {
+      diagnostics.error(source_path, out.address_text(*address) + " is given twice");
     } else {
-      addresses.push_back(*address);
+      out.addresses.push_back(*address);
     }
   };
   add(listener.address(), join_path(path, "address"));
@@ -33,13 +33,12 @@ std::vector<SocketAddress> translate_addresses(const listener_api::Listener& lis
     add(listener.additional_addresses(i).address(),
         join_path(index_path(join_path(path, "additional_addresses"), static_cast<std::size_t>(i)), "address"));
   }
-  return addresses;
 }
 
 /// The name of a listener's statistics, as Envoy writes addresses there: "0.0.0.0_80", "[__]_80".
 std::string stat_name(const listener_api::Listener& listener, const config::Listener& out) {
   if (!listener.stat_prefix().empty()) return listener.stat_prefix();
-  std::string name = out.addresses.empty() ? out.name : out.addresses.front().to_string();
+  std::string name = out.addresses.empty() ? out.name : out.address_text(out.addresses.front());
   std::ranges::replace(name, ':', '_');
   return name;
 }
@@ -50,8 +49,8 @@ std::shared_ptr<const config::Listener> translate_listener(const listener_api::L
                                                            TranslateContext& context) {
   auto& diagnostics = context.diagnostics;
   auto out = std::make_shared<config::Listener>();
-  out->addresses = translate_addresses(listener, path, diagnostics);
-  out->name = !listener.name().empty() || out->addresses.empty() ? listener.name() : out->addresses.front().to_string();
+  translate_addresses(listener, path, *out, diagnostics);
+  out->name = !listener.name().empty() || out->addresses.empty() ? listener.name() : out->address_text(out->addresses.front());
   if (listener.has_per_connection_buffer_limit_bytes()) {
     out->buffer_limit_bytes = listener.per_connection_buffer_limit_bytes().value();
     if (out->buffer_limit_bytes < kMinBufferBytes) {

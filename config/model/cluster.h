@@ -52,7 +52,11 @@ struct Endpoint {
   std::shared_ptr<const std::vector<SocketAddress>> attempts = {};
   /// What it is told of clients before all else; null: nothing. Chosen with `tls`.
   std::shared_ptr<const ProxyProtocolOut> proxy_protocol = {};
+  std::string pipe = {};  ///< the path of a Unix socket, which `address` stands for; empty: it is an IP address
   std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
+
+  /// As Envoy writes it: "198.18.0.2:80", or a path.
+  [[nodiscard]] std::string address_text() const { return pipe.empty() ? address.to_string() : pipe; }
 };
 
 /// How an endpoint stands in the choice of load balancing.

@@ -83,6 +83,7 @@ struct HealthTarget {
   SocketAddress address;
   std::string host;                        ///< of the request
   std::shared_ptr<const UpstreamTls> tls;  ///< null: plain text
+  std::string pipe = {};                   ///< the path of a Unix socket, which `address` stands for; empty: it is an IP address
 };
 
 }  // namespace millrace::config

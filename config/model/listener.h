@@ -3,10 +3,12 @@
 // envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -171,9 +173,18 @@ struct Inspection {
   [[nodiscard]] bool is_needed() const { return proxy_protocol || tls || http; }
 };
 
+/// A Unix socket that is listened at.
+struct Pipe {
+  SocketAddress address;   ///< SocketAddress::of_pipe(path)
+  std::string path;        ///< "@name": an abstract one, which has no file
+  std::uint32_t mode = 0;  ///< permission bits of the file; 0: as the process makes files
+};
+
 struct Listener {
   std::string name;
-  std::vector<SocketAddress> addresses;  ///< address and additional_addresses; unspecified: all of the ports' addresses
+  /// address and additional_addresses; unspecified: all of the ports' addresses, and the host's loopback.
+  std::vector<SocketAddress> addresses;
+  std::vector<Pipe> pipes;  ///< what those of `addresses` are that stand for one
   std::uint32_t buffer_limit_bytes = limits::kDefaultConnectionBufferBytes;
   std::vector<FilterChain> chains;  ///< filter_chains in their order, then default_filter_chain
   FilterChainTable table;           ///< which of `chains`
@@ -184,6 +195,23 @@ struct Listener {
   bool bypasses_overload = false;                          ///< bypass_overload_manager
   std::uint64_t content_hash = 0;  ///< equal content, equal hash: what decides whether a listener is replaced
   std::shared_ptr<report::ListenerCell> cell;
+
+  /// Null: `address` is an IP address.
+  [[nodiscard]] const Pipe* pipe_at(const SocketAddress& address) const {
+    if (!address.is_pipe()) return nullptr;
+    const auto at = std::ranges::find(pipes, address, &Pipe::address);
+    return at == pipes.end() ? nullptr : &*at;
+  }
+  /// Empty: `address` is an IP address.
+  [[nodiscard]] std::string_view pipe_path(const SocketAddress& address) const {
+    const Pipe* pipe = pipe_at(address);
+    return pipe == nullptr ? std::string_view() : pipe->path;
+  }
+  /// As Envoy writes it: "198.18.0.2:80", or a path.
+  [[nodiscard]] std::string address_text(const SocketAddress& address) const {
+    const Pipe* pipe = pipe_at(address);
+    return pipe == nullptr ? address.to_string() : pipe->path;
+  }
 };
 
 }  // namespace millrace::config

@@ -167,7 +167,7 @@ void add_endpoint(const config::Endpoint& endpoint, envoy::config::endpoint::v3:
   entry.set_health_status(coarse_health(endpoint));
   auto& shown = *entry.mutable_endpoint();
   shown.set_hostname(endpoint.hostname);
-  *shown.mutable_address() = to_message(endpoint.address);
+  *shown.mutable_address() = to_message(endpoint.address, endpoint.pipe);
   shown.mutable_health_check_config();
 }
 

@@ -29,8 +29,12 @@ google::protobuf::Timestamp to_timestamp(std::chrono::system_clock::time_point t
   return out;
 }
 
-envoy::config::core::v3::Address to_message(const SocketAddress& address) {
+envoy::config::core::v3::Address to_message(const SocketAddress& address, const std::string& pipe) {
   envoy::config::core::v3::Address out;
+  if (!pipe.empty()) {
+    out.mutable_pipe()->set_path(pipe);
+    return out;
+  }
   out.mutable_socket_address()->set_address(address.ip.to_string());
   out.mutable_socket_address()->set_port_value(address.port);
   return out;

@@ -21,7 +21,8 @@ enum class Defaults : std::uint8_t { kLeftOut, kShown };
 [[nodiscard]] std::string print_json(const google::protobuf::Message& message, Defaults defaults);
 
 [[nodiscard]] google::protobuf::Timestamp to_timestamp(std::chrono::system_clock::time_point time);
-[[nodiscard]] envoy::config::core::v3::Address to_message(const SocketAddress& address);
+/// `pipe`: the path of the Unix socket that the address stands for; empty: it is an IP address.
+[[nodiscard]] envoy::config::core::v3::Address to_message(const SocketAddress& address, const std::string& pipe);
 [[nodiscard]] envoy::config::core::v3::Locality to_message(const config::Locality& locality);
 
 [[nodiscard]] std::map<std::string, const config::Cluster*> sorted_clusters(const config::Snapshot& snapshot);

@@ -124,7 +124,7 @@ void set_health(const config::Endpoint& endpoint, HostHealthStatus& out) {
 }
 
 void set_host(const config::Cluster& cluster, const config::Endpoint& endpoint, envoy::admin::v3::HostStatus& out) {
-  *out.mutable_address() = to_message(endpoint.address);
+  *out.mutable_address() = to_message(endpoint.address, endpoint.pipe);
   for (auto& [name, metric] : endpoint_stats(*endpoint.cell)) *out.add_stats() = metric;
   set_health(endpoint, *out.mutable_health_status());
   const report::OutlierRecord& outlier = endpoint.cell->outlier;
@@ -160,7 +160,7 @@ std::string clusters_text(const config::Snapshot& snapshot) {
     }
     line(cluster->added_via_api ? "added_via_api::true" : "added_via_api::false");
     for (const config::Endpoint& endpoint : cluster->endpoints) {
-      const std::string host = endpoint.address.to_string() + "::";
+      const std::string host = endpoint.address_text() + "::";
       for (const auto& [stat, metric] : endpoint_stats(*endpoint.cell)) line(host + stat + "::" + std::to_string(metric.value()));
       line(host + "hostname::" + endpoint.hostname);
       line(host + "health_flags::" + health_flags(endpoint));
@@ -204,7 +204,7 @@ envoy::admin::v3::Clusters clusters_message(const config::Snapshot& snapshot,
 std::string listeners_text(const config::Snapshot& snapshot) {
   std::string text;
   for (const auto& listener : snapshot.listeners) {
-    for (const SocketAddress& address : listener->addresses) text += listener->name + "::" + address.to_string() + "\n";
+    for (const SocketAddress& address : listener->addresses) text += listener->name + "::" + listener->address_text(address) + "\n";
   }
   return text;
 }
@@ -212,11 +212,15 @@ std::string listeners_text(const config::Snapshot& snapshot) {
 envoy::admin::v3::Listeners listeners_message(const config::Snapshot& snapshot) {
   envoy::admin::v3::Listeners out;
   for (const auto& listener : snapshot.listeners) {
+    const auto message = [&](const SocketAddress& address) {
+      const config::Pipe* pipe = listener->pipe_at(address);
+      return to_message(address, pipe == nullptr ? std::string() : pipe->path);
+    };
     auto& status = *out.add_listener_statuses();
     status.set_name(listener->name);
-    *status.mutable_local_address() = to_message(listener->addresses.front());
+    *status.mutable_local_address() = message(listener->addresses.front());
     for (const SocketAddress& address : listener->addresses | std::views::drop(1))
-      *status.add_additional_local_addresses() = to_message(address);
+      *status.add_additional_local_addresses() = message(address);
   }
   return out;
 }

@@ -312,9 +312,9 @@ class Translator {
       if (listener == nullptr) listener = find(out_.world.listeners, name);
       const ResourceOrigin& origin = source->origin;
       for (const SocketAddress& address : listener->listener->addresses) {
-        const auto [owner, first] = owners.emplace(address.to_string(), &origin);
+        const auto [owner, first] = owners.emplace(listener->listener->address_text(address), &origin);
         if (!first) error(origin, "address", "the address \"" + owner->first + "\" is already taken by " + owner->second->path);
-        if (is_ours(address.ip)) continue;
+        if (is_ours(address)) continue;
         error(origin, "address",
               address.ip.to_string() + " is not an address of any port: add it to a port's addresses in the dataplane, " +
                   "or listen on 0.0.0.0 or ::");
@@ -322,10 +322,12 @@ class Translator {
     }
   }
 
-  [[nodiscard]] bool is_ours(const IpAddress& ip) const {
-    return !settings_.ports || ip.is_unspecified() || std::ranges::any_of(*settings_.ports, [&](const config::PortConfig& port) {
-      return std::ranges::any_of(port.addresses, [&](const IpPrefix& own) { return own.address == ip; });
-    });
+  [[nodiscard]] bool is_ours(const SocketAddress& address) const {
+    const IpAddress& ip = address.ip;
+    return !settings_.ports || ip.is_unspecified() || ip.is_loopback() || address.is_pipe() ||
+           std::ranges::any_of(*settings_.ports, [&](const config::PortConfig& port) {
+             return std::ranges::any_of(port.addresses, [&](const IpPrefix& own) { return own.address == ip; });
+           });
   }
 
   template <typename Table>

@@ -132,6 +132,11 @@ KeySetFetcher::Targeting KeySetFetcher::find_target(const KeySetPlan& plan, Http
     reason = "the cluster \"" + plan.cluster + "\" wants a PROXY header, which is not sent here: name a cluster without";
     return Targeting::kNone;
   }
+  if (!endpoint.pipe.empty()) {
+    reason =
+        "the cluster \"" + plan.cluster + "\" has a Unix socket for an endpoint, which is not asked here: name another cluster";
+    return Targeting::kNone;
+  }
   request.address = endpoint.address;
   request.authority = plan.authority;
   request.path = plan.path;

@@ -228,6 +228,7 @@ void Gateway::start_workers() {
     config.worker.drain_time = Duration::seconds(options_.drain_time_seconds);
     config.worker.tls = loaded_.machine.tls;
     config.worker.handshakes = &handshakes_->runner(i);
+    config.worker.kernel = &kernels_.emplace_back(listen_sockets_);
     if (crypto_device_ != nullptr) {
       config.worker.device_engine = [this, i](std::unique_ptr<tls::RecordEngine> software) {
         return crypto_device_->make_engine(i, std::move(software));
@@ -250,6 +251,20 @@ bool Gateway::serving() const {
 }
 
 std::uint32_t Gateway::listeners_failed() const { return controls_.empty() ? 0 : controls_.front().listeners_failed.load(); }
+
+void Gateway::report_host_listeners(bool at_start) {
+  for (const auto& failure : listen_sockets_.take_failures()) {
+    const std::string why = failure.where + ": " + std::strerror(failure.error);
+    if (failure.is_half) {
+      spdlog::warn("{}: a listener for all addresses is reached by the ports only, not from this host", why);
+    } else if (at_start) {
+      throw MachineError("a listener cannot be opened at " + why +
+                         (failure.error == EADDRINUSE ? " (somebody else listens there)" : ""));
+    } else {
+      spdlog::error("a listener cannot be opened at {}", why);
+    }
+  }
+}
 
 bool Gateway::drain(std::chrono::seconds limit, const std::atomic<bool>& hurry) {
   drain_listeners(true);

@@ -19,6 +19,8 @@
 #include "control-agent/secrets/secret_watcher.h"
 #include "dataplane/app/options.h"
 #include "dataplane/base/flow_steering.h"
+#include "dataplane/host/linux_kernel.h"
+#include "dataplane/host/listen_sockets.h"
 #include "dataplane/worker/exchange.h"
 #include "dataplane/worker/handshake_threads.h"
 #include "dataplane/worker/worker_thread.h"
@@ -54,6 +56,9 @@ class Gateway final : public agent::GatewayView {
   [[nodiscard]] bool serving() const;
   /// Addresses of listeners that could not be opened: taken by another listener, or not of any port.
   [[nodiscard]] std::uint32_t listeners_failed() const;
+  /// Tells of loopback addresses and Unix sockets that could not be listened at. `at_start`: throws MachineError for one that a
+  /// listener names; the host's half of a listener for all addresses is only missed.
+  void report_host_listeners(bool at_start);
   /// Refuses new connections, lets what is in flight finish; true when all of it did within `limit`. Returns early when
   /// `hurry` becomes true.
   bool drain(std::chrono::seconds limit, const std::atomic<bool>& hurry);
@@ -119,6 +124,8 @@ class Gateway final : public agent::GatewayView {
   std::vector<std::unique_ptr<nic::Port>> ports_;
   std::optional<FlowSteering> steering_;
   std::unique_ptr<worker::Exchange> exchange_;  ///< none for one worker alone
+  host::ListenSockets listen_sockets_;
+  std::deque<host::LinuxKernel> kernels_;  ///< by worker
   std::deque<worker::Control> controls_;
   std::atomic<std::size_t> captures_{0};
   std::deque<report::WorkerReport> reports_;

@@ -4,6 +4,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cstdio>
@@ -50,6 +51,14 @@ sigset_t block_signals() {
   return set;
 }
 
+// Connections of the host itself take one each, and 1,024 is what most shells give.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // The next signal, or 0 after 100 ms.
 int wait_for_signal(const sigset_t& set) {
   const timespec timeout{.tv_sec = 0, .tv_nsec = 100'000'000};
@@ -87,10 +96,13 @@ int serve(const Options& options, millrace::agent::Loaded loaded, const sigset_t
       drain(gateway, options, signals);
       break;
     }
+    if (gateway.serving()) gateway.report_host_listeners(!announced);
     if (!announced && gateway.serving()) {
       spdlog::info("all workers serve");
       if (const auto failed = gateway.listeners_failed(); failed > 0) {
-        spdlog::error("{} listener addresses could not be opened: two listeners share one, or no port has it", failed);
+        spdlog::error(
+            "{} listener addresses could not be opened: two listeners share one, nothing here has it, or somebody else does",
+            failed);
       }
       announced = true;
     }
@@ -123,6 +135,7 @@ int run(const Options& options) {
     return 0;
   }
   const sigset_t signals = block_signals();
+  raise_descriptor_limit();
   set_up_logging(options, options.log_format.empty() ? configured_format : options.log_format);
   spdlog::info("{}", millrace::app::kVersionText);
   for (const std::string& warning : options.warnings) spdlog::warn("{}", warning);

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cstdio>
 
+#include "dataplane/base/hash.h"
+
 namespace millrace {
 namespace {
 
@@ -124,6 +126,15 @@ std::optional<IpAddress> IpPrefix::broadcast() const {
 }
 
 std::string IpPrefix::to_string() const { return address.to_string() + "/" + std::to_string(length); }
+
+// 112 bits of a hash: paths that somebody has written down do not meet in them.
+SocketAddress SocketAddress::of_pipe(std::string_view path) {
+  const std::array<std::uint64_t, 2> hash{xx_hash_64(path, 1), xx_hash_64(path, 2)};
+  std::array<std::uint8_t, 16> bytes{};
+  std::memcpy(bytes.data(), hash.data(), bytes.size());
+  bytes[0] = bytes[1] = 0xff;
+  return {IpAddress::v6(bytes), 0};
+}
 
 std::optional<SocketAddress> SocketAddress::parse(std::string_view text) {
   const std::size_t colon = text.rfind(':');

@@ -59,6 +59,8 @@ class IpAddress {
   }
   /// 224.0.0.0/4 or ff00::/8
   [[nodiscard]] constexpr bool is_multicast() const { return is_v4() ? (bytes_[12] & 0xf0) == 0xe0 : bytes_[0] == 0xff; }
+  /// Stands for the path of a Unix socket (SocketAddress::of_pipe); no packet has it.
+  [[nodiscard]] constexpr bool is_pipe() const { return bytes_[0] == 0xff && bytes_[1] == 0xff; }
   /// 255.255.255.255
   [[nodiscard]] constexpr bool is_broadcast() const { return halves() == Halves{0, 0xffff'ffff'0000'0000 | kMappedMark}; }
   [[nodiscard]] bool is_link_local() const;  ///< 169.254.0.0/16 or fe80::/10
@@ -122,6 +124,10 @@ struct SocketAddress {
   IpAddress ip;
   std::uint16_t port = 0;  ///< host order
 
+  /// Stands for a Unix socket where an address is wanted: the same path, the same address (a multicast one of a reserved scope,
+  /// with bits of a hash), without a port. The path itself stands beside it, where it is needed.
+  [[nodiscard]] static SocketAddress of_pipe(std::string_view path);
+  [[nodiscard]] constexpr bool is_pipe() const { return ip.is_pipe(); }
   /// "198.18.0.2:80", "[2001:db8::2]:80".
   [[nodiscard]] static std::optional<SocketAddress> parse(std::string_view text);
   std::size_t format_to(std::span<char> out) const;

@@ -32,6 +32,7 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
   info_.downstream_local_is_original = connection.addresses().local_is_original;
   info_.downstream_remote = connection.addresses().remote;
   info_.downstream_direct_remote = connection.addresses().direct_remote;
+  info_.downstream_pipe = chain_.listener().pipe_path(connection.addresses().direct_remote);
   info_.connection_id = connection.id();
   info_.stream_id = ++runtime_.next_stream_id;
   info_.filter_chain = chain_.config().name;

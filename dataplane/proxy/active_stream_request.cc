@@ -232,6 +232,7 @@ void ActiveStream::take(ConnectionPool& pool) {
   if (pool_ != nullptr) pool_->unpin();
   pool_ = &pool;
   info_.upstream_host = info_.upstream_remote = pool.address();
+  info_.upstream_pipe = pool.pipe();
   info_.upstream_local = {};
 }
 

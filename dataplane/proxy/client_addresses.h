@@ -12,6 +12,10 @@ struct ClientAddresses {
   SocketAddress direct_remote;  ///< whom the packets come from
   bool local_is_original;       ///< `local` is where the client wanted to go: its listener or a PROXY header says so
 
+  /// As filter chains see it: a Unix socket matches as 255.255.255.255, as in Envoy.
+  [[nodiscard]] static SocketAddress for_matching(const SocketAddress& address) {
+    return address.is_pipe() ? SocketAddress{IpAddress::v4(255, 255, 255, 255), 0} : address;
+  }
   /// Without a PROXY header.
   [[nodiscard]] static ClientAddresses of(const stream::ByteStream& stream, bool local_is_original) {
     return {stream.local_address(), stream.peer_address(), stream.peer_address(), local_is_original};

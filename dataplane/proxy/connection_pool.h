@@ -90,6 +90,8 @@ class ConnectionPool {
   [[nodiscard]] const config::Endpoint& endpoint() const { return endpoint_; }
   /// Where new connections go.
   [[nodiscard]] const SocketAddress& address() const { return endpoint_.address; }
+  /// The path of a Unix socket, which address() stands for; empty: it is an IP address.
+  [[nodiscard]] const std::string& pipe() const { return endpoint_.pipe; }
   [[nodiscard]] const config::UpstreamTls* tls() const { return tls_.get(); }
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
   /// Its connections carry the bytes of one CONNECT each.

@@ -51,6 +51,7 @@ bool HttpProbe::send_request(Instant now) {
   info.start = now;
   info.start_wall_nanoseconds = runtime().wall_nanoseconds(now);
   info.upstream_host = info.upstream_remote = target().address;
+  info.upstream_pipe = target().pipe;
   info.upstream_local = stream() == nullptr ? SocketAddress{} : stream()->local_address();
   info.request = &head;
   info.cluster = watch().cluster().name;

@@ -143,9 +143,9 @@ bool ListenerRuntime::has_room_for(stream::ByteStream& stream, ConnectionCount& 
 
 void ListenerRuntime::serve(ReadyTransport transport, ConnectionTraits traits, Instant now) {
   ListenerVersion& version = current();
-  traits.local = transport.addresses.local;
-  traits.remote = transport.addresses.remote;
-  traits.direct_remote = transport.addresses.direct_remote;
+  traits.local = ClientAddresses::for_matching(transport.addresses.local);
+  traits.remote = ClientAddresses::for_matching(transport.addresses.remote);
+  traits.direct_remote = ClientAddresses::for_matching(transport.addresses.direct_remote);
   traits.server_name = transport.server_name;
   const std::optional<std::uint32_t> chosen = find_filter_chain(version.listener().table, traits);
   if (!chosen) {

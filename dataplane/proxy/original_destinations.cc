@@ -28,7 +28,9 @@ const MetadataValue* find_metadata(const config::OriginalDst& rules, const Metad
 
 OriginalDestination parse_override(std::string_view text) {
   const auto address = SocketAddress::parse(text);
-  return {.address = address, .invalid = !address};
+  // What stands for a Unix socket is nobody's to write.
+  if (!address || address->is_pipe()) return {.address = std::nullopt, .invalid = true};
+  return {.address = address, .invalid = false};
 }
 
 bool is_busy(const ConnectionPool& pool) { return pool.endpoint_stats().rq_active.value() > 0; }
@@ -49,7 +51,7 @@ OriginalDestination original_destination(const config::OriginalDst& rules, const
       out.invalid |= invalid;
     }
   }
-  if (!out.address && info.downstream_local_is_original) out.address = info.downstream_local;
+  if (!out.address && info.downstream_local_is_original && !info.downstream_local.is_pipe()) out.address = info.downstream_local;
   if (out.address && rules.port_override) out.address->port = *rules.port_override;
   return out;
 }

@@ -79,7 +79,9 @@ bool write_frame(const config::ProxyProtocolOut& config, const ProxiedClient* cl
 
 }  // namespace
 
+// Of who has come by a Unix socket there is nothing to tell.
 bool write_proxy_header(const config::ProxyProtocolOut& config, const ProxiedClient* client, stream::Chain& to) {
+  if (client != nullptr && (client->source.is_pipe() || client->destination.is_pipe())) client = nullptr;
   return config.version == config::ProxyProtocolOut::Version::kV1 ? write_line(client, to) : write_frame(config, client, to);
 }
 

@@ -55,6 +55,8 @@ struct StreamInfo {
   SocketAddress upstream_host;    ///< the endpoint's address; port 0: none was chosen
   SocketAddress upstream_remote;  ///< where the connection goes: it may have several
   SocketAddress upstream_local;
+  std::string_view downstream_pipe;  ///< the path of the Unix socket that one of the first three stands for; empty: of none
+  std::string_view upstream_pipe;    ///< the same of `upstream_remote`
   std::uint64_t connection_id = 0;
   std::uint64_t stream_id = 0;
 

@@ -66,6 +66,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
   info_.downstream_local_is_original = transport.addresses.local_is_original;
   info_.downstream_remote = transport.addresses.remote;
   info_.downstream_direct_remote = transport.addresses.direct_remote;
+  info_.downstream_pipe = chain_.listener().pipe_path(transport.addresses.direct_remote);
   info_.connection_id = ++runtime_.next_connection_id;
   info_.filter_chain = chain_.config().name;
   info_.server_name = server_name_;
@@ -168,6 +169,7 @@ void TcpProxyConnection::connect(Instant now) {
   connect_started_ = now;
   ++info_.attempts;
   info_.upstream_host = info_.upstream_remote = endpoint_->address();
+  info_.upstream_pipe = endpoint_->pipe();
   has_upstream_ = true;
   ++runtime_.passed_through_upstreams;
   endpoint_->cluster_stats().upstream_cx_total.add();

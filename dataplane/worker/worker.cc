@@ -47,6 +47,17 @@ std::unique_ptr<tls::RecordEngine> make_record_engine(const WorkerConfig& config
   return chosen == kCryptoDevice ? config.device_engine(std::move(engine)) : std::move(engine);
 }
 
+// Those that a cluster's endpoints may name.
+void know_pipes(const config::Snapshot& snapshot, host::Transport& host) {
+  for (const auto& [name, cluster] : snapshot.clusters) {
+    for (const config::Endpoint& endpoint : cluster->endpoints) {
+      if (!endpoint.pipe.empty()) host.know_pipe(endpoint.pipe);
+      if (endpoint.health_target != nullptr && !endpoint.health_target->pipe.empty())
+        host.know_pipe(endpoint.health_target->pipe);
+    }
+  }
+}
+
 std::int64_t read_gauge(const void* gauge) { return *static_cast<const std::int64_t*>(gauge); }
 
 }  // namespace
@@ -64,6 +75,7 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
       chains_(packets, packets.capacity(), packets.capacity() * kNodesPerBuffer),
       ip_(config.interfaces, config.routes, timers_, packets, rng_, now),
       tcp_(ip_, timers_, chains_, rng_, stack_config(config)),
+      transports_(tcp_),
       record_engine_(make_record_engine(config)),
       tls_(chains_, timers_, *record_engine_, config.handshakes == nullptr ? own_handshakes_ : *config.handshakes,
            limits::kTcpMaxConnections),
@@ -71,7 +83,7 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
               .timers = timers_,
               .chains = chains_,
               .rng = rng_,
-              .connector = tcp_,
+              .connector = transports_,
               .tls = tls_,
               .log = report.log,
               .report = report,
@@ -79,11 +91,12 @@ Worker::Worker(const WorkerConfig& config, nic::PacketPool& packets, const confi
               .limits = {.initial_objects = kInitialObjects, .connection_buffer_bytes = connection_buffer_bytes(packets)},
               .hostname = hostname_,
               .drain_time = config.drain_time}),
-      listeners_(tcp_, proxy_),
+      listeners_(transports_, proxy_),
       taps_(config.wall_offset_nanoseconds),
       io_(config.ports, ip_, tcp_, packets, &taps_, config.team),
       inspector_(config.team.index, tcp_, taps_),
       published_(report) {
+  if (config.kernel != nullptr) transports_.host = &host_.emplace(*config.kernel, timers_, chains_);
   register_counters();
 }
 
@@ -104,6 +117,13 @@ void Worker::register_counters() {
   published_.add_gauge("tcp.bytes_queued", read_gauge, &tcp_.gauges().bytes_queued);
   published_.add_gauge<&tcp::Stack::half_open>("tcp.half_open", tcp_);
   published_.add_gauge<&tcp::Stack::time_wait>("tcp.time_wait", tcp_);
+  if (host_) {
+    published_.add_counter("host.connects", host_->counters().connects);
+    published_.add_counter("host.connect_failures", host_->counters().connect_failures);
+    published_.add_counter("host.accepted", host_->counters().accepted);
+    published_.add_counter("host.accept_failures", host_->counters().accept_failures);
+    published_.add_gauge<&host::Transport::streams>("host.connections", *host_);
+  }
   published_.add_gauge<&ip::IpLayer::neighbours>("ip.neighbours", ip_);
   published_.add_gauge<&ip::IpLayer::reassemblies>("ip.reassemblies", ip_);
   published_.add_gauge<&ip::IpLayer::path_mtus>("ip.path_mtus", ip_);
@@ -150,18 +170,21 @@ bool Worker::turn(Instant now) {
   report_.last_turn_nanoseconds.set(now.to_nanoseconds());
   follow_control(now);
   adopt_snapshot(now);
-  follow_overload();
+  follow_overload(now);
   io_.follow_links(now);
 
   bool busy = io_.receive(now);
+  if (host_) busy |= host_->receive(now);
   busy |= timers_.advance(now) > 0;
   tcp_.deliver_events(now);
+  if (host_) host_->deliver_events(now);
   tls_.service(now);
   proxy_.end_of_turn(now);
   tls_.service(now);
   tcp_.flush(now);
+  if (host_) host_->flush(now);
   busy |= io_.transmit(now);
-  busy |= tls_.has_work() || proxy_.has_work();
+  busy |= tls_.has_work() || proxy_.has_work() || (host_ && host_->has_work());
   busy |= inspector_.serve(control_.mailbox, now);
   published_.refresh(now, kPublishInterval);
   return busy;
@@ -179,6 +202,7 @@ void Worker::adopt_snapshot(Instant now) {
   const std::shared_ptr<const config::Snapshot> snapshot = snapshots_.current();
   snapshot_version_ = snapshot->version;
   overload_ = snapshot->overload;
+  if (host_) know_pipes(*snapshot, *host_);
   proxy_.apply(snapshot, now);
   if (lifecycle_ == Lifecycle::kServing) listeners_.follow(*snapshot, now);
   control_.listeners_failed.store(static_cast<std::uint32_t>(listeners_.failed()), std::memory_order_relaxed);
@@ -186,13 +210,13 @@ void Worker::adopt_snapshot(Instant now) {
   control_.listening.store(true, std::memory_order_release);
 }
 
-void Worker::follow_overload() {
+void Worker::follow_overload(Instant now) {
   using report::OverloadCell;
   const bool stop = overload_ != nullptr &&
                     overload_->cell->level(report::OverloadAction::kStopAcceptingConnections) == OverloadCell::kSaturated;
   if (stop == stops_accepting_) return;
   stops_accepting_ = stop;
-  listeners_.set_accepting(!stop);
+  listeners_.set_accepting(!stop, now);
 }
 
 void Worker::follow_control(Instant now) {
@@ -205,7 +229,7 @@ void Worker::follow_control(Instant now) {
   }
   // The last bytes of an answer may still be on their way to a slow client when the proxy has done its part.
   if (lifecycle_ == Lifecycle::kDraining && !control_.drained.load(std::memory_order_relaxed) && proxy_.idle() &&
-      !tcp_.has_unsent()) {
+      !tcp_.has_unsent() && !(host_ && host_->has_unsent())) {
     control_.drained.store(true, std::memory_order_release);
   }
 }
@@ -224,6 +248,10 @@ void Worker::stop(Instant now) {
   tls_.reset_all(now);
   tcp_.reset_all(now);
   tcp_.flush(now);
+  if (host_) {
+    host_->reset_all();
+    host_->flush(now);
+  }
   // Another worker may be transmitting on the same queue.
   for (int tries = 0; tries < kLastTransmits && (io_.transmit(now), io_.waits()); ++tries) {
   }

@@ -1,15 +1,16 @@
 // One worker: everything that one core owns, and the turn of its loop. Sans-I/O but for its ports (nic/port.h): the clock is an
 // argument, so that a thread on real ports and a simulator on virtual time run the same code.
 //
-// A turn: receive bursts, and what other workers received for this one -> ip -> tcp -> timers -> (events) -> records opened ->
-// (events) -> what the proxy has put off -> records sealed -> tcp output -> transmit bursts -> a part of what the agent asks to
-// see.
+// A turn: receive bursts, and what other workers received for this one -> ip -> tcp -> sockets of the host -> timers -> (events)
+// -> records opened -> (events) -> what the proxy has put off -> records sealed -> tcp output -> transmit bursts -> a part of
+// what the agent asks to see.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@
 #include "config/model/snapshot_slot.h"
 #include "dataplane/base/rng.h"
 #include "dataplane/base/timer_wheel.h"
+#include "dataplane/host/kernel.h"
+#include "dataplane/host/transport.h"
 #include "dataplane/ip/ip_layer.h"
 #include "dataplane/proxy/proxy.h"
 #include "dataplane/report/worker_report.h"
@@ -30,6 +33,7 @@
 #include "dataplane/worker/listener_set.h"
 #include "dataplane/worker/packet_io.h"
 #include "dataplane/worker/published_counters.h"
+#include "dataplane/worker/transports.h"
 
 namespace millrace::worker {
 
@@ -48,6 +52,7 @@ struct WorkerConfig {
   /// Of a device, of `tls`, given what works in software for what it does not do. Empty: there is none.
   std::function<std::unique_ptr<tls::RecordEngine>(std::unique_ptr<tls::RecordEngine> software)> device_engine;
   secure::HandshakeRunner* handshakes = nullptr;  ///< null: the worker runs them itself
+  host::Kernel* kernel = nullptr;                 ///< null: loopback addresses and Unix sockets are out of reach
 };
 
 class alignas(64) Worker {
@@ -80,7 +85,7 @@ class alignas(64) Worker {
  private:
   void follow_control(Instant now);
   void adopt_snapshot(Instant now);
-  void follow_overload();
+  void follow_overload(Instant now);
   void register_counters();
 
   const config::SnapshotSlot& snapshots_;
@@ -95,6 +100,8 @@ class alignas(64) Worker {
   stream::ChainPool chains_;
   ip::IpLayer ip_;
   tcp::Stack tcp_;
+  std::optional<host::Transport> host_;  // none: without a kernel
+  Transports transports_;
   const std::unique_ptr<tls::RecordEngine> record_engine_;
   secure::InlineHandshakeRunner own_handshakes_;
   secure::TlsLayer tls_;

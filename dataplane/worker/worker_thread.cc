@@ -135,7 +135,7 @@ void WorkerThread::loop(Worker& worker) {
 void WorkerThread::sleep(Instant now, Instant until, std::uint32_t naps) {
   Exchange* exchange = config_.worker.team.exchange;
   if (exchange != nullptr && !exchange->may_sleep(config_.worker.team.index)) return;
-  std::array<pollfd, limits::kMaxPorts + 1> descriptors{};
+  std::array<pollfd, limits::kMaxPorts + 2> descriptors{};
   nfds_t count = 0;
   bool blind = false;
   for (const PortBinding& binding : config_.worker.ports) {
@@ -146,6 +146,9 @@ void WorkerThread::sleep(Instant now, Instant until, std::uint32_t naps) {
     } else {
       descriptors[count++] = {.fd = descriptor, .events = POLLIN, .revents = 0};
     }
+  }
+  if (const host::Kernel* kernel = config_.worker.kernel; kernel != nullptr && kernel->descriptor() >= 0) {
+    descriptors[count++] = {.fd = kernel->descriptor(), .events = POLLIN, .revents = 0};
   }
   if (bell_ >= 0) descriptors[count++] = {.fd = bell_, .events = POLLIN, .revents = 0};
   Duration most = kLongestDescriptorSleep;

@@ -36,7 +36,14 @@ void put_member(TextWriter& out, std::string_view name, std::string_view value) 
   put_string(out, value);
 }
 
-void put_host(TextWriter& out, const SocketAddress& address) {
+void put_host(TextWriter& out, const config::Endpoint& endpoint) {
+  const SocketAddress& address = endpoint.address;
+  if (!endpoint.pipe.empty()) {
+    out.put("\"host\":{\"pipe\":{");
+    put_member(out, "path", endpoint.pipe);
+    out.put(",\"mode\":0}}");
+    return;
+  }
   out.put("\"host\":{\"socket_address\":{\"protocol\":\"TCP\",\"address\":\"");
   out.put_address(address.ip);
   out.put("\",\"port_value\":");
@@ -98,7 +105,7 @@ std::size_t write_check_event(const CheckEventFacts& facts, const config::Cluste
   line.put("{");
   put_member(line, "health_checker_type", is_tcp ? "TCP" : "HTTP");
   line.put(",");
-  put_host(line, endpoint.address);
+  put_host(line, endpoint);
   line.put(",");
   put_member(line, "cluster_name", cluster.name);
   line.put(",");

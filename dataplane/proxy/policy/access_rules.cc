@@ -33,7 +33,7 @@ class Evaluation {
     const SocketAddress& is = address.which == Which::kLocal    ? subject_.info.downstream_local
                               : address.which == Which::kRemote ? subject_.info.downstream_remote
                                                                 : subject_.info.downstream_direct_remote;
-    return address.prefix.contains(is.ip);
+    return !is.is_pipe() && address.prefix.contains(is.ip);
   }
   bool operator()(const AccessCondition::LocalPort& port) const {
     return subject_.info.downstream_local.port >= port.first && subject_.info.downstream_local.port < port.end;

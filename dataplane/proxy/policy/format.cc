@@ -34,8 +34,19 @@ class Element {
     if (from.is_never() || to.is_never() || to < from) return missing();
     out_.put_number(static_cast<std::uint64_t>((to - from).to_milliseconds()));
   }
-  void address(const SocketAddress& value) { value.port == 0 && value.ip.is_unspecified() ? missing() : out_.put_address(value); }
-  void ip(const SocketAddress& value) { value.port == 0 && value.ip.is_unspecified() ? missing() : out_.put_address(value.ip); }
+  /// `pipe`: the path that the address may stand for.
+  void address(const SocketAddress& value, std::string_view pipe) {
+    if (value.is_pipe()) return text(pipe);
+    value.port == 0 && value.ip.is_unspecified() ? missing() : out_.put_address(value);
+  }
+  void ip(const SocketAddress& value, std::string_view pipe) {
+    if (value.is_pipe()) return text(pipe);
+    value.port == 0 && value.ip.is_unspecified() ? missing() : out_.put_address(value.ip);
+  }
+  // Of the client's connection, which is always there.
+  void downstream(const SocketAddress& value) { value.is_pipe() ? text(info_.downstream_pipe) : out_.put_address(value); }
+  void downstream_ip(const SocketAddress& value) { value.is_pipe() ? text(info_.downstream_pipe) : out_.put_address(value.ip); }
+  void downstream_port(const SocketAddress& value) { value.is_pipe() ? missing() : out_.put_number(value.port); }
   void port(const SocketAddress& value) { value.port == 0 ? missing() : out_.put_number(value.port); }
   void request_field(const config::FormatElement& element);
   void request_field_without_query(const config::FormatElement& element);
@@ -181,25 +192,25 @@ void Element::put(const config::FormatElement& element) {
     case FormatCommand::kRequestDuration: return milliseconds(info_.start, info_.request_received);
     case FormatCommand::kResponseDuration: return milliseconds(info_.start, info_.upstream_response_started);
     case FormatCommand::kResponseTxDuration: return milliseconds(info_.upstream_response_started, info_.response_sent);
-    case FormatCommand::kUpstreamHost: return address(info_.upstream_host);
-    case FormatCommand::kUpstreamRemoteAddress: return address(info_.upstream_remote);
-    case FormatCommand::kUpstreamRemoteAddressWithoutPort: return ip(info_.upstream_remote);
+    case FormatCommand::kUpstreamHost: return address(info_.upstream_host, info_.upstream_pipe);
+    case FormatCommand::kUpstreamRemoteAddress: return address(info_.upstream_remote, info_.upstream_pipe);
+    case FormatCommand::kUpstreamRemoteAddressWithoutPort: return ip(info_.upstream_remote, info_.upstream_pipe);
     case FormatCommand::kUpstreamRemotePort: return port(info_.upstream_remote);
-    case FormatCommand::kUpstreamLocalAddressWithoutPort: return ip(info_.upstream_local);
+    case FormatCommand::kUpstreamLocalAddressWithoutPort: return ip(info_.upstream_local, {});
     case FormatCommand::kUpstreamLocalPort: return port(info_.upstream_local);
     case FormatCommand::kUpstreamCluster: return text(info_.cluster);
-    case FormatCommand::kUpstreamLocalAddress: return address(info_.upstream_local);
+    case FormatCommand::kUpstreamLocalAddress: return address(info_.upstream_local, {});
     case FormatCommand::kUpstreamTransportFailureReason: return text(info_.upstream_transport_failure);
     case FormatCommand::kUpstreamRequestAttemptCount: return out_.put_number(info_.attempts);
-    case FormatCommand::kDownstreamRemoteAddress: return out_.put_address(info_.downstream_remote);
-    case FormatCommand::kDownstreamRemoteAddressWithoutPort: return out_.put_address(info_.downstream_remote.ip);
-    case FormatCommand::kDownstreamDirectRemoteAddress: return out_.put_address(info_.downstream_direct_remote);
-    case FormatCommand::kDownstreamDirectRemoteAddressWithoutPort: return out_.put_address(info_.downstream_direct_remote.ip);
-    case FormatCommand::kDownstreamRemotePort: return out_.put_number(info_.downstream_remote.port);
-    case FormatCommand::kDownstreamDirectRemotePort: return out_.put_number(info_.downstream_direct_remote.port);
-    case FormatCommand::kDownstreamLocalAddress: return out_.put_address(info_.downstream_local);
-    case FormatCommand::kDownstreamLocalAddressWithoutPort: return out_.put_address(info_.downstream_local.ip);
-    case FormatCommand::kDownstreamLocalPort: return out_.put_number(info_.downstream_local.port);
+    case FormatCommand::kDownstreamRemoteAddress: return downstream(info_.downstream_remote);
+    case FormatCommand::kDownstreamRemoteAddressWithoutPort: return downstream_ip(info_.downstream_remote);
+    case FormatCommand::kDownstreamDirectRemoteAddress: return downstream(info_.downstream_direct_remote);
+    case FormatCommand::kDownstreamDirectRemoteAddressWithoutPort: return downstream_ip(info_.downstream_direct_remote);
+    case FormatCommand::kDownstreamRemotePort: return downstream_port(info_.downstream_remote);
+    case FormatCommand::kDownstreamDirectRemotePort: return downstream_port(info_.downstream_direct_remote);
+    case FormatCommand::kDownstreamLocalAddress: return downstream(info_.downstream_local);
+    case FormatCommand::kDownstreamLocalAddressWithoutPort: return downstream_ip(info_.downstream_local);
+    case FormatCommand::kDownstreamLocalPort: return downstream_port(info_.downstream_local);
     case FormatCommand::kConnectionId: return out_.put_number(info_.connection_id);
     case FormatCommand::kRouteName: return text(info_.route == nullptr ? std::string_view() : info_.route->name);
     case FormatCommand::kVirtualHostName:

@@ -103,7 +103,9 @@ RequestHash hash_of(const config::HashPolicies& policies, const http::RequestHea
     std::optional<std::uint64_t> hash;
     switch (policy.source) {
       case Source::kHeader: hash = header_hash(policy, request); break;
-      case Source::kSourceIp: hash = source_ip_hash(info.downstream_remote); break;
+      case Source::kSourceIp:
+        if (!info.downstream_remote.is_pipe()) hash = source_ip_hash(info.downstream_remote);
+        break;
       case Source::kQueryParameter: hash = parameter_hash(policy, head.path); break;
       case Source::kCookie:
         if (const std::string_view value = cookie_value(head.headers, policy.name); !value.empty()) {

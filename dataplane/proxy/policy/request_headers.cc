@@ -78,7 +78,7 @@ bool determine_client(const HttpConnectionManager& manager, RequestHead& head, S
       const ForwardedClient client = last_forwarded_for(forwarded_for, manager.xff_num_trusted_hops - 1);
       if (client.found) info.downstream_remote = client.address;
     }
-    if (!manager.skip_xff_append) {
+    if (!manager.skip_xff_append && !connected.is_pipe()) {
       // A loopback address says nothing to upstream; our own does.
       const IpAddress& peer = connected.ip;
       char text[IpAddress::kMaxText];
@@ -149,7 +149,7 @@ bool add_identity(const HttpConnectionManager& manager, RequestHead& head, const
       return false;
   }
   if (!manager.via.empty() && !append_to_list(headers, HeaderId::kVia, manager.via, ", ")) return false;
-  if (origin.edge) {
+  if (origin.edge && !info.downstream_remote.is_pipe()) {
     char text[IpAddress::kMaxText];
     const std::size_t size = info.downstream_remote.ip.format_to(text);
     if (!headers.set_copy(HeaderId::kXEnvoyExternalAddress, {text, size})) return false;

@@ -318,10 +318,25 @@ TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
 TEST(TranslateCluster, RefusesEndpointsThatCannotBeReached) {
   BootstrapText text;
   text.endpoints =
-      "[{lb_endpoints: [" + endpoint("0.0.0.0") + ", " + endpoint("127.0.0.1") + ", " + endpoint("a.example") + "]}]";
-  EXPECT_THAT(errors_of(text),
-              testing::UnorderedElementsAre(HasSubstr("0.0.0.0 names no host"), HasSubstr("127.0.0.1 is a loopback address"),
-                                            HasSubstr("\"a.example\" is not an IP address")));
+      "[{lb_endpoints: [" + endpoint("0.0.0.0") + ", " + endpoint("224.0.0.1") + ", " + endpoint("a.example") + "]}]";
+  EXPECT_THAT(errors_of(text), testing::UnorderedElementsAre(HasSubstr("0.0.0.0 names no host"),
+                                                             HasSubstr("224.0.0.1 is not the address of one host"),
+                                                             HasSubstr("\"a.example\" is not an IP address")));
+}
+
+TEST(TranslateCluster, HasEndpointsOnTheHost) {
+  BootstrapText text;
+  text.endpoints = "[{lb_endpoints: [" + endpoint("127.0.0.1") + ", " + endpoint("\"::1\"") +
+                   ", {endpoint: {address: {pipe: {path: /run/origin.sock}}}}]}]";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& endpoints = snapshot->clusters.at("origin")->endpoints;
+  ASSERT_EQ(endpoints.size(), 3u);
+  EXPECT_TRUE(endpoints[0].address.ip.is_loopback());
+  EXPECT_TRUE(endpoints[1].address.ip.is_loopback());
+  EXPECT_EQ(endpoints[2].address, SocketAddress::of_pipe("/run/origin.sock"));
+  EXPECT_EQ(endpoints[2].pipe, "/run/origin.sock");
+  EXPECT_EQ(endpoints[2].address_text(), "/run/origin.sock");
 }
 
 TEST(TranslateCluster, RefusesWeightsWhoseSumIsTooLarge) {

@@ -201,6 +201,11 @@ TEST(TranslateHealthTargets, AreTheEndpointsUnlessTheySayOtherwise) {
             (SocketAddress{IpAddress::v4(198, 18, 0, 9), 90}));
   EXPECT_EQ(target_of(with_http(""), ", health_check_config: {port_value: 9, " + other + "}").address,
             (SocketAddress{IpAddress::v4(198, 18, 0, 9), 9}));
+  const auto of_pipe =
+      target_of(with_http(""), ", health_check_config: {port_value: 9, address: {pipe: {path: /run/probe.sock}}}");
+  EXPECT_EQ(of_pipe.address, SocketAddress::of_pipe("/run/probe.sock")) << "which has no port";
+  EXPECT_EQ(of_pipe.pipe, "/run/probe.sock");
+  EXPECT_EQ(target_of(with_http(""), ", health_check_config: {" + other + "}").pipe, "");
 }
 
 TEST(TranslateHealthTargets, EndpointsMayBeLeftOut) {

@@ -51,7 +51,7 @@ TEST(TranslateListener, RefusesValuesThatItCannotServe) {
       "198.18.0.2, port_value: 80}}}, {address: {socket_address: {protocol: UDP, address: 198.18.0.3, port_value: 1}}}, "
       "{address: "
       "{socket_address: {address: localhost, port_value: 1}}}, {address: {socket_address: {address: 224.0.0.1, port_value: 1}}}, "
-      "{address: {socket_address: {address: 198.18.0.3, port_value: 0}}}, {address: {pipe: {path: /x}}}]";
+      "{address: {socket_address: {address: 198.18.0.3, port_value: 0}}}, {address: {pipe: {path: \"@\"}}}]";
   EXPECT_THAT(
       errors_of(text),
       testing::UnorderedElementsAre(
@@ -59,7 +59,32 @@ TEST(TranslateListener, RefusesValuesThatItCannotServe) {
           HasSubstr("additional_addresses[0].address: 198.18.0.2:80 is given twice"), HasSubstr("protocol: UDP is not supported"),
           HasSubstr("\"localhost\" is not an IP address"), HasSubstr("224.0.0.1 is not the address of one host"),
           HasSubstr("additional_addresses[4].address.socket_address.port_value: must be set"),
-          HasSubstr("additional_addresses[5].address.pipe: is not supported yet")));
+          HasSubstr("additional_addresses[5].address.pipe.path: must name a Unix socket")));
+}
+
+TEST(TranslateListener, ListensAtLoopbackAddressesAndUnixSockets) {
+  BootstrapText text;
+  text.listener =
+      ", additional_addresses: [{address: {socket_address: {address: 127.0.0.1, port_value: 80}}}, {address: {socket_address: "
+      "{address: \"::1\", port_value: 80}}}, {address: {pipe: {path: /run/edge.sock, mode: 416}}}, {address: {pipe: {path: "
+      "\"@edge\"}}}]";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& listener = *snapshot->listeners.at(0);
+  EXPECT_THAT(listener.addresses, ElementsAre(*SocketAddress::parse("198.18.0.2:80"), *SocketAddress::parse("127.0.0.1:80"),
+                                              *SocketAddress::parse("[::1]:80"), SocketAddress::of_pipe("/run/edge.sock"),
+                                              SocketAddress::of_pipe("@edge")));
+  EXPECT_EQ(listener.pipe_at(listener.addresses[0]), nullptr);
+  ASSERT_NE(listener.pipe_at(listener.addresses[3]), nullptr);
+  EXPECT_EQ(listener.pipe_at(listener.addresses[3])->mode, 0640u);
+  EXPECT_EQ(listener.address_text(listener.addresses[3]), "/run/edge.sock");
+  EXPECT_EQ(listener.address_text(listener.addresses[4]), "@edge");
+}
+
+TEST(TranslateListener, AUnixSocketIsGivenOnce) {
+  BootstrapText text;
+  text.listener = ", additional_addresses: [{address: {pipe: {path: /x}}}, {address: {pipe: {path: /x}}}]";
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("additional_addresses[1].address: /x is given twice")));
 }
 
 }  // namespace

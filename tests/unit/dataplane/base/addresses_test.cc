@@ -113,6 +113,17 @@ TEST(SocketAddress, IsParsedAndPrinted) {
   }
 }
 
+TEST(SocketAddress, StandsForAUnixSocket) {
+  const SocketAddress pipe = SocketAddress::of_pipe("/run/a.sock");
+  EXPECT_EQ(pipe, SocketAddress::of_pipe("/run/a.sock"));
+  EXPECT_NE(pipe, SocketAddress::of_pipe("/run/b.sock"));
+  EXPECT_TRUE(pipe.is_pipe());
+  EXPECT_EQ(pipe.port, 0);
+  EXPECT_TRUE(pipe.ip.is_multicast()) << "no peer has it";
+  EXPECT_FALSE(pipe.ip.is_loopback() || pipe.ip.is_unspecified() || pipe.ip.is_v4());
+  EXPECT_FALSE(SocketAddress::parse("[ff02::1]:80")->is_pipe());
+}
+
 TEST(IpAddress, MasksAnyNumberOfBits) {
   std::array<std::uint8_t, 16> ones;
   ones.fill(0xff);

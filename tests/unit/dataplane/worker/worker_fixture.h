@@ -7,6 +7,7 @@
 #include <string>
 
 #include "dataplane/worker/worker.h"
+#include "tests/support/fake_kernel.h"
 #include "tests/support/heap_trap.h"
 #include "tests/support/proxy_snapshot.h"
 #include "tests/support/scripted_http.h"
@@ -61,6 +62,7 @@ class WorkerTest : public ::testing::Test {
     config.ports = {{.port = &gateway_port_}};
     config.interfaces = {{.mac = gateway_port_.info().mac, .mtu = 1500, .addresses = {{kGateway, 24}}}};
     config.seed = 42;
+    config.kernel = &kernel_;
     return config;
   }
   sim::HostConfig host_config() {
@@ -80,6 +82,7 @@ class WorkerTest : public ::testing::Test {
     return false;
   }
 
+  test::FakeKernel kernel_;
   sim::Network network_{1};
   test::SlabPool gateway_packets_{4096};
   WorkerNode node_;

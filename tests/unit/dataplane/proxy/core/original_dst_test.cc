@@ -95,6 +95,15 @@ TEST(OriginalDestination, WhatIsNoAddressIsPassedOver) {
   EXPECT_TRUE(found.invalid);
 }
 
+TEST(OriginalDestination, WhatStandsForAUnixSocketIsNobodysToWrite) {
+  const Overridden request(SocketAddress::of_pipe("/run/agent.sock").to_string(), "nobody");
+  config::OriginalDst rules;
+  rules.http_header = "x-to";
+  const OriginalDestination found = original_destination(rules, request.info);
+  EXPECT_EQ(found.address, ProxyHarness::kListen);
+  EXPECT_TRUE(found.invalid);
+}
+
 TEST(Proxy_OriginalDst, ARequestGoesWhereItsFieldSays) {
   TwoOrigins setup(original_dst(by_header()));
   EXPECT_THAT(setup.proxy.exchange(get_from("198.18.1.2:8080")), EndsWith("second"));

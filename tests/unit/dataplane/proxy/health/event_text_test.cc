@@ -40,6 +40,12 @@ TEST_F(EventText, TellsWhoWhatAndWhen) {
       "timestamp": "2009-02-13T23:31:31.234Z", "locality": {"region": "north", "zone": "a", "sub_zone": ""}})"));
 }
 
+TEST_F(EventText, NamesAUnixSocketByItsPath) {
+  endpoint.address = SocketAddress::of_pipe("/run/app.sock");
+  endpoint.pipe = "/run/app.sock";
+  EXPECT_EQ(event({})["host"], Json::parse(R"({"pipe": {"path": "/run/app.sock", "mode": 0}})"));
+}
+
 TEST_F(EventText, HasEnvoysNameForEachEvent) {
   EXPECT_EQ(event({.event = CheckEvent::kAdd, .first = true})["add_healthy_event"], Json({{"first_check", true}}));
   EXPECT_EQ(event({.event = CheckEvent::kSuccess})["successful_health_check_event"], Json::object());

@@ -90,6 +90,8 @@ TEST_F(AccessRulesTest, EachAddressIsItsOwn) {
   EXPECT_TRUE(address(Which::kDirectRemote, "192.0.2.1/32"));
   EXPECT_FALSE(address(Which::kDirectRemote, "10.0.0.0/8"));
   EXPECT_FALSE(address(Which::kRemote, "::/0")) << "of the other family";
+  info_.downstream_remote = SocketAddress::of_pipe("/run/edge.sock");
+  EXPECT_FALSE(address(Which::kRemote, "::/0")) << "a Unix socket";
 }
 
 TEST_F(AccessRulesTest, PortsAndServerNames) {

@@ -39,6 +39,28 @@ struct Stream {
   StreamInfo info;
 };
 
+TEST(Format, AUnixSocketIsItsPath) {
+  Stream stream;
+  stream.info.downstream_local = stream.info.downstream_remote = stream.info.downstream_direct_remote =
+      SocketAddress::of_pipe("/run/edge.sock");
+  stream.info.downstream_pipe = "/run/edge.sock";
+  stream.info.upstream_remote = SocketAddress::of_pipe("/run/origin.sock");
+  stream.info.upstream_pipe = "/run/origin.sock";
+  stream.info.upstream_local = SocketAddress::of_pipe("");
+  using enum FormatCommand;
+  for (const FormatCommand command :
+       {kDownstreamLocalAddress, kDownstreamLocalAddressWithoutPort, kDownstreamRemoteAddress,
+        kDownstreamRemoteAddressWithoutPort, kDownstreamDirectRemoteAddress, kDownstreamDirectRemoteAddressWithoutPort}) {
+    EXPECT_EQ(stream(command), "/run/edge.sock") << static_cast<int>(command);
+  }
+  for (const FormatCommand command : {kUpstreamHost, kUpstreamRemoteAddress, kUpstreamRemoteAddressWithoutPort})
+    EXPECT_EQ(stream(command), "/run/origin.sock") << static_cast<int>(command);
+  for (const FormatCommand command : {kDownstreamLocalPort, kDownstreamRemotePort, kDownstreamDirectRemotePort,
+                                      kUpstreamRemotePort, kUpstreamLocalAddress, kUpstreamLocalPort}) {
+    EXPECT_EQ(stream(command), "-") << static_cast<int>(command);
+  }
+}
+
 TEST(Format, WhatHasNotHappenedIsADash) {
   const Stream stream;
   using enum FormatCommand;

@@ -74,6 +74,14 @@ TEST(HashPolicy, TakesTheClientsAddress) {
             xx_hash_64("10.0.0.1"));
 }
 
+TEST(HashPolicy, AUnixSocketHasNoAddressToTake) {
+  Request request;
+  StreamInfo of_pipe = info();
+  of_pipe.downstream_remote = SocketAddress::of_pipe("/run/edge.sock");
+  const config::HashPolicies policies{{.source = Source::kSourceIp, .name = {}, .rewrite = {}, .cookie_attributes = {}}};
+  EXPECT_EQ(hash_of(policies, request.head, of_pipe, 0, request.arena).hash, std::nullopt);
+}
+
 TEST(HashPolicy, TakesACookie) {
   Request request("/", {{"cookie", "a=1;  user=\"alice\"; b"}, {"cookie", "late=2"}});
   EXPECT_EQ(hash({cookie("user")}, request), xx_hash_64("alice"));

@@ -101,6 +101,16 @@ TEST(PrepareRequest, ALoopbackPeerIsToldAsOurOwnAddress) {
   EXPECT_EQ(request.field("x-forwarded-for"), "198.18.0.2");
 }
 
+TEST(PrepareRequest, AUnixSocketIsNoAddressToForward) {
+  Arrival arrival;
+  arrival.manager.use_remote_address = true;
+  arrival.info.downstream_remote = arrival.info.downstream_direct_remote = SocketAddress::of_pipe("/run/edge.sock");
+  ASSERT_TRUE(arrival.prepare().continues());
+  EXPECT_FALSE(arrival.has("x-forwarded-for"));
+  EXPECT_FALSE(arrival.has("x-envoy-external-address"));
+  EXPECT_FALSE(arrival.has("x-envoy-internal"));
+}
+
 TEST(PrepareRequest, TrustsForwardedProtoOnlyBehindTrustedHops) {
   struct Case {
     bool use_remote_address;
