@@ -69,6 +69,7 @@ LIBRARIES = (
     ("protobuf and gRPC", re.compile(r"^(google/protobuf/|grpc(pp)?/)|\.pb\.h$"), ("control-agent/", "config/proto/")),
     ("c-ares", re.compile(r"^ares"), ("control-agent/",)),
     ("libcurl", re.compile(r"^curl/"), ("control-agent/jwks/",)),
+    ("nghttp2", re.compile(r"^nghttp2/"), ("dataplane/http/http2/",)),
     ("libpcap", re.compile(r"^pcap(\.h$|[-/])"), ("control-agent/",)),
     ("simdjson", re.compile(r"^simdjson\.h$"), ("dataplane/proxy/policy/",)),
     ("the agent's libraries", re.compile(r"^(yaml-cpp/|nlohmann/|spdlog/|prometheus/|CLI/|httplib\.h$)"),
