@@ -8,6 +8,7 @@
 
 #include "config/compile/content_hash.h"
 #include "config/compile/expected_bytes.h"
+#include "config/compile/grpc_check.h"
 #include "control-agent/loader_values.h"
 #include "control-agent/translate_access_log.h"
 #include "control-agent/translate_common.h"
@@ -108,8 +109,9 @@ config::HttpHealthCheck translate_http(const core::HealthCheck::HttpHealthCheck&
                                                       " bytes, more than response_buffer_size lets be looked at (" +
                                                       std::to_string(out.most_response_bytes) + ")");
   }
-  if (check.codec_client_type() != envoy::type::v3::HTTP1)
-    diagnostics.error(join_path(path, "codec_client_type"), "is not supported yet: checks are made over HTTP1");
+  out.http2 = check.codec_client_type() == envoy::type::v3::HTTP2;
+  if (!out.http2 && check.codec_client_type() != envoy::type::v3::HTTP1)
+    diagnostics.error(join_path(path, "codec_client_type"), "is not supported yet: checks are made over HTTP1 or HTTP2");
   if (check.has_service_name_matcher()) {
     out.service_name = translate_string_matcher(check.service_name_matcher(), join_path(path, "service_name_matcher"), context);
   }
@@ -122,6 +124,21 @@ config::TcpHealthCheck translate_tcp(const core::HealthCheck::TcpHealthCheck& ch
   if (check.has_send()) out.send = translate_payload(check.send(), join_path(path, "send"), diagnostics);
   out.receive = translate_expected(check.receive(), join_path(path, "receive"), diagnostics);
   return out;
+}
+
+config::GrpcHealthCheck translate_grpc(const core::HealthCheck::GrpcHealthCheck& check, const std::string& path,
+                                       Diagnostics& diagnostics) {
+  return {.request = config::grpc_check_request(check.service_name()),
+          .metadata = translate_header_options(check.initial_metadata(), join_path(path, "initial_metadata"), diagnostics)};
+}
+
+// HTTP/2 over TLS is agreed upon by ALPN (RFC 9113 3.3), and what a cluster offers is for its requests, which are HTTP/1.1.
+std::vector<std::string> translate_protocols(const core::HealthCheck& check, const config::HealthCheck& translated) {
+  const auto& own = check.tls_options().alpn_protocols();
+  if (!own.empty()) return {own.begin(), own.end()};
+  const auto* http = std::get_if<config::HttpHealthCheck>(&translated.check);
+  const bool is_http2 = check.has_grpc_health_check() || (http != nullptr && http->http2);
+  return is_http2 ? std::vector<std::string>{"h2"} : std::vector<std::string>{};
 }
 
 void translate_times(const core::HealthCheck& check, const std::string& path, config::HealthCheck& out,
@@ -208,8 +225,10 @@ std::shared_ptr<const config::HealthCheck> translate_health_check(const Cluster&
     out->check = translate_tcp(check.tcp_health_check(), join_path(at, "tcp_health_check"), context.diagnostics);
   } else if (check.has_http_health_check()) {
     out->check = translate_http(check.http_health_check(), join_path(at, "http_health_check"), context);
+  } else if (check.has_grpc_health_check()) {
+    out->check = translate_grpc(check.grpc_health_check(), join_path(at, "grpc_health_check"), context.diagnostics);
   }
-  out->protocols.assign(check.tls_options().alpn_protocols().begin(), check.tls_options().alpn_protocols().end());
+  out->protocols = translate_protocols(check, *out);
   translate_log(check, at, *out, context);
   return out;
 }
@@ -217,7 +236,8 @@ std::shared_ptr<const config::HealthCheck> translate_health_check(const Cluster&
 HealthTargets::HealthTargets(const Cluster& cluster, const UpstreamSockets& sockets) : sockets_(sockets) {
   if (cluster.health_checks().empty()) return;
   check_ = cluster.health_checks(0);
-  const std::string& host = check_->http_health_check().host();
+  const std::string& host =
+      check_->has_grpc_health_check() ? check_->grpc_health_check().authority() : check_->http_health_check().host();
   host_ = as_host(host.empty() ? cluster.name() : host);
 }
 

@@ -95,6 +95,25 @@ std::string lower(std::string text) {
   return text;
 }
 
+bool asks_for_path_only(const RouteMatch& match) {
+  return match.headers.empty() && match.query_parameters.empty() && !match.runtime_fraction && !match.grpc &&
+         !match.certificate_presented && !match.certificate_validated && match.metadata.empty();
+}
+
+std::uint32_t rest_of(const Route& route) {
+  if (!asks_for_path_only(route.match)) return RouteIndex::kAskRoute;
+  const PathMatcher& path = route.match.path;
+  switch (path.kind) {
+    case PathMatcher::Kind::kPrefix:
+    case PathMatcher::Kind::kExact: return RouteIndex::kMatches;
+    case PathMatcher::Kind::kPathSeparatedPrefix:
+      return static_cast<std::uint32_t>(std::min<std::size_t>(path.text.size(), RouteIndex::kAskRoute));
+    case PathMatcher::Kind::kRegex:
+    case PathMatcher::Kind::kConnect: break;
+  }
+  return RouteIndex::kAskRoute;
+}
+
 }  // namespace
 
 RouteIndex index_routes(const std::vector<Route>& routes) {
@@ -114,7 +133,9 @@ RouteIndex index_routes(const std::vector<Route>& routes) {
       lower_case.push_back({lower(path.text), route, closed});
     }
   }
-  return {TreeBuilder(std::move(as_written)).build(), TreeBuilder(std::move(lower_case)).build()};
+  std::vector<std::uint32_t> rests(routes.size());
+  std::ranges::transform(routes, rests.begin(), rest_of);
+  return {TreeBuilder(std::move(as_written)).build(), TreeBuilder(std::move(lower_case)).build(), std::move(rests)};
 }
 
 }  // namespace millrace::config

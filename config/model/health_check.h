@@ -32,6 +32,7 @@ struct StatusRange {
 };
 
 struct HttpHealthCheck {
+  bool http2 = false;  ///< else HTTP/1.1
   std::string method = "GET";
   std::string path;
   std::string body;  ///< empty: the request has none
@@ -47,6 +48,12 @@ struct HttpHealthCheck {
 struct TcpHealthCheck {
   std::string send;
   std::vector<ExpectedBytes> receive;  ///< in this order; empty: a connection that is made will do, and nothing is sent
+};
+
+/// grpc.health.v1.Health/Check over HTTP/2.
+struct GrpcHealthCheck {
+  std::string request;  ///< the message. Made by config/compile/grpc_check.h
+  std::vector<HeaderMutation> metadata;
 };
 
 struct HealthCheck {
@@ -70,7 +77,7 @@ struct HealthCheck {
   bool reuse_connection = true;
   bool exclude_new_endpoints = false;  ///< ignore_new_hosts_until_first_hc
 
-  std::variant<HttpHealthCheck, TcpHealthCheck> check;
+  std::variant<HttpHealthCheck, TcpHealthCheck, GrpcHealthCheck> check;
   std::vector<std::string> protocols;  ///< ALPN instead of the cluster's; empty: the cluster's
 
   std::vector<std::uint32_t> log_sinks;  ///< of events, indexes into Snapshot::log_sinks

@@ -14,7 +14,8 @@ namespace millrace::config {
 struct PathTree {
   static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 
-  struct Node {
+  /// None lies across two lines of the cache: a request for a route that nobody has asked for lately waits for each of them.
+  struct alignas(32) Node {
     std::uint32_t label = 0;  ///< into labels: what follows the byte by which the parent chose this node
     std::uint32_t label_bytes = 0;
     std::uint32_t first_child = 0;  ///< into nodes and branches; children are in the order of their bytes
@@ -31,8 +32,15 @@ struct PathTree {
 };
 
 struct RouteIndex {
+  // What a candidate is still to be asked. A route with all its conditions fills several lines of the cache, and most have none
+  // but that of the path, which their place in a tree has met.
+  static constexpr std::uint32_t kMatches = PathTree::kNone;
+  static constexpr std::uint32_t kAskRoute = PathTree::kNone - 1;
+
   PathTree as_written;  ///< of conditions that heed the case of letters
   PathTree lower_case;  ///< of all others
+  /// Of each route: kMatches, kAskRoute, or the number of bytes behind which the path ends or goes on with "/".
+  std::vector<std::uint32_t> rests;
 
   [[nodiscard]] bool empty() const { return as_written.nodes.empty() && lower_case.nodes.empty(); }
 };

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/grpc_probe.h"
 #include "dataplane/proxy/http_probe.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/tcp_probe.h"
@@ -22,6 +23,8 @@ bool same_target(const config::HealthTarget& a, const config::HealthTarget& b) {
 
 std::unique_ptr<HealthProbe> make_health_probe(HealthWatch& watch, const config::Endpoint& endpoint) {
   if (std::holds_alternative<config::TcpHealthCheck>(watch.settings().check)) return std::make_unique<TcpProbe>(watch, endpoint);
+  if (std::holds_alternative<config::GrpcHealthCheck>(watch.settings().check))
+    return std::make_unique<GrpcProbe>(watch, endpoint);
   return std::make_unique<HttpProbe>(watch, endpoint);
 }
 

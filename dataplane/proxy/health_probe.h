@@ -1,5 +1,5 @@
 // Checks one endpoint again and again: a timer, a connection that is kept between checks where that is wanted, and what is said
-// on it, which http_probe.h and tcp_probe.h know.
+// on it, which http_probe.h, grpc_probe.h and tcp_probe.h know.
 //
 //   resting --interval--> checking (connecting -> open) --result, or timeout--> resting
 //

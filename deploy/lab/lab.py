@@ -94,7 +94,8 @@ class Namespace:
 
     def wait_for_port(self, address: str, port: int, seconds: float = 10) -> None:
         """Until something listens on address:port in the namespace."""
-        pattern = re.compile(rf"(^|\s)({re.escape(address)}|0\.0\.0\.0|\*):{port}\s")
+        ours = re.escape(address)  # gRPC listens on an IPv6 socket for both families
+        pattern = re.compile(rf"(^|\s)({ours}|\[::ffff:{ours}\]|0\.0\.0\.0|\*):{port}\s")
         wait_until(lambda: pattern.search(self.output(["ss", "-Hltn"])), seconds, f"nothing listens on {address}:{port}")
 
     def attach_interface(self, interface: str, addresses: list[str]) -> None:

@@ -70,6 +70,7 @@ LIBRARIES = (
     ("c-ares", re.compile(r"^ares"), ("control-agent/",)),
     ("libcurl", re.compile(r"^curl/"), ("control-agent/jwks/",)),
     ("PCRE2", re.compile(r"^pcre2\.h$"), ("control-agent/",)),
+    ("nghttp2", re.compile(r"^nghttp2/"), ("dataplane/http/http2/",)),
     ("libpcap", re.compile(r"^pcap(\.h$|[-/])"), ("control-agent/",)),
     ("simdjson", re.compile(r"^simdjson\.h$"), ("dataplane/proxy/policy/",)),
     ("the agent's libraries", re.compile(r"^(yaml-cpp/|nlohmann/|spdlog/|prometheus/|CLI/|httplib\.h$)"),

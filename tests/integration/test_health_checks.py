@@ -1,5 +1,5 @@
-"""Active health checks with two workers, against nginx: servers that stop and come back, that say 503, that answer over TCP, over TLS.
-Panic is off: what fails must get no request at all."""
+"""Active health checks with two workers, against nginx and a gRPC server: servers that stop and come back, that say 503, that answer over
+TCP, over TLS, over gRPC. Panic is off: what fails must get no request at all."""
 
 import contextlib
 import json
@@ -13,6 +13,7 @@ from lab import GATEWAY, HOST, static_cluster, stop, wait_until
 
 FIRST_PORT, SECOND_PORT, TLS_PORT = 8000, 8001, 8443
 FIRST_PROBE_PORT, SECOND_PROBE_PORT = 9000, 9001
+GRPC_PORT, GRPC_TLS_PORT = 9100, 9143
 BASE = f"http://{GATEWAY}"
 
 NGINX_CONFIG = """
@@ -43,6 +44,28 @@ class Handler(socketserver.BaseRequestHandler):
         while self.request.recv(4) == b"PING": self.request.sendall(sys.argv[3].encode())
 class Server(socketserver.ThreadingTCPServer): allow_reuse_address = True
 Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+"""
+
+# The health service of a gRPC server, over TLS if it gets certificate and key. Its second argument is a file that says what it answers:
+# a number of HealthCheckResponse.ServingStatus, the name of a grpc.StatusCode, or "hang". The third gets the requests.
+GRPC_ORIGIN = """
+import concurrent.futures, pathlib, sys, time
+import grpc
+address, answer, log, *tls = sys.argv[1:]
+def check(request, context):
+    with open(log, "a") as file: print(request, sorted(context.invocation_metadata()), file=file)
+    text = pathlib.Path(answer).read_text()
+    if text == "hang": time.sleep(5)
+    elif text.isdigit(): return bytes([8, int(text)])
+    context.abort(getattr(grpc.StatusCode, text, grpc.StatusCode.INTERNAL), "as asked for")
+handlers = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(check)})
+server = grpc.server(concurrent.futures.ThreadPoolExecutor(8), handlers=[handlers])
+if tls:
+    chain, key = (pathlib.Path(file).read_bytes() for file in tls)
+    server.add_secure_port(address, grpc.ssl_server_credentials([(key, chain)]))
+else: server.add_insecure_port(address)
+server.start()
+server.wait_for_termination()
 """
 
 INTERVALS = ("timeout: 0.5s, interval: 0.2s, no_traffic_interval: 0.2s, unhealthy_threshold: 2, healthy_threshold: 2")
@@ -80,6 +103,18 @@ class World:
     def start_probe(self, port: int, answer: str) -> None:
         self._start(port, ["/usr/bin/python3", "-c", PROBE_ORIGIN, HOST, str(port), answer])
 
+    def start_grpc(self, port: int, answer: str, tls: bool = False) -> None:
+        self.set_grpc(port, answer)
+        files = [str(self.directory / f"{port}.{kind}") for kind in ("answer", "requests")]
+        secure = [str(self.certificate), str(self.key)] if tls else []
+        self._start(port, ["/usr/bin/python3", "-c", GRPC_ORIGIN, f"{HOST}:{port}", *files, *secure])
+
+    def set_grpc(self, port: int, answer: str) -> None:
+        file = self.directory / f"{port}.answer"
+        fresh = file.with_suffix(".fresh")
+        fresh.write_text(answer)
+        fresh.rename(file)
+
     def _start(self, port: int, command: list[str]) -> None:
         self.running[port] = self.namespace.start(command)
         self.namespace.wait_for_port(HOST, port)
@@ -111,7 +146,7 @@ def world(namespace, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gateway(namespace, world):
-    names = ["http", "tcp", "secure", "wrong"]
+    names = ["http", "tcp", "secure", "wrong", "grpc", "grpc-secure"]
     listeners = "".join(http_listener(name, 80 + i, f"[{{match: {{prefix: /}}, route: {{cluster: {name}}}}}]")
                         for i, name in enumerate(names))
     http = "http_health_check: {path: /healthz, host: probe.example, receive: [{binary: ZmluZQ==}]}"
@@ -124,6 +159,10 @@ def gateway(namespace, world):
     clusters += probed_cluster("tcp", [(FIRST_PORT, FIRST_PROBE_PORT), (SECOND_PORT, SECOND_PROBE_PORT)], check(tcp))
     clusters += static_cluster("secure", [(HOST, TLS_PORT)], check(http) + tls)
     clusters += static_cluster("wrong", [(HOST, FIRST_PORT)], check(http) + tls)
+    grpc = "grpc_health_check: {service_name: shop.Cart, initial_metadata: [{header: {key: x-probe, value: edge}}]}"
+    grpc_log = f", event_log_path: {world.directory}/grpc-events.json"
+    clusters += probed_cluster("grpc", [(FIRST_PORT, GRPC_PORT)], check(grpc, grpc_log))
+    clusters += probed_cluster("grpc-secure", [(FIRST_PORT, GRPC_TLS_PORT)], check(grpc) + tls)
     with gateway_with_two_workers(namespace, bootstrap(listeners, clusters)) as made:
         yield made
 
@@ -136,6 +175,8 @@ def servers(gateway, world):
     world.start_nginx(TLS_PORT, tls=True)
     world.start_probe(FIRST_PROBE_PORT, "PONG")
     world.start_probe(SECOND_PROBE_PORT, "WHAT")
+    world.start_grpc(GRPC_PORT, "1")
+    world.start_grpc(GRPC_TLS_PORT, "1", tls=True)
 
 
 def healthy(gateway, cluster: str) -> int:
@@ -246,3 +287,62 @@ def test_a_server_without_tls_never_comes_into_service(gateway, curl):
     wait_until(lambda: gateway.stats("^cluster.wrong.")["cluster.wrong.health_check.network_failure"] >= 2, 15, "two failures")
     assert healthy(gateway, "wrong") == 0
     assert answers(curl, 83, 5) == {"no healthy upstream503"}
+
+
+def grpc_failures(world) -> list[str]:
+    """Why the gRPC server was ejected, in order."""
+    log = world.directory / "grpc-events.json"
+    events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    assert all(event["health_checker_type"] == "GRPC" for event in events)
+    return [event["eject_unhealthy_event"]["failure_type"] for event in events if "eject_unhealthy_event" in event]
+
+
+def test_a_grpc_server_is_asked_as_envoy_asks(gateway, world, curl):
+    wait_for(gateway, "grpc", 1)
+    assert answers(curl, 84, 5) == {f"{FIRST_PORT} 200"}
+    request = (world.directory / f"{GRPC_PORT}.requests").read_text().splitlines()[0]
+    assert r"b'\n\tshop.Cart'" in request
+    assert "key='x-probe', value='edge'" in request
+    assert "key='user-agent', value='Envoy/HC" in request
+
+
+@pytest.mark.parametrize("answer", ["2", "0", "UNIMPLEMENTED", "UNAVAILABLE"])
+def test_a_grpc_server_that_does_not_serve_gets_nothing_and_returns(gateway, world, curl, answer):
+    wait_for(gateway, "grpc", 1)
+    before = gateway.stats("^cluster.grpc.")["cluster.grpc.health_check.network_failure"]
+    world.set_grpc(GRPC_PORT, answer)
+    wait_for(gateway, "grpc", 0)
+    assert answers(curl, 84, 5) == {"no healthy upstream503"}
+    assert gateway.stats("^cluster.grpc.")["cluster.grpc.health_check.network_failure"] == before
+    wait_until(lambda: grpc_failures(world)[-1:] == ["ACTIVE"], 5, "the event")
+    world.set_grpc(GRPC_PORT, "1")
+    wait_for(gateway, "grpc", 1)
+    assert answers(curl, 84, 5) == {f"{FIRST_PORT} 200"}
+
+
+def test_a_grpc_server_that_hangs_times_out(gateway, world):
+    wait_for(gateway, "grpc", 1)
+    world.set_grpc(GRPC_PORT, "hang")
+    wait_for(gateway, "grpc", 0)
+    assert flags(gateway, "grpc", FIRST_PORT) == "/failed_active_hc/active_hc_timeout"
+    world.set_grpc(GRPC_PORT, "1")
+    wait_for(gateway, "grpc", 1)
+
+
+def test_a_grpc_server_that_dies_and_returns(gateway, world):
+    wait_for(gateway, "grpc", 1)
+    ejections = len(grpc_failures(world))
+    world.stop(GRPC_PORT)
+    wait_for(gateway, "grpc", 0)
+    wait_until(lambda: grpc_failures(world)[ejections:] == ["NETWORK"], 5, "the event")
+    world.start_grpc(GRPC_PORT, "1")
+    wait_for(gateway, "grpc", 1)
+
+
+def test_grpc_checks_go_over_the_clusters_tls(gateway, world):
+    wait_for(gateway, "grpc-secure", 1)
+    assert "shop.Cart" in (world.directory / f"{GRPC_TLS_PORT}.requests").read_text()
+    world.set_grpc(GRPC_TLS_PORT, "2")
+    wait_for(gateway, "grpc-secure", 0)
+    world.set_grpc(GRPC_TLS_PORT, "1")
+    wait_for(gateway, "grpc-secure", 1)

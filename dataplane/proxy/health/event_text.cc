@@ -51,6 +51,11 @@ void put_host(TextWriter& out, const config::Endpoint& endpoint) {
   out.put(",\"resolver_name\":\"\",\"ipv4_compat\":false}}");
 }
 
+std::string_view type_of(const config::HealthCheck& settings) {
+  if (std::holds_alternative<config::GrpcHealthCheck>(settings.check)) return "GRPC";
+  return std::holds_alternative<config::TcpHealthCheck>(settings.check) ? "TCP" : "HTTP";
+}
+
 std::string_view name_of(CheckEvent event) {
   switch (event) {
     case CheckEvent::kEject: return "eject_unhealthy_event";
@@ -101,9 +106,8 @@ void put_locality(TextWriter& out, const config::Cluster& cluster, const config:
 std::size_t write_check_event(const CheckEventFacts& facts, const config::Cluster& cluster, const config::Endpoint& endpoint,
                               std::span<char> out) {
   TextWriter line(out.first(out.size() - 1));
-  const bool is_tcp = std::holds_alternative<config::TcpHealthCheck>(cluster.health_check->check);
   line.put("{");
-  put_member(line, "health_checker_type", is_tcp ? "TCP" : "HTTP");
+  put_member(line, "health_checker_type", type_of(*cluster.health_check));
   line.put(",");
   put_host(line, endpoint);
   line.put(",");

@@ -63,8 +63,8 @@ std::string_view pseudo_value(const http::RequestHead& head, std::string_view na
 }
 
 // Behind a prefix that `path` begins with.
-bool ends_segment(std::string_view path, std::string_view prefix) {
-  return path.size() == prefix.size() || path[prefix.size()] == '/';
+bool ends_segment(std::string_view path, std::size_t prefix_bytes) {
+  return path.size() == prefix_bytes || path[prefix_bytes] == '/';
 }
 
 // The number by which the request itself asks for one of the weighted clusters.
@@ -84,7 +84,8 @@ bool matches_path(const config::PathMatcher& matcher, std::string_view path, std
   switch (matcher.kind) {
     case Kind::kPrefix: return starts_with(path, matcher.text, ignore_case);
     case Kind::kExact: return equals(path, matcher.text, ignore_case);
-    case Kind::kPathSeparatedPrefix: return starts_with(path, matcher.text, ignore_case) && ends_segment(path, matcher.text);
+    case Kind::kPathSeparatedPrefix:
+      return starts_with(path, matcher.text, ignore_case) && ends_segment(path, matcher.text.size());
     case Kind::kRegex: return matches_fully(matcher.regex, path, worker);
     case Kind::kConnect: return false;  // a matter of the method
   }
@@ -97,7 +98,7 @@ bool candidate_matches_path(const config::PathMatcher& matcher, std::string_view
   switch (matcher.kind) {
     case Kind::kPrefix:
     case Kind::kExact: return true;
-    case Kind::kPathSeparatedPrefix: return ends_segment(path, matcher.text);
+    case Kind::kPathSeparatedPrefix: return ends_segment(path, matcher.text.size());
     case Kind::kRegex: return matches_fully(matcher.regex, path, worker);
     case Kind::kConnect: return false;
   }
@@ -166,6 +167,9 @@ const config::Route* find_route(const config::VirtualHost& host, const http::Req
     return found == host.routes.end() ? nullptr : &*found;
   }
   const auto fits = [&](std::uint32_t index) {
+    const std::uint32_t rest = host.index.rests[index];
+    if (rest == config::RouteIndex::kMatches) return true;
+    if (rest != config::RouteIndex::kAskRoute) return ends_segment(path, rest);
     const config::RouteMatch& match = host.routes[index].match;
     return candidate_matches_path(match.path, path, context.worker) && matches_otherwise(match, head, context);
   };

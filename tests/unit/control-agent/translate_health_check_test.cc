@@ -33,6 +33,8 @@ HealthCheck check_of(const BootstrapText& text) {
   return cluster->health_check == nullptr ? HealthCheck{} : *cluster->health_check;
 }
 config::HttpHealthCheck http_of(const BootstrapText& text) { return std::get<config::HttpHealthCheck>(check_of(text).check); }
+BootstrapText with_grpc(const std::string& fields) { return with_check("grpc_health_check: {" + fields + "}"); }
+config::GrpcHealthCheck grpc_of(const BootstrapText& text) { return std::get<config::GrpcHealthCheck>(check_of(text).check); }
 config::TcpHealthCheck tcp_of(const BootstrapText& text) { return std::get<config::TcpHealthCheck>(check_of(text).check); }
 std::vector<std::string> texts(const std::vector<config::ExpectedBytes>& all) {
   std::vector<std::string> out;
@@ -149,6 +151,27 @@ TEST(TranslateHealthCheck, TakesEveryFieldOfTcp) {
   EXPECT_THAT(texts(tcp.receive), ElementsAre("P", "O"));
 }
 
+TEST(TranslateHealthCheck, TakesEveryFieldOfGrpc) {
+  const BootstrapText text =
+      with_grpc("service_name: shop.Cart, authority: \"a|b\", initial_metadata: [{header: {key: X-Probe, value: \"1\"}}]");
+  const config::GrpcHealthCheck grpc = grpc_of(text);
+  EXPECT_EQ(grpc.request, std::string("\0\0\0\0\x0b\x0a\x09shop.Cart", 16));
+  ASSERT_EQ(grpc.metadata.size(), 1u);
+  EXPECT_EQ(grpc.metadata[0].name, "x-probe");
+  EXPECT_EQ(cluster_of(text)->endpoints.at(0).health_target->host, "a%7cb");
+  EXPECT_EQ(grpc_of(with_grpc("")).request, std::string(5, '\0'));
+  EXPECT_EQ(cluster_of(with_grpc(""))->endpoints.at(0).health_target->host, "origin");
+}
+
+TEST(TranslateHealthCheck, OfHttp2OffersH2UnlessToldOtherwise) {
+  EXPECT_FALSE(http_of(with_http("codec_client_type: HTTP1")).http2);
+  EXPECT_TRUE(http_of(with_http("codec_client_type: HTTP2")).http2);
+  EXPECT_THAT(check_of(with_http("codec_client_type: HTTP2")).protocols, ElementsAre("h2"));
+  EXPECT_THAT(check_of(with_grpc("")).protocols, ElementsAre("h2"));
+  EXPECT_THAT(check_of(with_check("grpc_health_check: {}, tls_options: {alpn_protocols: [probe, h2]}")).protocols,
+              ElementsAre("probe", "h2"));
+}
+
 TEST(TranslateHealthCheck, EqualChecksHaveEqualHashes) {
   EXPECT_EQ(check_of(with_http("")).content_hash, check_of(with_http("")).content_hash);
   EXPECT_NE(check_of(with_http("")).content_hash, check_of(with_http("method: HEAD")).content_hash);
@@ -165,8 +188,9 @@ TEST(TranslateHealthCheck, RefusesWhatCannotBe) {
   refuses(with_http("expected_statuses: [{start: 99, end: 200}]"), "expected_statuses[0]: must hold statuses from 100 to 599");
   refuses(with_http("expected_statuses: [{start: 200, end: 200}]"), "expected_statuses[0]: must hold statuses");
   refuses(with_http("retriable_statuses: [{start: 200, end: 601}]"), "retriable_statuses[0]: must hold statuses");
-  refuses(with_http("codec_client_type: HTTP2"), "codec_client_type: is not supported yet");
-  refuses(with_check("grpc_health_check: {}"), "grpc_health_check: is not supported yet");
+  refuses(with_http("codec_client_type: HTTP3"), "codec_client_type: is not supported yet");
+  refuses(with_grpc("initial_metadata: [{header: {key: \":path\", value: x}}]"),
+          "initial_metadata[0].header.key: \":path\" cannot");
   refuses(with_check("custom_health_check: {name: redis}"), "custom_health_check: is not supported yet");
   refuses(with_check("tcp_health_check: {}, interval_jitter_percent: 10001"), "interval_jitter_percent: must be at most 10000");
   EXPECT_FALSE(errors_of(with_http("method: CONNECT")).empty());

@@ -43,6 +43,33 @@ TEST(RouteIndexing, EveryRouteStandsInOneTreeOnce) {
   EXPECT_EQ(index.lower_case.labels.find('R'), std::string::npos) << "kept in lower case";
 }
 
+TEST(RouteIndexing, SaysWhichRoutesNeedNotBeLookedAt) {
+  const auto rest_of = [](Kind kind, auto&& edit) {
+    auto routes = routes_of(kRoutesWithoutIndex + 1, kind);
+    if (kind == Kind::kRegex) {
+      for (Route& route : routes) route.match.path.regex = *compile_regex("/R.", 1);
+    }
+    edit(routes[3].match);
+    return index_routes(routes).rests.at(3);
+  };
+  const auto as_it_is = [](RouteMatch&) {};
+  EXPECT_EQ(rest_of(Kind::kPrefix, as_it_is), RouteIndex::kMatches);
+  EXPECT_EQ(rest_of(Kind::kExact, as_it_is), RouteIndex::kMatches);
+  EXPECT_EQ(rest_of(Kind::kPathSeparatedPrefix, as_it_is), 3U) << "/R3";
+  EXPECT_EQ(rest_of(Kind::kRegex, as_it_is), RouteIndex::kAskRoute);
+  EXPECT_EQ(rest_of(Kind::kConnect, as_it_is), RouteIndex::kAskRoute);
+  for (const Kind kind : {Kind::kPrefix, Kind::kPathSeparatedPrefix}) {
+    const auto asks = [&](auto&& edit) { EXPECT_EQ(rest_of(kind, edit), RouteIndex::kAskRoute); };
+    asks([](RouteMatch& match) { match.headers.emplace_back(); });
+    asks([](RouteMatch& match) { match.query_parameters.emplace_back(); });
+    asks([](RouteMatch& match) { match.runtime_fraction.emplace(); });
+    asks([](RouteMatch& match) { match.grpc = true; });
+    asks([](RouteMatch& match) { match.certificate_presented = false; });
+    asks([](RouteMatch& match) { match.certificate_validated = false; });
+    asks([](RouteMatch& match) { match.metadata.emplace_back(); });
+  }
+}
+
 TEST(RouteIndexing, SharedBytesAreKeptOnce) {
   const RouteIndex index = index_routes(routes_of(100'000, Kind::kExact));
   EXPECT_LT(index.as_written.nodes.size(), 120'000U);

@@ -63,6 +63,8 @@ TEST_F(EventText, NamesTheKindOfCheck) {
   settings->check = config::TcpHealthCheck{};
   cluster.health_check = settings;
   EXPECT_EQ(event({})["health_checker_type"], "TCP");
+  settings->check = config::GrpcHealthCheck{};
+  EXPECT_EQ(event({})["health_checker_type"], "GRPC");
 }
 
 TEST_F(EventText, ALineThatIsCutOffEndsAllTheSame) {
