@@ -12,6 +12,7 @@ import machine  # noqa: E402
 import records  # noqa: E402
 import results_page  # noqa: E402
 import soak  # noqa: E402
+import xds  # noqa: E402
 from lab import LabError  # noqa: E402
 from sampler import RESIDENT  # noqa: E402
 
@@ -125,6 +126,15 @@ class Page(unittest.TestCase):
                      "- left out: envoy: not installed"):
             self.assertIn(text, page)
         self.assertNotIn("## Memory", page)
+
+
+class Xds(unittest.TestCase):
+    def test_the_longest_turn_is_of_the_last_bucket_that_counted(self):
+        before = xds.turns({xds.TURNS + "64": 3, xds.TURNS + "1024": 1, xds.TURNS + "more": 5, "server.uptime": 9})
+        after = xds.turns({xds.TURNS + "64": 9, xds.TURNS + "1024": 2, xds.TURNS + "more": 5})
+        self.assertEqual(xds.longest_turn(before, after), 1024)
+        self.assertEqual(xds.longest_turn(after, after), 0)
+        self.assertEqual(xds.longest_turn({}, {xds.LONGER_US: 1}), xds.LONGER_US)
 
 
 if __name__ == "__main__":
