@@ -124,6 +124,17 @@ void read_overload(const Bootstrap& bootstrap, WorldSettings& settings, std::sha
   plan = std::move(context.overload);
 }
 
+// It has to be there before any other cluster is balanced.
+std::string read_local_cluster(const Bootstrap& bootstrap, Diagnostics& diagnostics) {
+  const std::string& name = bootstrap.cluster_manager().local_cluster_name();
+  const auto& clusters = bootstrap.static_resources().clusters();
+  if (!name.empty() && std::ranges::none_of(clusters, [&](const auto& cluster) { return cluster.name() == name; })) {
+    diagnostics.error("cluster_manager.local_cluster_name",
+                      "there is no cluster \"" + name + "\" in static_resources: define it there; its endpoints may come by EDS");
+  }
+  return name;
+}
+
 }  // namespace
 
 Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
@@ -182,6 +193,8 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
         .workers = out.machine.worker_count,
         .service_node = options.service_node.empty() ? node.id() : options.service_node,
         .service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster,
+        .local_cluster = read_local_cluster(*out.bootstrap, diagnostics),
+        .locality = translate_locality_name(node.locality()),
         .connection_limits = {},
         .overload = nullptr,
         .keep_records_in_openssl = out.machine.tls.record_engine == config::TlsSettings::RecordEngine::kOpenssl,

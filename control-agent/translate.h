@@ -20,6 +20,9 @@
 #include "dataplane/base/addresses.h"
 
 namespace envoy::config {
+namespace core::v3 {
+class Locality;
+}
 namespace bootstrap::v3 {
 class Admin;
 class Bootstrap;
@@ -70,6 +73,7 @@ struct TranslateContext {
 [[nodiscard]] std::shared_ptr<const config::RouteTable> translate_routes(
     const envoy::config::route::v3::RouteConfiguration& routes, const std::string& path, bool validate_clusters,
     TranslateContext& context);
+[[nodiscard]] config::LocalityName translate_locality_name(const envoy::config::core::v3::Locality& locality);
 /// Where the admin pages are served; nothing without an address.
 [[nodiscard]] std::optional<SocketAddress> translate_admin(const envoy::config::bootstrap::v3::Admin& admin,
                                                            const std::string& path, Diagnostics& diagnostics);

@@ -8,6 +8,7 @@
 
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_subsets.h"
+#include "control-agent/translate_upstream_connection.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 
 namespace millrace::agent {
@@ -64,9 +65,10 @@ struct AssignmentWork {
   EndpointSources sources = {};
 };
 
-/// An address, and the name of the cell in which its statistics and its connections are found again.
+/// The addresses of one endpoint, the first of which it is known by, and the name of the cell in which its statistics and its
+/// connections are found again.
 struct Place {
-  SocketAddress address;
+  std::vector<SocketAddress> addresses;
   std::string cell;
 };
 
@@ -81,32 +83,70 @@ std::vector<Place> places_of_name(const core::SocketAddress& socket, const Assig
   const auto known =
       work.names.resolved == nullptr ? ResolvedNames::const_iterator() : work.names.resolved->find(socket.address());
   if (work.names.resolved == nullptr || known == work.names.resolved->end()) return out;
+  std::vector<SocketAddress> addresses;
   for (const IpAddress& ip : known->second) {
-    if (!is_host(ip)) continue;  // nobody to connect to; a name may say so of itself ("localhost")
-    const SocketAddress address{ip, port};
-    const std::string cell = work.names.plan->logical ? socket.address() + ":" + std::to_string(port) : address.to_string();
+    if (is_host(ip)) addresses.push_back({ip, port});  // else nobody to connect to; a name may say so of itself ("localhost")
+  }
+  if (work.names.plan->logical) {
+    if (addresses.size() > config::kMostAddresses) addresses.resize(config::kMostAddresses);
+    if (!addresses.empty()) out.push_back({std::move(addresses), socket.address() + ":" + std::to_string(port)});
+    return out;
+  }
+  for (const SocketAddress& address : addresses) {
     const auto same = [&](const config::Endpoint& other) { return other.address == address; };
-    if (std::ranges::none_of(work.out.endpoints, same)) out.push_back({address, cell});
+    if (std::ranges::none_of(work.out.endpoints, same)) out.push_back({{address}, address.to_string()});
   }
   return out;
 }
 
-std::vector<Place> places_of(const core::Address& address, const std::string& path, const AssignmentWork& work) {
+std::vector<SocketAddress> translate_addresses(const endpoint_api::Endpoint& source, const std::string& path,
+                                               const AssignmentWork& work) {
+  Diagnostics& diagnostics = work.context.diagnostics;
+  std::vector<SocketAddress> out;
+  if (const auto first = translate_address(source.address(), join_path(path, "address"), AddressUse::kEndpoint, diagnostics))
+    out.push_back(*first);
+  const std::string list = join_path(path, "additional_addresses");
+  if (static_cast<std::size_t>(source.additional_addresses_size()) >= config::kMostAddresses) {
+    diagnostics.error(list, "must hold at most " + std::to_string(config::kMostAddresses - 1) + " entries, holds " +
+                                std::to_string(source.additional_addresses_size()));
+    return out;
+  }
+  for (int i = 0; i < source.additional_addresses_size(); ++i) {
+    const std::string at = join_path(index_path(list, static_cast<std::size_t>(i)), "address");
+    const auto address = translate_address(source.additional_addresses(i).address(), at, AddressUse::kEndpoint, diagnostics);
+    if (!address) continue;
+    if (std::ranges::find(out, *address) != out.end()) {
+      diagnostics.error(at, address->to_string() + " is given twice");
+    } else {
+      out.push_back(*address);
+    }
+  }
+  return out;
+}
+
+std::vector<Place> places_of(const endpoint_api::Endpoint& endpoint, const std::string& path, const AssignmentWork& work) {
+  const core::Address& address = endpoint.address();
   const core::SocketAddress& socket = address.socket_address();
+  if (work.names.plan != nullptr && endpoint.additional_addresses_size() > 0) {
+    work.context.diagnostics.error(join_path(path, "additional_addresses"),
+                                   "is only for clusters of type STATIC and EDS: a name has the addresses that it leads to");
+  }
   if (work.names.plan != nullptr && address.has_socket_address() && !IpAddress::parse(socket.address()))
     return places_of_name(socket, work);
-  const auto found = translate_address(address, path, AddressUse::kEndpoint, work.context.diagnostics);
-  if (!found) return {};
-  return {{*found, found->to_string()}};
+  std::vector<SocketAddress> found = translate_addresses(endpoint, path, work);
+  if (found.empty()) return {};
+  std::string cell = found.front().to_string();
+  return {{std::move(found), std::move(cell)}};
 }
 
 void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& group, const std::string& path,
                         AssignmentWork& work) {
   const core::Address& address = source.endpoint().address();
   const std::string endpoint_path = join_path(path, "endpoint");
-  for (const Place& place : places_of(address, join_path(endpoint_path, "address"), work)) {
+  for (const Place& place : places_of(source.endpoint(), endpoint_path, work)) {
     config::Endpoint endpoint;
-    endpoint.address = place.address;
+    endpoint.address = place.addresses.front();
+    endpoint.attempts = order_attempts(place.addresses, work.out.happy_eyeballs);
     endpoint.hostname = source.endpoint().hostname();
     if (endpoint.hostname.empty() && work.names.plan != nullptr) endpoint.hostname = address.socket_address().address();
     if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
@@ -130,15 +170,10 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
 
 // Entries of one locality and priority are one.
 std::uint32_t translate_locality(const endpoint_api::LocalityLbEndpoints& source, config::Cluster& out) {
-  const auto& names = source.locality();
+  const config::LocalityName name = translate_locality_name(source.locality());
   std::uint32_t at = 0;
-  while (at < out.localities.size() &&
-         !(out.localities[at].region == names.region() && out.localities[at].zone == names.zone() &&
-           out.localities[at].sub_zone == names.sub_zone() && out.localities[at].priority == source.priority())) {
-    ++at;
-  }
-  if (at == out.localities.size())
-    out.localities.push_back({names.region(), names.zone(), names.sub_zone(), source.priority(), 0});
+  while (at < out.localities.size() && !(out.localities[at] == name && out.localities[at].priority == source.priority())) ++at;
+  if (at == out.localities.size()) out.localities.push_back({name, source.priority(), 0});
   if (source.has_load_balancing_weight()) out.localities[at].weight = source.load_balancing_weight().value();
   return at;
 }
@@ -207,6 +242,10 @@ void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy,
 }
 
 }  // namespace
+
+config::LocalityName translate_locality_name(const envoy::config::core::v3::Locality& locality) {
+  return {.region = locality.region(), .zone = locality.zone(), .sub_zone = locality.sub_zone()};
+}
 
 void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment, const std::string& path,
                           const UpstreamSockets& sockets, const HealthTargets& targets, const BalancingPlan& plan,

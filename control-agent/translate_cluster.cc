@@ -13,6 +13,7 @@
 #include "control-agent/translate_original_dst.h"
 #include "control-agent/translate_outlier_detection.h"
 #include "control-agent/translate_tls.h"
+#include "control-agent/translate_upstream_connection.h"
 #include "control-agent/xds/server_plan.h"
 #include "dataplane/base/limits.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -116,6 +117,10 @@ std::shared_ptr<const ClusterFrame> translate_cluster_frame(const Cluster& clust
   frame->dns = translate_dns(cluster, path, context);
   if (cluster.has_connect_timeout()) {
     out->connect_timeout = translate_duration(cluster.connect_timeout(), join_path(path, "connect_timeout"), diagnostics);
+  }
+  if (cluster.has_upstream_connection_options()) {
+    translate_upstream_connection(cluster.upstream_connection_options(), join_path(path, "upstream_connection_options"), *out,
+                                  diagnostics);
   }
   frame->plan = translate_load_balancing(cluster, path, *out, diagnostics);
   if (cluster.has_per_connection_buffer_limit_bytes()) {

@@ -1,5 +1,7 @@
 #include "control-agent/translate_load_balancing.h"
 
+#include <cmath>
+
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_subsets.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
@@ -76,11 +78,15 @@ class Translation {
     out_.balancing.hash_balance_factor = config.hash_balance_factor().value();
   }
 
-  // Zones matter to a gateway only where it knows its own cluster.
+  // Zones matter without a word about them, too, where there is a local cluster.
   template <typename Config>
   void locality(const Config& config) {
     out_.balancing.locality_weighted = config.has_locality_weighted_lb_config();
-    out_.balancing.fail_traffic_on_panic = config.zone_aware_lb_config().fail_traffic_on_panic();
+    const auto& zones = config.zone_aware_lb_config();
+    out_.balancing.fail_traffic_on_panic = zones.fail_traffic_on_panic();
+    if (zones.has_routing_enabled())
+      out_.balancing.zone_aware.routing_enabled = static_cast<std::uint32_t>(std::lround(zones.routing_enabled().value()));
+    if (zones.has_min_cluster_size()) out_.balancing.zone_aware.min_cluster_size = zones.min_cluster_size().value();
   }
 
   // Nothing to say: the cluster knows.

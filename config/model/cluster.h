@@ -15,6 +15,7 @@
 #include "config/model/proxy_protocol.h"
 #include "config/model/subsets.h"
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/keep_alive.h"
 #include "dataplane/base/time.h"
 #include "dataplane/report/cells.h"
 
@@ -47,6 +48,8 @@ struct Endpoint {
   /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
   std::shared_ptr<const UpstreamTls> tls = {};
   std::shared_ptr<const HealthTarget> health_target = {};  ///< null: it is not probed
+  /// Where connections to it are tried, one after another and then beside each other, `address` among them; null: there alone.
+  std::shared_ptr<const std::vector<SocketAddress>> attempts = {};
   /// What it is told of clients before all else; null: nothing. Chosen with `tls`.
   std::shared_ptr<const ProxyProtocolOut> proxy_protocol = {};
   std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
@@ -92,6 +95,16 @@ struct OriginalDst {
 /// Each has at least one priority, and load balancing knows as many.
 inline constexpr std::size_t kMostAggregateMembers = 129;
 
+/// That an endpoint may have.
+inline constexpr std::size_t kMostAddresses = 8;
+
+/// In which order addresses of both families are tried (RFC 8305 4): so many of the first, one of the other, and again.
+struct HappyEyeballs {
+  enum class First : std::uint8_t { kAsGiven, kV4, kV6 };
+  First first = First::kAsGiven;  ///< kAsGiven: the family of the first address
+  std::uint32_t first_count = 1;  ///< at least 1
+};
+
 struct Cluster {
   std::string name;
   std::string alt_stat_name;   ///< empty: the name
@@ -100,6 +113,8 @@ struct Cluster {
   std::vector<std::string> members;
   std::shared_ptr<const OriginalDst> original_dst;  ///< null: it is of another type
   Duration connect_timeout = Duration::seconds(5);
+  std::optional<KeepAlive> keep_alive;  ///< of connections to its endpoints; nothing: as the dataplane's
+  HappyEyeballs happy_eyeballs;
   LoadBalancing load_balancing = LoadBalancing::kRoundRobin;
   std::uint32_t least_request_choices = 2;
   LoadBalancingOptions balancing;
@@ -116,6 +131,16 @@ struct Cluster {
   std::shared_ptr<report::ClusterCell> cell;
 
   [[nodiscard]] bool is_aggregate() const { return !members.empty(); }
+  /// Zones of its endpoints matter, if there is a local cluster.
+  [[nodiscard]] bool is_zone_aware() const {
+    return !balancing.locality_weighted && load_balancing != LoadBalancing::kRingHash && load_balancing != LoadBalancing::kMaglev;
+  }
 };
+
+/// Where an endpoint of that cluster is; without a name where the cluster has no localities.
+[[nodiscard]] inline const Locality& locality_of(const Cluster& cluster, const Endpoint& endpoint) {
+  static const Locality kNone;
+  return endpoint.locality < cluster.localities.size() ? cluster.localities[endpoint.locality] : kNone;
+}
 
 }  // namespace millrace::config

@@ -3,6 +3,7 @@
 // envoy.extensions.load_balancing_policies, envoy.config.endpoint.v3.ClusterLoadAssignment.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,6 +22,13 @@ struct SlowStart {
   [[nodiscard]] bool is_enabled() const { return window > Duration(); }
 };
 
+/// Requests stay in the zone that the gateway is in, as far as that gives no endpoint more than its share. Only where there is a
+/// local cluster (Snapshot::local_cluster) to compare with.
+struct ZoneAware {
+  std::uint32_t routing_enabled = 100;  ///< percent of the requests that it is considered for
+  std::uint64_t min_cluster_size = 6;   ///< with fewer healthy endpoints zones do not count
+};
+
 /// What all policies have in common, and those of least request and of hashing.
 struct LoadBalancingOptions {
   double active_request_bias = 1;  ///< of least request with unequal weights: divides by (active + 1) ^ bias
@@ -30,6 +38,7 @@ struct LoadBalancingOptions {
   std::uint32_t panic_threshold = 50;  ///< percent: with fewer available endpoints health does not count; 0: never
   bool fail_traffic_on_panic = false;  ///< and no endpoint is chosen then
   bool locality_weighted = false;      ///< localities share by their weights
+  ZoneAware zone_aware;                ///< of policies that do not hash, unless localities are weighted
 
   std::uint32_t overprovisioning_factor = 140;  ///< percent, of priorities and localities
   /// Of a million requests so many are answered with 503 instead, whatever the endpoints' health: drop_overloads.
@@ -39,11 +48,16 @@ struct LoadBalancingOptions {
   std::uint32_t hash_balance_factor = 0;  ///< percent of the average load that hashing gives an endpoint at most; 0: no limit
 };
 
-/// One entry of ClusterLoadAssignment.endpoints.
-struct Locality {
+/// Where something is: envoy.config.core.v3.Locality.
+struct LocalityName {
   std::string region;
   std::string zone;
   std::string sub_zone;
+  auto operator<=>(const LocalityName&) const = default;
+};
+
+/// The entries of ClusterLoadAssignment.endpoints with one name and priority.
+struct Locality : LocalityName {
   std::uint32_t priority = 0;
   std::uint32_t weight = 0;  ///< 0: gets nothing where localities are weighted
 };

@@ -26,6 +26,9 @@ struct Snapshot {
   std::shared_ptr<const Overload> overload;               ///< null: nothing is watched
   std::vector<std::pair<std::string, std::string>> node;  ///< reserved names of the bootstrap's node: "id", "cluster"
 
+  std::string local_cluster;  ///< the cluster that this gateway is one of; empty: none
+  LocalityName locality;      ///< where this gateway is
+
   [[nodiscard]] const Cluster* find_cluster(std::string_view name) const {
     const auto at = clusters.find(name);
     return at == clusters.end() ? nullptr : at->second.get();

@@ -179,10 +179,6 @@ Json certificate_json(const tls::CertificateFacts& facts, const std::string& pat
           {"expiration_time", at(facts.not_after)}};
 }
 
-config::Locality locality_of(const config::Cluster& cluster, const config::Endpoint& endpoint) {
-  return endpoint.locality < cluster.localities.size() ? cluster.localities[endpoint.locality] : config::Locality();
-}
-
 Json locality_json(const config::Locality& locality) {
   Json json = Json::object();
   if (!locality.region.empty()) json["region"] = locality.region;
@@ -253,7 +249,7 @@ std::string clusters_text(const config::Snapshot& snapshot) {
       line(host + "hostname::" + endpoint.hostname);
       line(host + "health_flags::" + health_flags(endpoint));
       line(host + "weight::" + std::to_string(endpoint.weight));
-      const config::Locality locality = locality_of(*cluster, endpoint);
+      const config::Locality& locality = config::locality_of(*cluster, endpoint);
       line(host + "region::" + locality.region);
       line(host + "zone::" + locality.zone);
       line(host + "sub_zone::" + locality.sub_zone);
@@ -287,7 +283,7 @@ Json clusters_json(const config::Snapshot& snapshot) {
       set_rate(host, "success_rate", endpoint.cell->outlier.external.percent);
       set_rate(host, "local_origin_success_rate", endpoint.cell->outlier.local.percent);
       if (!endpoint.hostname.empty()) host["hostname"] = endpoint.hostname;
-      host["locality"] = locality_json(locality_of(*cluster, endpoint));
+      host["locality"] = locality_json(config::locality_of(*cluster, endpoint));
       if (endpoint.priority != 0) host["priority"] = endpoint.priority;
       hosts.push_back(std::move(host));
     }

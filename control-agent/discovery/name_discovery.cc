@@ -182,10 +182,12 @@ void NameDiscovery::finish(Watch& watch, Target& target, Instant now) {
     ++watch.stats.update_empty;
     if (plan.logical) return;  // as in Envoy it stays where it was
   }
-  if (plan.logical) target.found.resize(1);
-  // Answers come in any order; of a logical cluster the first counts.
+  const bool has_one = plan.logical && plan.family != LookupFamily::kAll;
+  if (has_one) target.found.resize(1);
+  // Answers come in any order; of a logical cluster the first counts, but of both families all, which are tried in turn.
   std::ranges::sort(target.found);
   target.found.erase(std::ranges::unique(target.found).begin(), target.found.end());
+  if (plan.logical) std::ranges::stable_partition(target.found, [](const IpAddress& ip) { return !ip.is_v4(); });
   if (target.found == target.addresses) {
     ++watch.stats.update_no_rebuild;
     return;

@@ -27,6 +27,7 @@ class Translator {
     for (const auto& [name, source] : resources().clusters) cluster(name, source);
     for (const auto& [name, source] : resources().listeners) listener(name, source);
     check_members();
+    check_local_cluster();
     check_addresses();
     count(before_.resources.clusters, resources().clusters, out_.world.cluster_changes);
     count(before_.resources.listeners, resources().listeners, out_.world.listener_changes);
@@ -213,6 +214,18 @@ class Translator {
     });
   }
 
+  // Its zones are compared as those of one priority.
+  void check_local_cluster() {
+    const auto local = out_.world.clusters.find(settings_.local_cluster);
+    if (local == out_.world.clusters.end()) return;
+    const WorldCluster& cluster = local->second;
+    if (std::ranges::all_of(cluster.cluster->localities, [](const auto& locality) { return locality.priority == 0; })) return;
+    const bool is_discovered = cluster.assignment != nullptr;
+    error(is_discovered ? cluster.assignment->origin : cluster.source->origin,
+          is_discovered ? "endpoints" : "load_assignment.endpoints",
+          "must all have priority 0: \"" + local->first + "\" is the local cluster");
+  }
+
   // Each address has one listener, and a port that has it: better an error now than a listener that never opens.
   void check_addresses() {
     std::map<std::string, const ResourceOrigin*> owners;
@@ -295,6 +308,8 @@ std::shared_ptr<const config::Snapshot> make_snapshot(const World& world, const 
   out->node = {{"id", settings.service_node}, {"cluster", settings.service_cluster}};
   out->log_sinks = world.log_sinks;
   out->overload = settings.overload;
+  out->local_cluster = settings.local_cluster;
+  out->locality = settings.locality;
   for (const auto& [name, cluster] : world.clusters) out->clusters.emplace(cluster.cluster->name, cluster.cluster);
   for (const auto& [name, listener] : world.listeners) out->listeners.push_back(listener.listener);
   return out;

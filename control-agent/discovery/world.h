@@ -82,6 +82,8 @@ struct WorldSettings {
   std::size_t workers = 1;
   std::string service_node;
   std::string service_cluster;
+  std::string local_cluster;                                         ///< empty: there is none
+  config::LocalityName locality;                                     ///< the node's
   std::unordered_map<std::string, std::uint64_t> connection_limits;  ///< of layered_runtime: by listener
   std::shared_ptr<const config::Overload> overload;                  ///< null: nothing is watched
   bool keep_records_in_openssl = false;

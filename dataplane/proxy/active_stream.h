@@ -76,7 +76,7 @@ class ActiveStream final : public Serviced,
   void on_connection_ended(bool by_peer, Instant now);
 
   // From the upstream request.
-  void on_upstream_ready(const SocketAddress& local, Instant now) override;
+  void on_upstream_ready(const UpstreamAddresses& addresses, Instant now) override;
   /// The request is tried again instead, or follows a redirect.
   [[nodiscard]] bool rejects_response(http::ResponseHead& head, bool end_stream, Instant now) override {
     return retries_ != nullptr && (retry_response(head, end_stream, now) || follow_redirect(head, end_stream, now));

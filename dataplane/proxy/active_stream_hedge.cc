@@ -24,7 +24,8 @@ bool ActiveStream::hedge(Instant now) {
     retries_->give_up();
     return true;  // and goes on alone
   }
-  retries_->hedges().push_back(*::new (try_memory) HedgedTry(*this, *upstream_, *pool_, info_.upstream_local));
+  retries_->hedges().push_back(*::new (try_memory)
+                                   HedgedTry(*this, *upstream_, *pool_, {info_.upstream_local, info_.upstream_remote}));
   upstream_ = ::new (request_memory) UpstreamRequest(*this);
   request_sent_ = false;
   try_timed_out_ = true;
@@ -63,7 +64,8 @@ bool ActiveStream::rejects_hedge(HedgedTry& hedge, const http::ResponseHead& hea
   upstream_ = &hedge.request();
   upstream_->hand_over(*this);
   take(hedge.pool());
-  info_.upstream_local = hedge.local();
+  info_.upstream_local = hedge.addresses().local;
+  info_.upstream_remote = hedge.addresses().remote;
   end_hedge(hedge);
   request_body_.clear();
   request_sent_ = true;

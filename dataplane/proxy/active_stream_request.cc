@@ -231,7 +231,7 @@ void ActiveStream::take(ConnectionPool& pool) {
   pool.pin();
   if (pool_ != nullptr) pool_->unpin();
   pool_ = &pool;
-  info_.upstream_remote = pool.address();
+  info_.upstream_host = info_.upstream_remote = pool.address();
   info_.upstream_local = {};
 }
 
@@ -271,8 +271,9 @@ bool ActiveStream::answer_expectation(Instant now) {
   return false;
 }
 
-void ActiveStream::on_upstream_ready(const SocketAddress& local, Instant now) {
-  info_.upstream_local = local;
+void ActiveStream::on_upstream_ready(const UpstreamAddresses& addresses, Instant now) {
+  info_.upstream_local = addresses.local;
+  info_.upstream_remote = addresses.remote;
   const bool head_only = request_is_whole() && request_body_.empty() && request_trailers_ == nullptr;
   if (!upstream_->send_head(*request_, head_only, now)) {
     upstream_->cancel(now);

@@ -18,7 +18,7 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
       outlier_watch_(runtime, config_, now),
       health_watch_(runtime, outlier_watch_, config_, now),
       health_version_(cell_->health_version.load(std::memory_order_acquire)),
-      balancer_(*config_, runtime.context.rng) {
+      balancer_(*config_, runtime.context.rng, zones()) {
   follow_thresholds();
   follow_endpoints(now);
   follow_kind(now);
@@ -29,7 +29,7 @@ void ClusterRuntime::update(std::shared_ptr<const config::Cluster> config, Insta
   outlier_watch_.update(config_, now);
   health_watch_.update(config_, now);
   health_version_ = cell_->health_version.load(std::memory_order_acquire);
-  balancer_ = LoadBalancer(*config_, runtime_.context.rng);
+  balancer_ = LoadBalancer(*config_, runtime_.context.rng, zones());
   ++balance_version_;
   follow_thresholds();
   follow_endpoints(now);
@@ -156,12 +156,22 @@ std::uint32_t ClusterRuntime::balance_version(Instant now) {
   return balance_version_;
 }
 
+// From now on balancer_ knows them as they are.
+ZoneContext ClusterRuntime::zones() {
+  local_zones_ = runtime_.clusters.local_zones(*config_);
+  if (local_zones_ == nullptr) return {};
+  zones_version_ = local_zones_->follow();
+  return {.local = local_zones_, .stats = &stats_};
+}
+
 void ClusterRuntime::follow_health(Instant now) {
   const std::uint32_t version = cell_->health_version.load(std::memory_order_relaxed);
-  if (version == health_version_) [[likely]]
+  const std::uint32_t zones_version = local_zones_ == nullptr ? zones_version_ : local_zones_->follow();
+  if (version == health_version_ && zones_version == zones_version_) [[likely]]
     return;
   std::atomic_thread_fence(std::memory_order_acquire);  // the faults are at least as new as their version
   health_version_ = version;
+  zones_version_ = zones_version;
   ages_.follow_health(*config_, now);
   balancer_.refresh(runtime_.context.rng);
   ++balance_version_;

@@ -73,6 +73,7 @@ class ClusterRuntime {
   [[nodiscard]] std::vector<const report::EndpointCell*> members() const;
   void count(SubsetOutcome outcome);
   void follow_health(Instant now);
+  [[nodiscard]] ZoneContext zones();
 
   Runtime& runtime_;
   std::shared_ptr<const config::Cluster> config_;
@@ -84,6 +85,8 @@ class ClusterRuntime {
   std::vector<std::unique_ptr<ConnectionPool>> pools_;  // those of endpoints that are gone included, until they are empty
   std::vector<ConnectionPool*> by_endpoint_;            // as config_->endpoints
   std::uint32_t health_version_;                        // of cell_, that balancer_ knows: read before the faults are
+  LocalZones* local_zones_;                             // that balancer_ compares with; null: with none
+  std::uint32_t zones_version_;                         // of local_zones_
   LoadBalancer balancer_;
   HostAges ages_;
   std::uint32_t balance_version_ = 0;                   // counts what balancer_ was told

@@ -3,6 +3,10 @@
 namespace millrace::proxy {
 
 void ClusterTable::apply(const config::Snapshot& snapshot, Instant now) {
+  const bool zones_come_or_go = has_local_cluster_ == snapshot.local_cluster.empty();
+  has_local_cluster_ = !snapshot.local_cluster.empty();
+  const auto local = snapshot.clusters.find(snapshot.local_cluster);
+  local_zones_.assign(local == snapshot.clusters.end() ? nullptr : local->second, snapshot.locality);
   std::vector<bool> configured(by_cell_.size(), false);
   for (const auto& [name, cluster] : snapshot.clusters) {
     const std::size_t id = cluster->cell->id;
@@ -13,7 +17,7 @@ void ClusterTable::apply(const config::Snapshot& snapshot, Instant now) {
     configured[id] = true;
     if (by_cell_[id] == nullptr) {
       by_cell_[id] = std::make_unique<ClusterRuntime>(runtime_, cluster, now);
-    } else if (!by_cell_[id]->is_current(cluster)) {
+    } else if (zones_come_or_go || !by_cell_[id]->is_current(cluster)) {
       by_cell_[id]->update(cluster, now);
     }
   }

@@ -71,7 +71,8 @@ class ConnectionPool {
   void cancel(UpstreamRequest& request);
   /// The endpoint is gone from the configuration: idle connections close, those in use do when they become free.
   void retire(Instant now);
-  /// The endpoint is (again) as `endpoint` says, which has the same address and protection.
+  /// The endpoint is (again) as `endpoint` says, which is protected in the same way; where its name leads elsewhere now, the
+  /// connections that there are stay.
   void revive(const config::Endpoint& endpoint);
   [[nodiscard]] bool is_retired() const { return retired_; }
   /// The endpoint's name; empty: it has none.
@@ -87,7 +88,8 @@ class ConnectionPool {
   void unpin() { --pins_; }
 
   [[nodiscard]] const config::Endpoint& endpoint() const { return endpoint_; }
-  [[nodiscard]] const SocketAddress& address() const { return address_; }
+  /// Where new connections go.
+  [[nodiscard]] const SocketAddress& address() const { return endpoint_.address; }
   [[nodiscard]] const config::UpstreamTls* tls() const { return tls_.get(); }
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
   /// Its connections carry the bytes of one CONNECT each.
@@ -159,7 +161,6 @@ class ConnectionPool {
   const config::RoutingPriority priority_;
   CircuitBreakers& breakers_;  // the cluster's for it
   OutlierWatch& outlier_watch_;
-  const SocketAddress address_;
   const std::shared_ptr<const config::UpstreamTls> tls_;  // null: plain text
   const std::string server_name_;
   const bool is_for_tunnels_ = false;

@@ -145,9 +145,10 @@ void HealthProbe::disconnect(Instant now) {
   forget();
 }
 
-void HealthProbe::on_connected(stream::ByteStream& stream, Instant) {
+void HealthProbe::on_connected(stream::ByteStream& stream, Instant now) {
   connected_ = true;
-  note_upstream_connected(stream, watch_.cluster().cell->per_worker[runtime().worker()]);
+  const config::Cluster& cluster = watch_.cluster();
+  note_upstream_connected(stream, cluster, cluster.cell->per_worker[runtime().worker()], now);
   wake();
 }
 

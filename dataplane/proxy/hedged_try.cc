@@ -5,8 +5,8 @@
 
 namespace millrace::proxy {
 
-HedgedTry::HedgedTry(ActiveStream& stream, UpstreamRequest& request, ConnectionPool& pool, const SocketAddress& local)
-    : stream_(stream), request_(request), pool_(pool), local_(local) {
+HedgedTry::HedgedTry(ActiveStream& stream, UpstreamRequest& request, ConnectionPool& pool, const UpstreamAddresses& addresses)
+    : stream_(stream), request_(request), pool_(pool), addresses_(addresses) {
   pool_.pin();
   request_.hand_over(*this);
 }

@@ -16,20 +16,20 @@ struct OfStreamTag;
 class HedgedTry final : public ListNode<OfStreamTag>, private UpstreamRequestOwner {
  public:
   /// Takes `request` over from `stream`; it is open at `pool`. Both live as long as the stream, and so does this.
-  HedgedTry(ActiveStream& stream, UpstreamRequest& request, ConnectionPool& pool, const SocketAddress& local);
+  HedgedTry(ActiveStream& stream, UpstreamRequest& request, ConnectionPool& pool, const UpstreamAddresses& addresses);
   ~HedgedTry();
 
   [[nodiscard]] UpstreamRequest& request() { return request_; }
   [[nodiscard]] ConnectionPool& pool() { return pool_; }
   /// Of its connection.
-  [[nodiscard]] const SocketAddress& local() const { return local_; }
+  [[nodiscard]] const UpstreamAddresses& addresses() const { return addresses_; }
 
  private:
   [[nodiscard]] Arena& arena() override;
   [[nodiscard]] bool request_was_sent() const override { return true; }
   [[nodiscard]] bool exchange_is_complete() const override { return false; }
   [[nodiscard]] bool is_switched() const override { return false; }
-  void on_upstream_ready(const SocketAddress&, Instant) override {}
+  void on_upstream_ready(const UpstreamAddresses&, Instant) override {}
   void on_upstream_informational(http::ResponseHead&, Instant) override {}
   [[nodiscard]] bool rejects_response(http::ResponseHead& head, bool end_stream, Instant now) override;
   void on_upstream_response(http::ResponseHead&, bool, Instant) override {}  // the stream's, once it is not rejected
@@ -41,7 +41,7 @@ class HedgedTry final : public ListNode<OfStreamTag>, private UpstreamRequestOwn
   ActiveStream& stream_;
   UpstreamRequest& request_;
   ConnectionPool& pool_;  // pinned
-  const SocketAddress local_;
+  const UpstreamAddresses addresses_;
 };
 
 }  // namespace millrace::proxy

@@ -50,7 +50,7 @@ bool HttpProbe::send_request(Instant now) {
   StreamInfo info;
   info.start = now;
   info.start_wall_nanoseconds = runtime().wall_nanoseconds(now);
-  info.upstream_remote = target().address;
+  info.upstream_host = info.upstream_remote = target().address;
   info.upstream_local = stream() == nullptr ? SocketAddress{} : stream()->local_address();
   info.request = &head;
   info.cluster = watch().cluster().name;

@@ -2,6 +2,7 @@
 
 #include "dataplane/proxy/active_stream.h"
 #include "dataplane/proxy/connection_inspection.h"
+#include "dataplane/proxy/connection_race.h"
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/expensive_streams.h"
 #include "dataplane/proxy/health_probe.h"
@@ -29,6 +30,7 @@ Runtime::Runtime(const ProxyContext& given)
       stream_pool(std::min(given.limits.initial_objects, given.limits.streams), given.limits.streams),
       shadow_pool(0, given.limits.streams),
       upstream_pool(std::min(given.limits.initial_objects, given.limits.upstream_connections), given.limits.upstream_connections),
+      race_pool(0, given.limits.upstream_connections + given.limits.downstream_connections),
       listeners(*this),
       clusters(*this) {}
 

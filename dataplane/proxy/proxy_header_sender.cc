@@ -5,7 +5,7 @@ namespace millrace::proxy {
 stream::ByteStream* ProxyHeaderSender::connect(const SocketAddress& peer, stream::ByteStreamEvents& events,
                                                stream::CloseReason& reason, Instant now) {
   user_ = &events;
-  return below_.connect(peer, *this, reason, now);
+  return below_->connect(peer, *this, reason, now);
 }
 
 // A header that is longer than what may be on its way waits for room. Who has spoken in the meantime is heard afterwards.

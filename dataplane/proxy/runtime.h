@@ -21,6 +21,7 @@ namespace millrace::proxy {
 
 class ActiveStream;
 class ConnectionInspection;
+class ConnectionRace;
 class DownstreamConnection;
 class HealthProbe;
 class LocalConnection;
@@ -77,6 +78,7 @@ struct Runtime {
   Pool<ActiveStream> stream_pool;
   Pool<ShadowRequest> shadow_pool;
   Pool<UpstreamConnection> upstream_pool;
+  Pool<ConnectionRace> race_pool;
 
   ReadyQueue ready;
   IntrusiveList<ConnectionInspection, AllTag> inspections;

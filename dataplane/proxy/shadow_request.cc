@@ -103,7 +103,7 @@ void ShadowRequest::abandon(Instant now) {
   runtime_.dead_shadows.push_back(*this);
 }
 
-void ShadowRequest::on_upstream_ready(const SocketAddress&, Instant now) {
+void ShadowRequest::on_upstream_ready(const UpstreamAddresses&, Instant now) {
   sent_ = ended_ && body_.empty() && trailers_ == nullptr;
   if (!upstream_.send_head(*head_, sent_, now)) return abandon(now);
   push(now);

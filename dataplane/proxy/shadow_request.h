@@ -42,7 +42,7 @@ class ShadowRequest final : public ListNode<OfStreamTag>, public ListNode<GraveT
   [[nodiscard]] bool request_was_sent() const override { return sent_; }
   [[nodiscard]] bool exchange_is_complete() const override { return sent_ && answered_; }
   [[nodiscard]] bool is_switched() const override { return false; }
-  void on_upstream_ready(const SocketAddress& local, Instant now) override;
+  void on_upstream_ready(const UpstreamAddresses& addresses, Instant now) override;
   void on_upstream_informational(http::ResponseHead& head, Instant now) override;
   [[nodiscard]] bool rejects_response(http::ResponseHead&, bool, Instant) override { return false; }
   void on_upstream_response(http::ResponseHead& head, bool end_stream, Instant now) override;

@@ -52,7 +52,8 @@ struct StreamInfo {
   bool downstream_local_is_original = false;  ///< as ClientAddresses
   SocketAddress downstream_direct_remote;
   SocketAddress downstream_remote;
-  SocketAddress upstream_remote;  ///< port 0: no endpoint was chosen
+  SocketAddress upstream_host;    ///< the endpoint's address; port 0: none was chosen
+  SocketAddress upstream_remote;  ///< where the connection goes: it may have several
   SocketAddress upstream_local;
   std::uint64_t connection_id = 0;
   std::uint64_t stream_id = 0;

@@ -6,6 +6,7 @@
 #include "dataplane/proxy/access_log.h"
 #include "dataplane/proxy/cluster_runtime.h"
 #include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/connection_race.h"
 #include "dataplane/proxy/listener_runtime.h"
 #include "dataplane/proxy/policy/hash_policy.h"
 #include "dataplane/proxy/runtime.h"
@@ -52,7 +53,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
       proxy_extensions_(std::move(transport.proxy_extensions)),
       to_upstream_(std::move(transport.received), runtime.buffer_limit(chain.listener().buffer_limit_bytes)),
       to_downstream_(runtime.context.chains, std::numeric_limits<std::size_t>::max()),
-      proxy_header_(runtime.context.connector, runtime.context.chains),
+      proxy_header_(runtime.context.chains),
       timer_(Timer::calling<&TcpProxyConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&TcpProxyConnection::on_lifetime>(*this)),
       log_timer_(Timer::calling<&TcpProxyConnection::on_log_timer>(*this)) {
@@ -166,7 +167,7 @@ void TcpProxyConnection::connect(Instant now) {
   connected_ = false;
   connect_started_ = now;
   ++info_.attempts;
-  info_.upstream_remote = endpoint_->address();
+  info_.upstream_host = info_.upstream_remote = endpoint_->address();
   has_upstream_ = true;
   ++runtime_.passed_through_upstreams;
   endpoint_->cluster_stats().upstream_cx_total.add();
@@ -182,9 +183,10 @@ void TcpProxyConnection::connect(Instant now) {
 
 stream::ByteStream* TcpProxyConnection::open(Instant now) {
   const ProxiedClient client{info_.downstream_remote, info_.downstream_local, proxy_extensions_};
-  stream::Connector* connector = &runtime_.context.connector;
+  EndpointConnector to_endpoint(runtime_, *endpoint_);
+  stream::Connector* connector = &to_endpoint;
   if (const config::ProxyProtocolOut* header = endpoint_->proxy_protocol()) {
-    if (!proxy_header_.prepare(*header, &client)) {
+    if (!proxy_header_.prepare(*header, &client, to_endpoint)) {
       upstream_end_ = stream::CloseReason::kNoMemory;
       return nullptr;
     }
@@ -217,6 +219,7 @@ void TcpProxyConnection::established(Instant now) {
   breakers().release(BreakerResource::kPendingRequests);
   endpoint_->on_passed_through(now);
   info_.upstream_local = upstream_->local_address();
+  info_.upstream_remote = upstream_->peer_address();
   // What failed before has not become the connection's fate.
   info_.flags = {};
   info_.upstream_transport_failure = {};
@@ -403,9 +406,9 @@ void TcpProxyConnection::on_lifetime(Instant now) {
   finish(false, now);
 }
 
-void TcpProxyConnection::on_connected(stream::ByteStream& stream, Instant) {
+void TcpProxyConnection::on_connected(stream::ByteStream& stream, Instant now) {
   connected_ = true;
-  note_upstream_connected(stream, endpoint_->cluster_stats());
+  note_upstream_connected(stream, endpoint_->config(), endpoint_->cluster_stats(), now);
   wake();
 }
 

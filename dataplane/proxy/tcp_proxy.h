@@ -53,6 +53,7 @@ class TcpProxyConnection final : public Serviced,
   void service(Instant now) override;
 
   // stream::ByteStreamEvents, of both sides
+  void on_replaced(stream::ByteStream& stream) override { upstream_ = &stream; }
   void on_connected(stream::ByteStream& stream, Instant now) override;
   void on_readable(stream::ByteStream& stream, Instant now) override;
   void on_writable(stream::ByteStream& stream, Instant now) override;

@@ -1,6 +1,7 @@
 #include "dataplane/proxy/upstream_connection.h"
 
 #include "dataplane/proxy/connection_pool.h"
+#include "dataplane/proxy/connection_race.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/upstream_transport.h"
 
@@ -41,7 +42,7 @@ UpstreamConnection::UpstreamConnection(Runtime& runtime, ConnectionPool& pool)
       pool_(pool),
       codec_(make_codec()),
       input_(runtime.context.chains),
-      proxy_header_(runtime.context.connector, runtime.context.chains),
+      proxy_header_(runtime.context.chains),
       timer_(Timer::calling<&UpstreamConnection::on_timer>(*this)),
       lifetime_(Timer::calling<&UpstreamConnection::on_lifetime>(*this)) {}
 
@@ -73,9 +74,10 @@ void UpstreamConnection::connect(Instant now) {
 }
 
 stream::ByteStream* UpstreamConnection::open(Instant now) {
-  stream::Connector* connector = &runtime_.context.connector;
+  EndpointConnector to_endpoint(runtime_, pool_);
+  stream::Connector* connector = &to_endpoint;
   if (const config::ProxyProtocolOut* header = pool_.proxy_protocol()) {
-    if (!proxy_header_.prepare(*header, pool_.client())) {
+    if (!proxy_header_.prepare(*header, pool_.client(), to_endpoint)) {
       close_reason_ = stream::CloseReason::kNoMemory;
       return nullptr;
     }
@@ -305,10 +307,10 @@ UpstreamRequest* UpstreamConnection::find(http::StreamId id) {
   return nullptr;
 }
 
-void UpstreamConnection::on_connected(stream::ByteStream& stream, Instant) {
+void UpstreamConnection::on_connected(stream::ByteStream& stream, Instant now) {
   connected_ = true;
-  local_ = stream.local_address();
-  note_upstream_connected(stream, pool_.cluster_stats());
+  addresses_ = {.local = stream.local_address(), .remote = stream.peer_address()};
+  note_upstream_connected(stream, pool_.config(), pool_.cluster_stats(), now);
   wake();
 }
 

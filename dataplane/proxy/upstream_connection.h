@@ -18,6 +18,7 @@
 #include "dataplane/proxy/proxy_header_sender.h"
 #include "dataplane/proxy/serviced.h"
 #include "dataplane/proxy/upstream_request.h"
+#include "dataplane/proxy/upstream_request_owner.h"
 #include "dataplane/report/cells.h"
 #include "dataplane/stream/byte_stream.h"
 
@@ -69,11 +70,12 @@ class UpstreamConnection final : public Serviced,
   void release(UpstreamRequest& request);
   /// `request` was cancelled.
   void abandon(UpstreamRequest& request, Instant now);
-  [[nodiscard]] const SocketAddress& local_address() const { return local_; }
+  [[nodiscard]] const UpstreamAddresses& addresses() const { return addresses_; }
 
   void service(Instant now) override;
 
   // stream::ByteStreamEvents
+  void on_replaced(stream::ByteStream& stream) override { stream_ = &stream; }
   void on_connected(stream::ByteStream& stream, Instant now) override;
   void on_readable(stream::ByteStream& stream, Instant now) override;
   void on_writable(stream::ByteStream& stream, Instant now) override;
@@ -113,7 +115,7 @@ class UpstreamConnection final : public Serviced,
   stream::Chain input_;
   stream::ByteStream* stream_ = nullptr;
   ProxyHeaderSender proxy_header_;
-  SocketAddress local_;
+  UpstreamAddresses addresses_;
   IntrusiveList<UpstreamRequest, OnConnectionTag> requests_;
   Timer timer_;     // while connecting: connect_timeout; while idle: idle_timeout
   Timer lifetime_;  // max_connection_duration

@@ -83,7 +83,7 @@ void UpstreamRequest::on_connection(UpstreamConnection& connection, http::Stream
   pool_->endpoint_stats().rq_total.add();
   pool_->endpoint_stats().rq_active.add();
   pool_->on_request_connected(now);
-  owner_->on_upstream_ready(connection.local_address(), now);
+  owner_->on_upstream_ready(connection.addresses(), now);
 }
 
 void UpstreamRequest::on_pool_failure(UpstreamFailure failure, std::string_view transport_failure, Instant now) {

@@ -13,6 +13,12 @@
 
 namespace millrace::proxy {
 
+/// The two ends of a connection to an endpoint.
+struct UpstreamAddresses {
+  SocketAddress local;
+  SocketAddress remote;  ///< one of the endpoint's
+};
+
 class UpstreamRequestOwner {
  public:
   /// What arrives for the request lives in there.
@@ -25,7 +31,7 @@ class UpstreamRequestOwner {
   [[nodiscard]] virtual bool is_switched() const = 0;
 
   /// There is a connection for it: the request may be sent.
-  virtual void on_upstream_ready(const SocketAddress& local, Instant now) = 0;
+  virtual void on_upstream_ready(const UpstreamAddresses& addresses, Instant now) = 0;
   virtual void on_upstream_informational(http::ResponseHead& head, Instant now) = 0;
   /// Asked before on_upstream_response(): true when the response is not wanted, and its request was cancelled.
   [[nodiscard]] virtual bool rejects_response(http::ResponseHead& head, bool end_stream, Instant now) = 0;

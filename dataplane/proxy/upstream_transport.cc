@@ -19,7 +19,9 @@ stream::ByteStream* connect_upstream(Runtime& runtime, stream::Connector& connec
   return context.tls.connect(connector, address, tls->slot->current(), std::move(options), sessions, events, reason, now);
 }
 
-void note_upstream_connected(const stream::ByteStream& stream, report::ClusterStats& stats) {
+void note_upstream_connected(stream::ByteStream& stream, const config::Cluster& cluster, report::ClusterStats& stats,
+                             Instant now) {
+  if (cluster.keep_alive) stream.set_keep_alive(*cluster.keep_alive, now);
   if (const auto session = stream.session_facts()) count_tls_session(*session, stats.tls);
 }
 

@@ -27,8 +27,9 @@ struct Runtime;
                                                    secure::SessionCache* sessions, stream::ByteStreamEvents& events,
                                                    stream::CloseReason& reason, Instant now);
 
-/// Within on_connected(): counts what TLS has agreed on, if there is any.
-void note_upstream_connected(const stream::ByteStream& stream, report::ClusterStats& stats);
+/// Within on_connected(): counts what TLS has agreed on, if there is any, and asks for the keep-alive of `cluster`.
+void note_upstream_connected(stream::ByteStream& stream, const config::Cluster& cluster, report::ClusterStats& stats,
+                             Instant now);
 /// Within on_closed(): why TLS was refused, by us or by the endpoint, as access logs say it; empty: it was not. Counts that,
 /// unless the stream was `connected`.
 [[nodiscard]] std::string note_upstream_closed(const stream::ByteStream& stream, bool connected, report::ClusterStats& stats);

@@ -135,10 +135,15 @@ void TlsStream::reset(Instant now) {
   wake();
 }
 
+void TlsStream::set_keep_alive(const KeepAlive& keep_alive, Instant now) {
+  if (transport_ != nullptr) transport_->set_keep_alive(keep_alive, now);
+}
+
 // ---- what the transport tells ------------------------------------------------------------------------------------------------
 
 void TlsStream::on_connected(stream::ByteStream& transport, Instant) {
   local_ = transport.local_address();
+  peer_ = transport.peer_address();
   state_ = State::kHandshake;
   wake();
 }

@@ -64,6 +64,7 @@ class TlsStream final : public stream::ByteStream,
   void shutdown_write(Instant now) override;
   void close(Instant now) override;
   void reset(Instant now) override;
+  void set_keep_alive(const KeepAlive& keep_alive, Instant now) override;
   [[nodiscard]] SocketAddress local_address() const override { return local_; }
   [[nodiscard]] SocketAddress peer_address() const override { return peer_; }
   [[nodiscard]] std::shared_ptr<const tls::SessionFacts> session_facts() const override { return facts_; }
@@ -84,6 +85,7 @@ class TlsStream final : public stream::ByteStream,
   enum class State : std::uint8_t { kTransport, kHandshake, kOpen, kEnding, kClosed };
 
   // stream::ByteStreamEvents, of the transport
+  void on_replaced(stream::ByteStream& transport) override { transport_ = &transport; }
   void on_connected(stream::ByteStream&, Instant now) override;
   void on_readable(stream::ByteStream&, Instant now) override;
   void on_writable(stream::ByteStream&, Instant now) override;

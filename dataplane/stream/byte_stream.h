@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "dataplane/base/addresses.h"
+#include "dataplane/base/keep_alive.h"
 #include "dataplane/base/time.h"
 #include "dataplane/stream/chain.h"
 
@@ -37,6 +38,9 @@ class ByteStream;
 /// Implemented by the user of a stream.
 class ByteStreamEvents {
  public:
+  /// `stream` takes the place of the one that connect() has returned, which is dead: of several addresses that were tried this
+  /// one has answered. on_connected() or on_closed() follows. Only for who connects by way of such a connector.
+  virtual void on_replaced(ByteStream&) {}
   /// The handshake of a stream that we opened is complete. Not called for accepted streams.
   virtual void on_connected(ByteStream& stream, Instant now) = 0;
   /// There are new bytes to read, or the peer has ended its side (read_ended() may now be true).
@@ -78,6 +82,10 @@ class ByteStream {
   virtual void close(Instant now) = 0;
   /// Ends both sides at once (TCP: RST); what is queued is lost; no more events, the reference is dead.
   virtual void reset(Instant now) = 0;
+
+  /// From now on a silent peer is asked whether it is still there, by these numbers instead of the transport's own. A transport
+  /// that cannot ask does nothing.
+  virtual void set_keep_alive(const KeepAlive&, Instant) {}
 
   [[nodiscard]] virtual SocketAddress local_address() const = 0;
   [[nodiscard]] virtual SocketAddress peer_address() const = 0;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "dataplane/base/keep_alive.h"
 #include "dataplane/base/time.h"
 #include "dataplane/stream/byte_stream.h"
 #include "dataplane/tcp/ack_scheduler.h"
@@ -79,6 +80,8 @@ class Connection {
   void shutdown_write(Instant now);
   void close(Instant now);
   void reset();
+  /// Instead of what the configuration says for all connections.
+  void set_keep_alive(const KeepAlive& keep_alive) { keep_alive_ = keep_alive; }
   /// As reset(), but the user is told `reason`.
   void abort(stream::CloseReason reason);
 
@@ -140,7 +143,7 @@ class Connection {
   void on_handshake_timer(Instant now);
   void on_closed_timer(Instant now);
   void on_sender_timer(Instant now);
-  void on_keep_alive(Instant now);
+  void on_keep_alive();
   [[nodiscard]] Instant user_deadline() const;
   [[nodiscard]] Instant keep_alive_deadline() const;
 
@@ -157,6 +160,7 @@ class Connection {
   bool congestion_echo_ = false;  // ECE goes out until the peer says CWR (RFC 3168 6.1.3)
   std::uint8_t keep_alives_ = 0;  // sent since the peer was last heard
   std::uint8_t syn_retries_ = 0;
+  std::optional<KeepAlive> keep_alive_;  // of this connection alone
   std::optional<stream::CloseReason> end_;
   Instant deadline_ = Instant::never();  // SYN retransmission, or the end of FIN-WAIT-2
   Instant stray_ack_after_;              // answers to what no honest peer sends are spaced

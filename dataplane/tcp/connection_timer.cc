@@ -14,7 +14,7 @@ void Connection::on_timer(Instant now) {
     abort(CloseReason::kTimeout);
   }
   if (state_ != State::kClosed) on_sender_timer(now);
-  if (state_ != State::kClosed && keep_alive_deadline() <= now) on_keep_alive(now);
+  if (state_ != State::kClosed && keep_alive_deadline() <= now) on_keep_alive();
 }
 
 void Connection::on_handshake_timer(Instant now) {
@@ -62,15 +62,17 @@ Instant Connection::user_deadline() const {
 }
 
 Instant Connection::keep_alive_deadline() const {
-  const TcpConfig& config = shared_.config;
   const bool open = state_ == State::kEstablished || state_ == State::kCloseWait || state_ == State::kFinWait2;
-  if (config.keep_alive_idle.is_infinite() || !open || !sender_.idle()) return Instant::never();
+  if (!open || !sender_.idle()) return Instant::never();
+  if (keep_alive_) return heard_at_ + keep_alive_->idle() + keep_alive_->interval() * keep_alives_;
+  const TcpConfig& config = shared_.config;
+  if (config.keep_alive_idle.is_infinite()) return Instant::never();
   return heard_at_ + config.keep_alive_idle + config.keep_alive_interval * keep_alives_;
 }
 
 // RFC 9293 3.8.4: an old number, which any peer that knows the connection answers.
-void Connection::on_keep_alive(Instant) {
-  if (keep_alives_ >= shared_.config.keep_alive_probes) {
+void Connection::on_keep_alive() {
+  if (keep_alives_ >= (keep_alive_ ? keep_alive_->probes : shared_.config.keep_alive_probes)) {
     shared_.counters.add(Counter::kTimeouts);
     return abort(CloseReason::kTimeout);
   }

@@ -37,6 +37,11 @@ void Endpoint::close(Instant now) {
   stack_.mark_dirty(*this);
 }
 
+void Endpoint::set_keep_alive(const KeepAlive& keep_alive, Instant) {
+  connection_.set_keep_alive(keep_alive);
+  stack_.mark_dirty(*this);  // its timer
+}
+
 void Endpoint::reset(Instant) {
   user_ = nullptr;
   connection_.reset();

@@ -33,6 +33,7 @@ class Endpoint final : public FlowEntry,
   void shutdown_write(Instant now) override;
   void close(Instant now) override;
   void reset(Instant now) override;
+  void set_keep_alive(const KeepAlive& keep_alive, Instant now) override;
   [[nodiscard]] SocketAddress local_address() const override { return {key.local_ip, key.local_port}; }
   [[nodiscard]] SocketAddress peer_address() const override { return {key.peer_ip, key.peer_port}; }
 

@@ -26,8 +26,14 @@ class PipeNetwork;
 /// One end of a pipe.
 class PipeStream final : public stream::ByteStream {
  public:
-  PipeStream(stream::ChainPool& pool, SocketAddress local, SocketAddress peer, std::size_t buffer_bytes)
-      : in_(pool), out_(pool), local_(local), peer_address_(peer), send_buffer_(buffer_bytes), receive_buffer_(buffer_bytes) {}
+  PipeStream(PipeNetwork& network, stream::ChainPool& pool, SocketAddress local, SocketAddress peer, std::size_t buffer_bytes)
+      : network_(network),
+        in_(pool),
+        out_(pool),
+        local_(local),
+        peer_address_(peer),
+        send_buffer_(buffer_bytes),
+        receive_buffer_(buffer_bytes) {}
 
   void set_events(stream::ByteStreamEvents& events) override { events_ = &events; }
   [[nodiscard]] std::size_t readable() const override { return in_.size(); }
@@ -61,6 +67,7 @@ class PipeStream final : public stream::ByteStream {
     out_.clear();
     reset_sent_ = true;
   }
+  void set_keep_alive(const KeepAlive& keep_alive, Instant) override;
   [[nodiscard]] SocketAddress local_address() const override { return local_; }
   [[nodiscard]] SocketAddress peer_address() const override { return peer_address_; }
 
@@ -71,6 +78,7 @@ class PipeStream final : public stream::ByteStream {
  private:
   friend class PipeNetwork;
 
+  PipeNetwork& network_;
   stream::ByteStreamEvents* events_ = nullptr;  // null: the user has closed or reset
   PipeStream* other_ = nullptr;                 // null: not accepted yet, or gone
   stream::Chain in_;
@@ -103,8 +111,20 @@ class PipeNetwork final : public stream::Connector {
 
   void listen(const SocketAddress& address, stream::Acceptor& acceptor) { listeners_[address] = &acceptor; }
   void close_listener(const SocketAddress& address) { listeners_.erase(address); }
-  /// connect() to it never gets an answer.
-  void set_silent(const SocketAddress& address) { silent_.insert(address); }
+  /// connect() to it gets no answer, as long as that holds.
+  void set_silent(const SocketAddress& address, bool silent = true) {
+    if (silent) {
+      silent_.insert(address);
+    } else {
+      silent_.erase(address);
+    }
+  }
+  /// What users have asked for so far, and towards whom.
+  struct AskedKeepAlive {
+    SocketAddress peer;
+    KeepAlive keep_alive;
+  };
+  [[nodiscard]] const std::vector<AskedKeepAlive>& keep_alives() const { return keep_alives_; }
   /// Every connect() returns null with this reason, until it is called with nothing.
   void fail_connects(std::optional<stream::CloseReason> reason) { connect_failure_ = reason; }
 
@@ -164,8 +184,10 @@ class PipeNetwork final : public stream::Connector {
   }
 
  private:
+  friend class PipeStream;
+
   PipeStream& make(SocketAddress local, SocketAddress peer) {
-    streams_.push_back(std::make_unique<PipeStream>(pool_, local, peer, buffer_bytes_));
+    streams_.push_back(std::make_unique<PipeStream>(*this, pool_, local, peer, buffer_bytes_));
     return *streams_.back();
   }
 
@@ -271,9 +293,14 @@ class PipeNetwork final : public stream::Connector {
   std::uint16_t next_port_ = 40'000;
   std::map<SocketAddress, stream::Acceptor*> listeners_;
   std::set<SocketAddress> silent_;
+  std::vector<AskedKeepAlive> keep_alives_;
   std::optional<stream::CloseReason> connect_failure_;
   bool damage_ = false;
   std::vector<std::unique_ptr<PipeStream>> streams_;
 };
+
+inline void PipeStream::set_keep_alive(const KeepAlive& keep_alive, Instant) {
+  network_.keep_alives_.push_back({peer_address_, keep_alive});
+}
 
 }  // namespace millrace::test

@@ -79,9 +79,7 @@ void put_event(TextWriter& out, const CheckEventFacts& facts) {
 }
 
 void put_locality(TextWriter& out, const config::Cluster& cluster, const config::Endpoint& endpoint) {
-  static const config::Locality kNone;
-  const config::Locality& locality =
-      endpoint.locality < cluster.localities.size() ? cluster.localities[endpoint.locality] : kNone;
+  const config::Locality& locality = config::locality_of(cluster, endpoint);
   out.put("\"locality\":{");
   put_member(out, "region", locality.region);
   out.put(",");

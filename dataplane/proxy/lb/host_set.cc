@@ -5,13 +5,14 @@
 namespace millrace::proxy {
 
 HostSet::HostSet(const config::Cluster& cluster, std::vector<std::uint32_t> hosts, std::vector<LocalityHosts> localities,
-                 const config::HashTable* table)
+                 std::optional<ZoneRouting> zones, const config::HashTable* table)
     : cluster_(&cluster),
       hosts_(std::move(hosts)),
       localities_(std::move(localities)),
       all_(cluster),
       healthy_(cluster, hosts_.size(), localities_),
-      degraded_(cluster, hosts_.size(), localities_) {
+      degraded_(cluster, hosts_.size(), localities_),
+      zones_(std::move(zones)) {
   all_.reserve(hosts_.size());
   if (table != nullptr) hash_.emplace(*table, cluster.balancing.hash_balance_factor);
 }
@@ -43,6 +44,7 @@ void HostSet::refresh(std::span<const HostHealth> health, Rng& rng) {
   all_.assign(hosts_, *cluster_, rng);
   healthy_.assign(*cluster_, hosts_, localities_, health, HostHealth::kHealthy, rng);
   degraded_.assign(*cluster_, hosts_, localities_, health, HostHealth::kDegraded, rng);
+  if (zones_) zones_->recalculate(healthy_.sizes());
 }
 
 }  // namespace millrace::proxy

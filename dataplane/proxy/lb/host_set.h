@@ -14,22 +14,25 @@
 #include "dataplane/proxy/lb/locality_choice.h"
 #include "dataplane/proxy/lb/picker.h"
 #include "dataplane/proxy/lb/priority_load.h"
+#include "dataplane/proxy/lb/zone_routing.h"
 
 namespace millrace::proxy {
 
 class HostSet {
  public:
-  /// `hosts` are of one priority. `localities`: where they are weighted, else empty. `table`: what a hash is looked up in; null:
-  /// the policy has none. `cluster` and `table` outlive it.
+  /// `hosts` are of one priority. `localities`: where they are weighted, or `zones` chooses one of them, else empty. `table`:
+  /// what a hash is looked up in; null: the policy has none. `cluster` and `table` outlive it.
   HostSet(const config::Cluster& cluster, std::vector<std::uint32_t> hosts, std::vector<LocalityHosts> localities,
-          const config::HashTable* table);
+          std::optional<ZoneRouting> zones, const config::HashTable* table);
 
   /// `health` of all endpoints of the cluster; stays where it is until the next call.
   void refresh(std::span<const HostHealth> health, Rng& rng);
 
   [[nodiscard]] const PriorityHosts& counts() const { return counts_; }
   /// What chooses when all requests go to the healthy endpoints of this priority: null when that needs more than a picker.
-  [[nodiscard]] Picker* simple_picker() { return hash_ || !healthy_.is_flat() ? nullptr : &healthy_.picker(); }
+  [[nodiscard]] Picker* simple_picker() {
+    return hash_ || !healthy_.is_flat() || routes_by_zone() ? nullptr : &healthy_.picker();
+  }
 
   struct Source {
     bool degraded = false;
@@ -41,10 +44,19 @@ class HostSet {
                                                     const Facts& facts) {
     if (hash_) return choose_by_hash(source, hash, attempt, facts);
     if (source.panic) return all_.choose(rng, facts);
-    return (source.degraded ? degraded_ : healthy_).choose(rng, facts);
+    LocalityChoice& among = source.degraded ? degraded_ : healthy_;
+    return routes_by_zone() ? choose_by_zone(among, rng, facts) : among.choose(rng, facts);
   }
 
  private:
+  [[nodiscard]] bool routes_by_zone() const { return zones_ && zones_->is_active(); }
+  template <HostFacts Facts>
+  [[nodiscard]] std::optional<std::uint32_t> choose_by_zone(LocalityChoice& among, Rng& rng, const Facts& facts) const {
+    const ZoneRouting::Choice choice = zones_->choose(rng);
+    if (choice.target == ZoneRouting::Target::kNobody) return std::nullopt;
+    if (choice.target == ZoneRouting::Target::kAll) return among.choose(rng, facts);
+    return among.choose_in(choice.zone, rng, facts);
+  }
   template <HostFacts Facts>
   [[nodiscard]] std::optional<std::uint32_t> choose_by_hash(Source source, std::uint64_t hash, std::uint32_t attempt,
                                                             const Facts& facts) {
@@ -63,6 +75,7 @@ class HostSet {
   Picker all_;
   LocalityChoice healthy_;
   LocalityChoice degraded_;
+  std::optional<ZoneRouting> zones_;  // of localities_
   std::optional<HashChoice> hash_;
 };
 

@@ -1,6 +1,7 @@
 #include "dataplane/proxy/lb/host_view.h"
 
 #include <algorithm>
+#include <map>
 
 #include "dataplane/base/assert.h"
 
@@ -31,10 +32,28 @@ std::vector<LocalityHosts> localities_of(const config::Cluster& cluster, std::sp
   return out;
 }
 
+// Those of `hosts`, which are of one priority, by zone: that of the gateway first, the others by name. They have no weights.
+struct ByZone {
+  std::vector<config::LocalityName> names;
+  std::vector<LocalityHosts> hosts;
+};
+ByZone by_zone(const config::Cluster& cluster, std::span<const std::uint32_t> hosts, const config::LocalityName& own) {
+  std::map<config::LocalityName, LocalityHosts> zones;
+  for (const std::uint32_t host : hosts) zones[config::locality_of(cluster, cluster.endpoints[host])].hosts.push_back(host);
+  ByZone out;
+  const auto add = [&](auto zone) {
+    out.names.push_back(zone.key());
+    out.hosts.push_back(std::move(zone.mapped()));
+  };
+  if (zones.contains(own)) add(zones.extract(own));
+  while (!zones.empty()) add(zones.extract(zones.begin()));
+  return out;
+}
+
 }  // namespace
 
 HostView::HostView(const config::Cluster& cluster, std::span<const std::uint32_t> hosts,
-                   std::span<const std::shared_ptr<const config::HashTable>> tables, LocalityUse use)
+                   std::span<const std::shared_ptr<const config::HashTable>> tables, LocalityUse use, const ZoneContext& zones)
     : panic_threshold_(cluster.balancing.panic_threshold), fail_in_panic_(cluster.balancing.fail_traffic_on_panic) {
   std::vector<std::vector<std::uint32_t>> by_priority;
   for (const std::uint32_t host : hosts) {
@@ -46,7 +65,14 @@ HostView::HostView(const config::Cluster& cluster, std::span<const std::uint32_t
   sets_.reserve(by_priority.size());
   for (std::size_t i = 0; i < by_priority.size(); ++i) {
     auto localities = localities_of(cluster, by_priority[i], use);
-    sets_.emplace_back(cluster, std::move(by_priority[i]), std::move(localities), i < tables.size() ? tables[i].get() : nullptr);
+    std::optional<ZoneRouting> routing;
+    if (i == 0 && zones.local != nullptr && cluster.is_zone_aware()) {
+      ByZone known = by_zone(cluster, by_priority[i], zones.local->own());
+      localities = std::move(known.hosts);
+      routing.emplace(cluster, zones, std::move(known.names));
+    }
+    sets_.emplace_back(cluster, std::move(by_priority[i]), std::move(localities), std::move(routing),
+                       i < tables.size() ? tables[i].get() : nullptr);
   }
   loads_.resize(sets_.size());
   adjusted_.resize(sets_.size());

@@ -44,7 +44,7 @@ class HostView {
  public:
   /// Of `cluster`, the endpoints `hosts`. `tables`: by priority, as config::Cluster::hash_tables.
   HostView(const config::Cluster& cluster, std::span<const std::uint32_t> hosts,
-           std::span<const std::shared_ptr<const config::HashTable>> tables, LocalityUse localities = LocalityUse::kAsConfigured);
+           std::span<const std::shared_ptr<const config::HashTable>> tables, LocalityUse localities, const ZoneContext& zones);
 
   /// As HostSet::refresh().
   void refresh(std::span<const HostHealth> health, Rng& rng);

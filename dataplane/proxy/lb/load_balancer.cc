@@ -14,11 +14,12 @@ std::vector<std::uint32_t> all_of(const config::Cluster& cluster) {
 
 }  // namespace
 
-LoadBalancer::LoadBalancer(const config::Cluster& cluster, Rng& rng)
+LoadBalancer::LoadBalancer(const config::Cluster& cluster, Rng& rng, const ZoneContext& zones)
     : cluster_(&cluster),
       health_(cluster.endpoints.size()),
-      all_(cluster, cluster.subsets ? std::vector<std::uint32_t>() : all_of(cluster), cluster.hash_tables) {
-  if (cluster.subsets) subsets_.emplace(cluster, all_of(cluster));
+      all_(cluster, cluster.subsets ? std::vector<std::uint32_t>() : all_of(cluster), cluster.hash_tables,
+           LocalityUse::kAsConfigured, zones) {
+  if (cluster.subsets) subsets_.emplace(cluster, all_of(cluster), zones);
   refresh(rng);
 }
 

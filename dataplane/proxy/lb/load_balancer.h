@@ -20,9 +20,9 @@ namespace millrace::proxy {
 class LoadBalancer {
  public:
   /// `cluster` outlives it.
-  LoadBalancer(const config::Cluster& cluster, Rng& rng);
+  LoadBalancer(const config::Cluster& cluster, Rng& rng, const ZoneContext& zones = {});
 
-  /// The health of endpoints has changed.
+  /// The health of endpoints has changed, or the local cluster.
   void refresh(Rng& rng);
 
   template <HostFacts Facts>

@@ -16,6 +16,7 @@ LocalityChoice::LocalityChoice(const config::Cluster& cluster, std::size_t hosts
   hosts_.reserve(hosts);
   picker_.reserve(hosts);
   parts_.reserve(localities.size());
+  sizes_.resize(localities.size());
   schedule_.reserve(localities.size());
   std::size_t most = 0;
   for (const LocalityHosts& locality : localities) {
@@ -37,6 +38,7 @@ void LocalityChoice::assign(const config::Cluster& cluster, std::span<const std:
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     scratch_.clear();
     std::ranges::copy_if(localities[i].hosts, std::back_inserter(scratch_), is_wanted);
+    sizes_[i] = scratch_.size();
     parts_[i].picker.assign(scratch_, cluster, rng);
     parts_[i].weight = effective_locality_weight(localities[i].weight, scratch_.size(), localities[i].counted,
                                                  cluster.balancing.overprovisioning_factor);

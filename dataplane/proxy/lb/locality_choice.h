@@ -41,6 +41,13 @@ class LocalityChoice {
   /// No locality with a weight has anybody, or localities are not weighted: the choice is among all.
   [[nodiscard]] bool is_flat() const { return schedule_.empty(); }
 
+  /// How many there are of each locality.
+  [[nodiscard]] std::span<const std::size_t> sizes() const { return sizes_; }
+  /// One of that locality; where it has nobody, of all.
+  template <HostFacts Facts>
+  [[nodiscard]] std::optional<std::uint32_t> choose_in(std::size_t locality, Rng& rng, const Facts& facts) {
+    return (sizes_[locality] == 0 ? picker_ : parts_[locality].picker).choose(rng, facts);
+  }
   template <HostFacts Facts>
   [[nodiscard]] std::optional<std::uint32_t> choose(Rng& rng, const Facts& facts) {
     if (schedule_.empty()) return picker_.choose(rng, facts);
@@ -58,7 +65,8 @@ class LocalityChoice {
   std::vector<std::uint32_t> hosts_;
   Picker picker_;
   std::vector<Part> parts_;  // as the localities
-  EdfSchedule schedule_;     // of parts
+  std::vector<std::size_t> sizes_;
+  EdfSchedule schedule_;  // of parts
   std::vector<std::uint32_t> scratch_;
 };
 

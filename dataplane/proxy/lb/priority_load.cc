@@ -20,12 +20,6 @@ std::uint32_t total_available(std::span<const PriorityLoad> loads) {
   return std::min(sum, kWhole);
 }
 
-bool below_threshold(const PriorityHosts& hosts, std::uint32_t threshold) {
-  const std::uint64_t counted = hosts.all - hosts.excluded;
-  const std::uint64_t good = hosts.healthy + hosts.degraded;
-  return counted == 0 ? threshold > 0 : kWhole * good < threshold * counted;
-}
-
 // By their availability, first the healthy of all priorities; what rounding leaves is for the first that has anybody.
 void share_by_health(std::span<PriorityLoad> loads, std::uint32_t total) {
   std::uint32_t left = kWhole;
@@ -61,6 +55,12 @@ void share_by_size(std::span<const PriorityHosts> hosts, std::span<PriorityLoad>
 
 }  // namespace
 
+bool is_in_panic(const PriorityHosts& hosts, std::uint32_t threshold) {
+  const std::uint64_t counted = hosts.all - hosts.excluded;
+  const std::uint64_t good = hosts.healthy + hosts.degraded;
+  return counted == 0 ? threshold > 0 : kWhole * good < threshold * counted;
+}
+
 void share_load(std::span<const PriorityHosts> hosts, std::uint32_t panic_threshold, std::span<PriorityLoad> loads) {
   MR_ASSERT(!hosts.empty() && hosts.size() == loads.size());
   for (std::size_t i = 0; i < hosts.size(); ++i) {
@@ -71,7 +71,7 @@ void share_load(std::span<const PriorityHosts> hosts, std::uint32_t panic_thresh
   const std::uint32_t total = total_available(loads);
   if (total > 0) share_by_health(loads, total);
   if (total < kWhole) {
-    for (std::size_t i = 0; i < hosts.size(); ++i) loads[i].panic = below_threshold(hosts[i], panic_threshold);
+    for (std::size_t i = 0; i < hosts.size(); ++i) loads[i].panic = is_in_panic(hosts[i], panic_threshold);
   }
   if (std::ranges::all_of(loads, &PriorityLoad::panic)) {
     share_by_size(hosts, loads);

@@ -34,6 +34,9 @@ struct PriorityLoad {
   std::uint32_t degraded_available = 0;
 };
 
+/// Fewer than `threshold` percent of those that count are healthy or degraded.
+[[nodiscard]] bool is_in_panic(const PriorityHosts& hosts, std::uint32_t threshold);
+
 /// Fills `loads`, one for each of `hosts`, in order of priority. The parts add up to 100; with nobody available and no panic all
 /// of it falls to priority 0, which has nobody for it. `panic_threshold`: percent; 0: no panic.
 void share_load(std::span<const PriorityHosts> hosts, std::uint32_t panic_threshold, std::span<PriorityLoad> loads);

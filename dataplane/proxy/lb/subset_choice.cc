@@ -10,13 +10,13 @@ LocalityUse locality_use(const config::Cluster& cluster) {
 
 }  // namespace
 
-SubsetChoice::SubsetChoice(const config::Cluster& cluster, std::span<const std::uint32_t> all)
+SubsetChoice::SubsetChoice(const config::Cluster& cluster, std::span<const std::uint32_t> all, const ZoneContext& zones)
     : subsets_(cluster.subsets.get()),
-      all_(cluster, all, cluster.hash_tables, locality_use(cluster)),
-      default_(cluster, subsets_->default_subset.endpoints, subsets_->default_subset.hash_tables, locality_use(cluster)) {
+      all_(cluster, all, cluster.hash_tables, locality_use(cluster), zones),
+      default_(cluster, subsets_->default_subset.endpoints, subsets_->default_subset.hash_tables, locality_use(cluster), zones) {
   views_.reserve(subsets_->subsets.size());
   for (const config::Subset& subset : subsets_->subsets)
-    views_.emplace_back(cluster, subset.endpoints, subset.hash_tables, locality_use(cluster));
+    views_.emplace_back(cluster, subset.endpoints, subset.hash_tables, locality_use(cluster), zones);
 }
 
 void SubsetChoice::refresh(std::span<const HostHealth> health, Rng& rng) {

@@ -19,7 +19,7 @@ namespace millrace::proxy {
 class SubsetChoice {
  public:
   /// `cluster` has subsets, and outlives it.
-  SubsetChoice(const config::Cluster& cluster, std::span<const std::uint32_t> all);
+  SubsetChoice(const config::Cluster& cluster, std::span<const std::uint32_t> all, const ZoneContext& zones);
 
   /// As HostSet::refresh().
   void refresh(std::span<const HostHealth> health, Rng& rng);

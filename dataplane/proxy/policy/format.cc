@@ -181,7 +181,7 @@ void Element::put(const config::FormatElement& element) {
     case FormatCommand::kRequestDuration: return milliseconds(info_.start, info_.request_received);
     case FormatCommand::kResponseDuration: return milliseconds(info_.start, info_.upstream_response_started);
     case FormatCommand::kResponseTxDuration: return milliseconds(info_.upstream_response_started, info_.response_sent);
-    case FormatCommand::kUpstreamHost: return address(info_.upstream_remote);
+    case FormatCommand::kUpstreamHost: return address(info_.upstream_host);
     case FormatCommand::kUpstreamRemoteAddress: return address(info_.upstream_remote);
     case FormatCommand::kUpstreamRemoteAddressWithoutPort: return ip(info_.upstream_remote);
     case FormatCommand::kUpstreamRemotePort: return port(info_.upstream_remote);

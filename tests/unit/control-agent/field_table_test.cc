@@ -87,7 +87,7 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
            {"envoy.config.route.v3.RouteAction", "cluster_specifier_plugin"},
            {"envoy.config.route.v3.RouteAction", "retry_policy_typed_config"},
            {"envoy.config.core.v3.HealthCheck", "grpc_health_check"},
-           {"envoy.config.cluster.v3.Cluster", "upstream_connection_options"},
+           {"envoy.config.cluster.v3.UpstreamConnectionOptions", "set_local_interface_name_on_upstream_connections"},
            {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", "custom_handshaker"},
            {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", "custom_validator_config"}}) {
     EXPECT_EQ(find_row(message, field)->status, FieldStatus::kRefused) << message << "." << field;

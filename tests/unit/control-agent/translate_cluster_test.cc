@@ -212,6 +212,94 @@ TEST(TranslateCluster, OfOriginalDestinationsSaysWhatIsWrongWithIt) {
               ElementsAre(HasSubstr("original_dst_lb_config: is only used by a cluster of type ORIGINAL_DST")));
 }
 
+TEST(TranslateCluster, TakesUpstreamConnectionOptions) {
+  BootstrapText text;
+  text.cluster =
+      ", upstream_connection_options: {tcp_keepalive: {keepalive_probes: 3, keepalive_time: 60, keepalive_interval: 5}, "
+      "happy_eyeballs_config: {first_address_family_version: V4, first_address_family_count: 2}}";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& cluster = cluster_of(snapshot);
+  ASSERT_TRUE(cluster.keep_alive);
+  EXPECT_EQ(cluster.keep_alive->probes, 3);
+  EXPECT_EQ(cluster.keep_alive->idle(), Duration::seconds(60));
+  EXPECT_EQ(cluster.keep_alive->interval(), Duration::seconds(5));
+  EXPECT_EQ(cluster.happy_eyeballs.first, config::HappyEyeballs::First::kV4);
+  EXPECT_EQ(cluster.happy_eyeballs.first_count, 2u);
+
+  EXPECT_FALSE(cluster_of(snapshot_of({})).keep_alive);
+  text.cluster = ", upstream_connection_options: {tcp_keepalive: {}}";
+  const auto defaults = snapshot_of(text);
+  ASSERT_NE(defaults, nullptr);
+  EXPECT_EQ(cluster_of(defaults).keep_alive->probes, 9);
+  EXPECT_EQ(cluster_of(defaults).keep_alive->idle(), Duration::seconds(7'200));
+  EXPECT_EQ(cluster_of(defaults).keep_alive->interval(), Duration::seconds(75));
+}
+
+TEST(TranslateCluster, RefusesUpstreamConnectionOptionsThatLinuxWouldNotTake) {
+  EXPECT_THAT(
+      refusals("upstream_connection_options: {tcp_keepalive: {keepalive_probes: 128, keepalive_time: 0, "
+               "keepalive_interval: 32768}}"),
+      ElementsAre(HasSubstr("keepalive_probes: must be 1 to 127, is 128"), HasSubstr("keepalive_time: must be 1 to 32767, is 0"),
+                  HasSubstr("keepalive_interval: must be 1 to 32767, is 32768")));
+  EXPECT_THAT(refusals("upstream_connection_options: {set_local_interface_name_on_upstream_connections: true}"),
+              ElementsAre(HasSubstr("is not supported yet: nobody could ask for the name")));
+}
+
+std::string additional(const std::vector<std::string>& addresses) {
+  std::string out = "additional_addresses: [";
+  for (const std::string& address : addresses)
+    out += "{address: {socket_address: {address: \"" + address + "\", port_value: 8080}}}, ";
+  return out + "]";
+}
+
+std::string dual_endpoint(const std::string& first, const std::vector<std::string>& others) {
+  return "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: \"" + first + "\", port_value: 8080}}, " +
+         additional(others) + "}}]}]";
+}
+
+TEST(TranslateCluster, AddressesOfAnEndpointAreTriedInTurn) {
+  const auto attempts = [](const std::string& options, const std::string& first, const std::vector<std::string>& others) {
+    BootstrapText text;
+    text.cluster = options;
+    text.endpoints = dual_endpoint(first, others);
+    const auto snapshot = snapshot_of(text);
+    std::vector<std::string> out;
+    if (snapshot == nullptr) return out;
+    const config::Endpoint& endpoint = cluster_of(snapshot).endpoints.at(0);
+    EXPECT_EQ(endpoint.address.ip, *IpAddress::parse(first)) << "which it is known by";
+    EXPECT_EQ(cluster_of(snapshot).endpoints.size(), 1u);
+    if (endpoint.attempts == nullptr) return out;
+    for (const SocketAddress& address : *endpoint.attempts) out.push_back(address.ip.to_string());
+    return out;
+  };
+  const std::string options = ", upstream_connection_options: {happy_eyeballs_config: ";
+  const std::vector<std::string> others = {"2001:db8::2", "2001:db8::3", "198.18.0.2", "198.18.0.3"};
+  EXPECT_THAT(attempts("", "2001:db8::1", {}), ElementsAre());
+  EXPECT_THAT(attempts("", "2001:db8::1", others),
+              ElementsAre("2001:db8::1", "198.18.0.2", "2001:db8::2", "198.18.0.3", "2001:db8::3"));
+  EXPECT_THAT(attempts("", "198.18.0.1", others),
+              ElementsAre("198.18.0.1", "2001:db8::2", "198.18.0.2", "2001:db8::3", "198.18.0.3"));
+  EXPECT_THAT(attempts(options + "{first_address_family_version: V4}}", "2001:db8::1", others),
+              ElementsAre("198.18.0.2", "2001:db8::1", "198.18.0.3", "2001:db8::2", "2001:db8::3"));
+  EXPECT_THAT(attempts(options + "{first_address_family_count: 2}}", "2001:db8::1", others),
+              ElementsAre("2001:db8::1", "2001:db8::2", "198.18.0.2", "2001:db8::3", "198.18.0.3"));
+  EXPECT_THAT(attempts(options + "{first_address_family_version: V6}}", "198.18.0.1", {"198.18.0.2"}),
+              ElementsAre("198.18.0.1", "198.18.0.2"));
+}
+
+TEST(TranslateCluster, SaysWhatIsWrongWithFurtherAddresses) {
+  BootstrapText text;
+  text.endpoints = dual_endpoint("198.18.0.1", {"198.18.0.1", "127.0.0.1"});
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("additional_addresses[0].address: 198.18.0.1:8080 is given twice"),
+                                           HasSubstr("127.0.0.1 is a loopback address")));
+  text.endpoints = dual_endpoint("198.18.0.1", std::vector<std::string>(8, "198.18.0.2"));
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("additional_addresses: must hold at most 7 entries, holds 8")));
+  text.cluster = ", type: STRICT_DNS";
+  text.endpoints = dual_endpoint("one.test", {"198.18.0.2"});
+  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("additional_addresses: is only for clusters of type STATIC and EDS")));
+}
+
 TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
   EXPECT_THAT(refusals("lb_policy: CLUSTER_PROVIDED"), ElementsAre(HasSubstr("lb_policy: CLUSTER_PROVIDED is only for")));
   EXPECT_THAT(refusals("common_http_protocol_options: {max_stream_duration: 1s}"),

@@ -83,6 +83,8 @@ TEST(TranslateLoadBalancing, RoundRobinAndRandom) {
   EXPECT_EQ(extended->load_balancing, LoadBalancing::kRoundRobin);
   EXPECT_EQ(extended->balancing.slow_start.window, Duration::seconds(9));
   EXPECT_TRUE(extended->balancing.fail_traffic_on_panic);
+  EXPECT_EQ(extended->balancing.zone_aware.routing_enabled, 50u);
+  EXPECT_EQ(extended->balancing.zone_aware.min_cluster_size, 3u);
   EXPECT_EQ(cluster_with("lb_policy: RANDOM")->load_balancing, LoadBalancing::kRandom);
   const auto random =
       cluster_with(policies(extension("random", "Random", "locality_lb_config: {locality_weighted_lb_config: {}}")));
@@ -170,6 +172,11 @@ TEST(TranslateLoadBalancing, PanicAndZones) {
       "3, fail_traffic_on_panic: true}, update_merge_window: 2s}");
   EXPECT_EQ(cluster->balancing.panic_threshold, 0u);
   EXPECT_TRUE(cluster->balancing.fail_traffic_on_panic);
+  EXPECT_EQ(cluster->balancing.zone_aware.routing_enabled, 50u);
+  EXPECT_EQ(cluster->balancing.zone_aware.min_cluster_size, 3u);
+  const auto silent = cluster_with("connect_timeout: 1s");
+  EXPECT_EQ(silent->balancing.zone_aware.routing_enabled, 100u);
+  EXPECT_EQ(silent->balancing.zone_aware.min_cluster_size, 6u);
   EXPECT_TRUE(cluster_with("common_lb_config: {locality_weighted_lb_config: {}}")->balancing.locality_weighted);
 }
 

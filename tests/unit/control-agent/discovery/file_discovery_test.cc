@@ -163,6 +163,42 @@ TEST_F(FileDiscoveryTest, EndpointsOfAClusterComeFromItsFile) {
   EXPECT_THAT(loaded.publisher->snapshot()->find_cluster("a")->endpoints, SizeIs(2));
 }
 
+// Only its endpoints are dynamic, and only priority 0 can be compared by zone.
+TEST_F(FileDiscoveryTest, EndpointsOfTheLocalClusterComeFromItsFile) {
+  const auto zones = [&](const std::string& more) {
+    return "cluster_name: gateways, endpoints: [{locality: {zone: a}, lb_endpoints: "
+           "[{endpoint: {address: {socket_address: {address: 198.18.0.1, port_value: 80}}}}]" +
+           more + "}]";
+  };
+  place("eds.yaml", test::kAssignmentType, {zones("")});
+  const auto load_with = [&](const std::string& clusters) {
+    LoadOptions options;
+    options.config_yaml =
+        "{node: {locality: {region: north, zone: a, sub_zone: x}}, cluster_manager: {local_cluster_name: gateways}, "
+        "static_resources: {clusters: [" +
+        clusters + "]}}";
+    options.concurrency = 2;
+    return load(options);
+  };
+  const auto loaded = load_with("{" + test::eds_cluster_text("gateways", file("eds.yaml")) + "}");
+  ASSERT_TRUE(loaded) << loaded.error().front().to_string();
+  EXPECT_EQ(loaded->snapshot->local_cluster, "gateways");
+  EXPECT_EQ(loaded->snapshot->locality, (config::LocalityName{"north", "a", "x"}));
+  EXPECT_THAT(loaded->snapshot->find_cluster("gateways")->endpoints, SizeIs(1));
+  place("eds.yaml", test::kAssignmentType, {zones(", priority: 1")}, "2");
+  const auto reports = loaded->discovery->follow();
+  ASSERT_THAT(reports, SizeIs(1));
+  ASSERT_THAT(reports[0].errors, SizeIs(1));
+  EXPECT_EQ(reports[0].errors[0].path, "resources[0].endpoints");
+  EXPECT_EQ(reports[0].errors[0].reason, "must all have priority 0: \"gateways\" is the local cluster");
+
+  const auto elsewhere = load_with("{" + test::static_cluster_text("others") + "}");
+  ASSERT_FALSE(elsewhere);
+  ASSERT_THAT(elsewhere.error(), SizeIs(1));
+  EXPECT_EQ(elsewhere.error()[0].path, "cluster_manager.local_cluster_name");
+  EXPECT_THAT(elsewhere.error()[0].reason, HasSubstr("there is no cluster \"gateways\" in static_resources"));
+}
+
 TEST_F(FileDiscoveryTest, RoutesOfAListenerComeFromTheirFileAndLeaveTheListenerAlone) {
   place("rds.yaml", test::kRoutesType, {test::routes_text("r", "a")});
   place("lds.yaml", test::kListenerType, {test::listener_text("edge", 80, test::rds_text("r", file("rds.yaml")))});

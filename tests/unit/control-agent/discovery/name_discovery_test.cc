@@ -203,6 +203,24 @@ TEST_F(NameDiscoveryTest, AllFamiliesTogether) {
   EXPECT_THAT(addresses(), SizeIs(2));
 }
 
+TEST_F(NameDiscoveryTest, ALogicalClusterOfAllFamiliesHasOneEndpointWithAllAddresses) {
+  begin("LOGICAL_DNS", ", dns_lookup_family: ALL");
+  answer(Status::kFound, {"198.18.0.2", "198.18.0.1"});
+  answer(Status::kFound, {"2001:db8::1"});
+  EXPECT_THAT(addresses(), ElementsAre("[2001:db8::1]:8080"));
+  const auto attempts = cluster().endpoints[0].attempts;
+  ASSERT_NE(attempts, nullptr);
+  EXPECT_THAT(*attempts, ElementsAre(*SocketAddress::parse("[2001:db8::1]:8080"), *SocketAddress::parse("198.18.0.1:8080"),
+                                     *SocketAddress::parse("198.18.0.2:8080")));
+  const auto cell = cluster().endpoints[0].cell;
+  pass(Duration::seconds(5));
+  answer(Status::kFound, {"198.18.0.1"});
+  answer(Status::kEmpty);
+  EXPECT_THAT(addresses(), ElementsAre("198.18.0.1:8080"));
+  EXPECT_EQ(cluster().endpoints[0].attempts, nullptr);
+  EXPECT_EQ(cluster().endpoints[0].cell, cell);
+}
+
 TEST_F(NameDiscoveryTest, UnroutableFamiliesAreLeftOutOnRequest) {
   routable_.v6 = false;
   begin("STRICT_DNS",

@@ -422,6 +422,21 @@ TEST_F(TcpConnection_Timers, ASilentPeerIsAskedAndThenGivenUp) {
   EXPECT_THAT(out, ElementsAre(flags_are(kRst | kAck)));
 }
 
+TEST_F(TcpConnection_Timers, AConnectionMayHaveAKeepAliveOfItsOwn) {
+  config.keep_alive_idle = Duration::seconds(7);
+  in_established();
+  connection.set_keep_alive({.idle_seconds = 60, .interval_seconds = 10, .probes = 2});
+  const Instant start = now;
+  auto out = sent_after_timeout();
+  EXPECT_EQ(now - start, Duration::seconds(60));
+  ASSERT_THAT(out, SizeIs(1));
+  EXPECT_EQ(out[0].seq, kIss);
+  for (int i = 0; i < 2; ++i) out = sent_after_timeout();
+  EXPECT_EQ(now - start, Duration::seconds(80));
+  EXPECT_EQ(connection.end(), stream::CloseReason::kTimeout);
+  EXPECT_THAT(out, ElementsAre(flags_are(kRst | kAck)));
+}
+
 TEST_F(TcpConnection_Timers, UnacknowledgedDataEndsAtTheUserTimeout) {
   config.user_timeout = Duration::seconds(20);
   in_established();

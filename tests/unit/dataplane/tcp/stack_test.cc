@@ -101,6 +101,17 @@ TEST_F(TcpStack, AListenerThatDoesNotAcceptLetsPeersTryAgain) {
   EXPECT_EQ(acceptor.accepted, 1) << "its SYN came again";
 }
 
+TEST_F(TcpStack, AStreamMayAskForKeepAlive) {
+  ASSERT_TRUE(link.b.tcp.listen(web(), acceptor));
+  stream::ByteStream* stream = connect(client, web());
+  link.run(Duration::seconds(1));
+  stream->set_keep_alive({.idle_seconds = 5, .interval_seconds = 1, .probes = 1}, link.now());
+  link.run(Duration::seconds(14));
+  EXPECT_EQ(counted(link.a, Counter::kKeepAlives), 2u) << "the peer has answered each";
+  EXPECT_FALSE(client.closed);
+  EXPECT_EQ(counted(link.b, Counter::kKeepAlives), 0u);
+}
+
 TEST_F(TcpStack, NoRouteAndPortZeroCannotStart) {
   CloseReason reason{};
   EXPECT_EQ(link.a.tcp.connect({IpAddress::v4(203, 0, 113, 1), 80}, client, reason, link.now()), nullptr);

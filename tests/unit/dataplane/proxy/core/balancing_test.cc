@@ -101,6 +101,64 @@ TEST_F(Balancing, PanicIsCounted) {
   EXPECT_EQ(proxy->cluster().lb_healthy_panic.value(), 8u);
 }
 
+/// Endpoints 0 and 1 are in zone "a", 2 and 3 in "b".
+ProxyHarness::Change zoned() {
+  return [](config::Listener&, config::Cluster& cluster, config::Route&) {
+    cluster.balancing.zone_aware.min_cluster_size = 1;
+    for (const char* zone : {"a", "b"}) cluster.localities.push_back({{.region = {}, .zone = zone, .sub_zone = {}}, 0, 0});
+    for (std::uint32_t i = 0; i < kEndpoints; ++i) cluster.endpoints[i].locality = i / 2;
+  };
+}
+
+/// As many gateways in zone "a", and as many in "b".
+std::shared_ptr<config::Cluster> gateways(std::shared_ptr<report::ClusterCell> cell, std::size_t a, std::size_t b) {
+  auto cluster = std::make_shared<config::Cluster>();
+  cluster->name = cell->name;
+  cluster->cell = std::move(cell);
+  for (const char* zone : {"a", "b"}) cluster->localities.push_back({{.region = {}, .zone = zone, .sub_zone = {}}, 0, 0});
+  for (std::uint32_t i = 0; i < a + b; ++i) {
+    cluster->endpoints.push_back({.address = address_of(100 + i),
+                                  .hostname = {},
+                                  .locality = i < a ? 0u : 1u,
+                                  .cell = std::make_shared<report::EndpointCell>(100 + i, std::to_string(i), 1)});
+  }
+  return cluster;
+}
+
+TEST_F(Balancing, RequestsStayInTheZoneAsTheLocalClusterAllows) {
+  start(zoned());
+  const auto met = [&] {
+    std::map<std::string, int> counts;
+    for (int i = 0; i < 40; ++i) ++counts[meet()];
+    return counts["0"] + counts["1"];
+  };
+  EXPECT_EQ(met(), 20) << "there is no local cluster";
+  const auto cell = std::make_shared<report::ClusterCell>(1, "gateways", 1);
+  const auto even = gateways(cell, 2, 2);
+  proxy->set_local_cluster(even, "a");
+  EXPECT_EQ(met(), 40);
+  EXPECT_EQ(proxy->cluster().lb_zone_routing_all_directly.value(), 40u);
+  even->endpoints[2].cell->set(report::EndpointFault::kEjected, true, *cell);
+  EXPECT_NEAR(met(), 30, 7) << "two thirds of the gateways, half of the endpoints";
+  proxy->set_local_cluster(gateways(cell, 1, 3), "a");
+  EXPECT_EQ(met(), 40) << "it has changed, and a quarter of the gateways is here";
+  set_fault(0, true);
+  set_fault(1, true);
+  EXPECT_EQ(met(), 0) << "nobody is healthy here";
+  EXPECT_EQ(proxy->cluster().lb_recalculate_zone_structures.value(), 4u) << "for each change of either, once";
+}
+
+TEST_F(Balancing, TheLocalClusterItselfHasNoZones) {
+  start(zoned());
+  const auto cell = std::make_shared<report::ClusterCell>(1, "gateways", 1);
+  proxy->set_local_cluster(gateways(cell, 6, 6), "a");
+  proxy->reconfigure(
+      [](config::Listener&, config::Cluster&, config::Route& route) { action_of(route).clusters[0].name = "gateways"; });
+  static_cast<void>(meet());
+  EXPECT_EQ(cell->per_worker[0].lb_recalculate_zone_structures.value(), 0u);
+  EXPECT_EQ(cell->per_worker[0].lb_zone_routing_all_directly.value(), 0u);
+}
+
 TEST(Proxy_DropOverload, APartOfTheRequestsIsAnsweredWith503) {
   ProxyHarness proxy([](config::Listener& listener, config::Cluster& cluster, config::Route&) {
     cluster.balancing.drop_overload_per_million = 250'000;

@@ -119,6 +119,11 @@ void ProxyHarness::publish(bool with_listener) {
   for (const auto& cluster : more_clusters_) snapshot->clusters.emplace(cluster->name, cluster);
   snapshot->log_sinks.push_back({"/dev/null"});
   snapshot->overload = overload_;
+  if (local_cluster_ != nullptr) {
+    snapshot->clusters.emplace(local_cluster_->name, local_cluster_);
+    snapshot->local_cluster = local_cluster_->name;
+    snapshot->locality = locality_;
+  }
   proxy->apply(snapshot, now);
   run();
 }
@@ -134,6 +139,12 @@ void ProxyHarness::reconfigure(const Change& change) {
 void ProxyHarness::set_overload(std::shared_ptr<const config::Overload> overload) {
   overload_ = std::move(overload);
   reconfigure([](auto&, auto&, auto&) {});
+}
+
+void ProxyHarness::set_local_cluster(std::shared_ptr<config::Cluster> cluster, std::string own) {
+  local_cluster_ = std::move(cluster);
+  locality_.zone = std::move(own);
+  publish();
 }
 
 void ProxyHarness::remove_listener() {

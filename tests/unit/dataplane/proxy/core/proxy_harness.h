@@ -198,6 +198,8 @@ class ProxyHarness {
   void remove_listener();
   /// The next snapshots have this.
   void set_overload(std::shared_ptr<const config::Overload> overload);
+  /// The next snapshots have this cluster, too, as the local one of a gateway in zone `own`.
+  void set_local_cluster(std::shared_ptr<config::Cluster> cluster, std::string own);
   /// The next snapshot has one more cluster, with one endpoint.
   report::ClusterStats& add_cluster(std::string name, SocketAddress endpoint);
   /// The next snapshot has one more, whose endpoints are those of `members`.
@@ -242,6 +244,8 @@ class ProxyHarness {
   std::vector<std::shared_ptr<config::Cluster>> more_clusters_;
   std::shared_ptr<config::RouteTable> routes_;
   std::shared_ptr<const config::Overload> overload_;
+  std::shared_ptr<config::Cluster> local_cluster_;
+  config::LocalityName locality_;
   std::unique_ptr<Origin> origin_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::uint64_t version_ = 0;

@@ -16,7 +16,7 @@ class EventText : public testing::Test {
   EventText() {
     auto settings = std::make_shared<config::HealthCheck>();
     cluster.name = "app \"one\"\n";
-    cluster.localities.push_back({"north", "a", "", 0, 0});
+    cluster.localities.push_back({{"north", "a", ""}, 0, 0});
     cluster.health_check = settings;
     endpoint.address = {IpAddress::v4(198, 18, 0, 1), 8080};
   }

@@ -97,6 +97,7 @@ TEST(Format, EverythingOfAFinishedRequest) {
   info.request_received = at(2);
   info.upstream_response_started = at(10);
   info.response_sent = at(25) + Duration::microseconds(999);
+  info.upstream_host = *SocketAddress::parse("10.0.0.6:9080");
   info.upstream_remote = *SocketAddress::parse("10.0.0.7:9080");
   info.upstream_local = *SocketAddress::parse("198.18.0.2:40000");
   info.response = &stream.response.head;
@@ -118,7 +119,7 @@ TEST(Format, EverythingOfAFinishedRequest) {
   EXPECT_EQ(stream(kResponseDuration), "10");
   EXPECT_EQ(stream(kDuration), "25");
   EXPECT_EQ(stream(kResponseTxDuration), "15");
-  EXPECT_EQ(stream(kUpstreamHost), "10.0.0.7:9080");
+  EXPECT_EQ(stream(kUpstreamHost), "10.0.0.6:9080");
   EXPECT_EQ(stream(kUpstreamLocalAddress), "198.18.0.2:40000");
   EXPECT_EQ(stream(kResp, "content-type"), "text/html");
   EXPECT_EQ(stream(kResp, ":status"), "404");
