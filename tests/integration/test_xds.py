@@ -485,8 +485,8 @@ def test_a_secret_that_does_not_fit_is_rejected(secure):
 
 CONVERSATIONS = {
     "go-control-plane-delta": ("DELTA_GRPC", "endpoints on the loopback; scoped routes"),
-    "istiod-gateway-delta": ("DELTA_GRPC", "keep-alive of upstream connections; a DNS resolver without addresses; endpoints on the loopback"),
-    "istiod-gateway-sotw": ("GRPC", "keep-alive of upstream connections; a DNS resolver without addresses; endpoints on the loopback"),
+    "istiod-gateway-delta": ("DELTA_GRPC", "endpoints on the loopback"),
+    "istiod-gateway-sotw": ("GRPC", "endpoints on the loopback"),
 }
 
 
