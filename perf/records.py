@@ -22,7 +22,9 @@ UNITS = {"requests_per_second": "1/s", "requests_per_core_second": "1/s", "reque
          "core_foreign_share": "1", "load_softirq_share": "1", "resident_bytes": "bytes", "resident_bytes_at_start": "bytes",
          "resident_bytes_per_connection": "bytes", "connections": "count", "requests_under_way": "count",
          "heap_bytes_per_connection": "bytes", "server_us": "us", "bare_server_us": "us", "nanoseconds": "ns", "nanoseconds_any": "ns", "build_ms": "ms",
-         "index_bytes": "bytes", "allocations": "count"}
+         "index_bytes": "bytes", "allocations": "count", "clusters": "count", "endpoints": "count", "virtual_hosts": "count",
+         "load_seconds": "s", "agent_cpu_seconds": "s", "agent_cpu_ms_per_change": "ms", "resident_bytes_per_cluster": "bytes",
+         "longest_turn_us": "us", "longest_turn_us_quiet": "us"}
 
 # A table's columns: heading, metric, format.
 COLUMNS = [("requests/s", "requests_per_second", "{:,.0f}"), ("per core-s", "requests_per_core_second", "{:,.0f}"),

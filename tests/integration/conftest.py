@@ -26,7 +26,7 @@ http {{
   keepalive_requests 1000000;
   client_body_temp_path {directory}/body;
   server {{
-    listen {host}:{port} backlog=4096;
+    {listen}
     root {directory}/www;
     client_max_body_size 0;
     location = /ok {{ default_type text/plain; return 200 "ok\\n"; }}
@@ -90,13 +90,14 @@ def gateway_with_two_workers(namespace, text: str) -> Gateway:
 class Origin:
     """nginx in the namespace, with a directory of files that it serves."""
 
-    def __init__(self, namespace, directory: pathlib.Path):
+    def __init__(self, namespace, directory: pathlib.Path, ports: tuple[int, ...] = (ORIGIN_PORT,)):
         self.files = directory / "www"
         self.files.mkdir()
         directory.chmod(0o755)
         self.files.chmod(0o755)
         config = directory / "nginx.conf"
-        config.write_text("user root;\n" + NGINX_CONFIG.format(directory=directory, host=HOST, port=ORIGIN_PORT))
+        listen = " ".join(f"listen {HOST}:{port} backlog=4096;" for port in ports)
+        config.write_text("user root;\n" + NGINX_CONFIG.format(directory=directory, listen=listen))
         self.namespace = namespace
         self.command = ["nginx", "-c", str(config), "-p", str(directory)]
         self.process = self._start(self.command)

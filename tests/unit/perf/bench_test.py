@@ -7,6 +7,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "perf"), str(ROOT / "deploy" / "lab")]
 
+import discovery  # noqa: E402
 import kernel  # noqa: E402
 import machine  # noqa: E402
 import records  # noqa: E402
@@ -125,6 +126,15 @@ class Page(unittest.TestCase):
                      "- left out: envoy: not installed"):
             self.assertIn(text, page)
         self.assertNotIn("## Memory", page)
+
+
+class Xds(unittest.TestCase):
+    def test_the_longest_turn_is_of_the_last_bucket_that_counted(self):
+        before = discovery.turns({discovery.TURNS + "64": 3, discovery.TURNS + "1024": 1, discovery.TURNS + "more": 5, "server.uptime": 9})
+        after = discovery.turns({discovery.TURNS + "64": 9, discovery.TURNS + "1024": 2, discovery.TURNS + "more": 5})
+        self.assertEqual(discovery.longest_turn(before, after), 1024)
+        self.assertEqual(discovery.longest_turn(after, after), 0)
+        self.assertEqual(discovery.longest_turn({}, {discovery.LONGER_US: 1}), discovery.LONGER_US)
 
 
 if __name__ == "__main__":
