@@ -7,6 +7,7 @@
 #include "control-agent/discovery/file_discovery.h"
 #include "control-agent/discovery/name_discovery.h"
 #include "control-agent/discovery/world.h"
+#include "control-agent/xds/stream_session.h"
 
 namespace millrace::agent {
 namespace {
@@ -76,14 +77,16 @@ DiscoveryStat like(std::string prefix, std::string family, std::vector<std::pair
   return {.prefix = std::move(prefix), .family = std::move(family), .labels = std::move(labels), .name = {}};
 }
 
-void collect_manager(const std::string& item, const std::string& active, const WorldChanges& changes, std::size_t count,
-                     Collector& collector) {
+/// `active`, `warming`: the names of what counts those that serve, and those that wait.
+void collect_manager(const std::string& item, const std::string& active, std::size_t serving, const std::string& warming,
+                     std::size_t waiting, const WorldChanges& changes, Collector& collector) {
   DiscoveryStat stat = like(item + "_manager.", "envoy_" + item + "_manager_");
   collector.add(stat, item + "_added", changes.added);
   collector.add(stat, item + "_modified", changes.modified);
   collector.add(stat, item + "_removed", changes.removed);
   stat.gauge = true;
-  collector.add(stat, active, count);
+  collector.add(stat, active, serving);
+  collector.add(stat, warming, waiting);
 }
 
 }  // namespace
@@ -114,10 +117,30 @@ DynamicResources dynamic_resources(const World& world, const SubscriptionTable& 
   return out;
 }
 
+std::vector<DiscoveryStat> control_plane_stats(const std::map<std::string, SessionStats>& streams) {
+  SessionStats all;
+  all.connected = !streams.empty();
+  for (const auto& [name, stats] : streams) {
+    all.connected = all.connected && stats.connected;
+    all.rate_limited += stats.rate_limited;
+    all.pending += stats.pending;
+  }
+  const SubscriptionTable none;
+  Collector collector(none);
+  DiscoveryStat stat = like("control_plane.", "envoy_control_plane_");
+  collector.add(stat, "rate_limit_enforced", all.rate_limited);
+  stat.gauge = true;
+  collector.add(stat, "connected_state", all.connected ? 1 : 0);
+  collector.add(stat, "pending_requests", all.pending);
+  return std::move(collector).take();
+}
+
 std::vector<DiscoveryStat> discovery_stats(const World& world, const SubscriptionTable& subscriptions, const DnsTable& dns) {
   Collector collector(subscriptions);
-  collect_manager("cluster", "active_clusters", world.cluster_changes, world.clusters.size(), collector);
-  collect_manager("listener", "total_listeners_active", world.listener_changes, world.listeners.size(), collector);
+  collect_manager("cluster", "active_clusters", world.clusters.size(), "warming_clusters", world.warming_clusters.size(),
+                  world.cluster_changes, collector);
+  collect_manager("listener", "total_listeners_active", world.listeners.size(), "total_listeners_warming",
+                  world.warming_listeners.size(), world.listener_changes, collector);
   for (const auto& [subscription, stats] : subscriptions) {
     if (subscription.type == ResourceType::kCluster)
       collector.subscription(subscription, like("cluster_manager.cds.", "envoy_cluster_manager_cds_"));

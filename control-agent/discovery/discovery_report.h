@@ -17,6 +17,7 @@ class Message;
 namespace millrace::agent {
 
 struct DnsStats;
+struct SessionStats;
 struct Subscription;
 struct SubscriptionStats;
 struct World;
@@ -78,5 +79,8 @@ using DnsTable = std::map<std::string, DnsStats>;  ///< by cluster
 /// Of subscriptions, of names, and of the cluster and listener managers.
 [[nodiscard]] std::vector<DiscoveryStat> discovery_stats(const World& world, const SubscriptionTable& subscriptions,
                                                          const DnsTable& dns);
+
+/// Of the streams to control planes, by name; Envoy has one set of numbers for all: connected_state is 1 when all are.
+[[nodiscard]] std::vector<DiscoveryStat> control_plane_stats(const std::map<std::string, SessionStats>& streams);
 
 }  // namespace millrace::agent

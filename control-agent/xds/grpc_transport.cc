@@ -74,7 +74,7 @@ class GrpcTransport::Stream {
 
 // The library calls the On...() functions, one after the other; the hold keeps it from ending the call while we may still write.
 template <typename Request, typename Response>
-class GrpcTransport::TypedStream final : public Stream, public grpc::ClientBidiReactor<Request, Response> {
+class GrpcTransport::TypedStream final : public Stream, public grpc::ClientBidiReactor<Request, grpc::ByteBuffer> {
  public:
   static std::shared_ptr<Stream> start(std::shared_ptr<grpc::Channel> channel, const XdsServer& server, const std::string& method,
                                        std::shared_ptr<Inbox> inbox, XdsStreamId id) {
@@ -107,14 +107,10 @@ class GrpcTransport::TypedStream final : public Stream, public grpc::ClientBidiR
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return end();
-    XdsResponse response = take_response(std::move(response_));
-    response_.Clear();
-    if (silent_) {
-      end();
-    } else {
-      inbox_->put({.stream = id_, .what = std::move(response)});
-    }
+    Response response;
+    if (!ok || silent_) return end();
+    if (!grpc::SerializationTraits<Response>::Deserialize(&response_, &response).ok()) return fail();
+    inbox_->put({.stream = id_, .what = take_response(std::move(response))});
   }
 
   void OnWriteDone(bool ok) override {
@@ -133,6 +129,15 @@ class GrpcTransport::TypedStream final : public Stream, public grpc::ClientBidiR
   TypedStream(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<Inbox> inbox, XdsStreamId id)
       : stub_(std::move(channel)), inbox_(std::move(inbox)), id_(id) {}
 
+  // The library would wait for the server to end the stream.
+  void fail() {
+    inbox_->put(
+        {.stream = id_, .what = XdsStreamClosed{"a response cannot be read: it is no " + Response::descriptor()->name()}});
+    silent_ = true;
+    context_.TryCancel();
+    end();
+  }
+
   void end() {
     const std::lock_guard lock(mutex_);
     if (ended_) return;
@@ -140,11 +145,11 @@ class GrpcTransport::TypedStream final : public Stream, public grpc::ClientBidiR
     this->RemoveHold();
   }
 
-  grpc::TemplatedGenericStub<Request, Response> stub_;
+  grpc::TemplatedGenericStub<Request, grpc::ByteBuffer> stub_;
   grpc::ClientContext context_;
   const std::shared_ptr<Inbox> inbox_;
   const XdsStreamId id_;
-  Response response_;
+  grpc::ByteBuffer response_;
   std::atomic<bool> silent_{false};
   std::mutex mutex_;                 // of what is below
   std::deque<XdsRequest> requests_;  // the first is being written

@@ -27,7 +27,6 @@ struct SessionStats {
   std::uint64_t rate_limited = 0;  ///< rate_limit_enforced
   std::uint64_t pending = 0;       ///< pending_requests: that wait for the limit
   std::uint64_t opened = 0;        ///< streams so far
-  std::string identifier = {};     ///< of the server, as it calls itself
   std::string last_failure = {};   ///< why the last stream ended
 };
 

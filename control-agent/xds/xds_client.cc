@@ -299,6 +299,10 @@ void XdsClient::bring_named(KeyedResources<Message> Resources::* table, Resource
           for (const std::string& name : response.removed) {
             if (wanted.contains(name)) (resources.*table).add({source, name}, nullptr);
           }
+          // Of those that are rejected too: nobody waits for them any longer.
+          for (const std::string& name : in.names) {
+            if (wanted.contains(name)) (resources.*table).add({source, name}, nullptr);
+          }
         },
         report, rejection);
   });

@@ -392,7 +392,11 @@ agent::DynamicResources Gateway::dynamic_resources() const {
 }
 
 std::vector<agent::DiscoveryStat> Gateway::discovery_stats() const {
-  return agent::discovery_stats(*loaded_.publisher->world(), subscriptions(), name_thread_->discovery().stats());
+  auto out = agent::discovery_stats(*loaded_.publisher->world(), subscriptions(), name_thread_->discovery().stats());
+  if (xds_thread_ != nullptr) {
+    for (auto& stat : agent::control_plane_stats(xds_thread_->client().control_planes())) out.push_back(std::move(stat));
+  }
+  return out;
 }
 
 std::vector<std::string> Gateway::port_names() const {
