@@ -59,7 +59,9 @@ def lab():
                 origins.append(namespace.start(["/usr/bin/python3", "-c", ORIGIN.replace("class Handler", family + "class Handler"),
                                                 ip, str(PORT)]))
             namespace.wait_for_port(HOST, PORT)
-            namespace.wait_for_port(HOST6, PORT)
+            namespace.wait_for_port(f"[{HOST6}]", PORT)
+            wait_until(lambda: namespace.run(["ping", "-6", "-c1", "-W1", GATEWAY6], check=False, capture_output=True).returncode == 0, 10,
+                       "the IPv6 address")
             yield namespace, gateway
             for origin in origins:
                 stop(origin)
