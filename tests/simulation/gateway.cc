@@ -245,7 +245,7 @@ void Gateway::end_health_checks() {
   for (config::Endpoint& endpoint : cluster->endpoints) endpoint.health_target = nullptr;
   auto snapshot = std::make_shared<config::Snapshot>(*snapshot_);
   ++snapshot->version;
-  snapshot->clusters.insert_or_assign("app", cluster);
+  snapshot->clusters.set("app", cluster);
   cluster_ = cluster;
   slot_.publish(snapshot);
   for (const auto& member : members_) network_.wake(*member);

@@ -330,7 +330,7 @@ TEST(TranslateCluster, HasEndpointsOnTheHost) {
                    ", {endpoint: {address: {pipe: {path: /run/origin.sock}}}}]}]";
   const auto snapshot = snapshot_of(text);
   ASSERT_NE(snapshot, nullptr);
-  const auto& endpoints = snapshot->clusters.at("origin")->endpoints;
+  const auto& endpoints = snapshot->find_cluster("origin")->endpoints;
   ASSERT_EQ(endpoints.size(), 3u);
   EXPECT_TRUE(endpoints[0].address.ip.is_loopback());
   EXPECT_TRUE(endpoints[1].address.ip.is_loopback());

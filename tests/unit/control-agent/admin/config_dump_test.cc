@@ -162,7 +162,7 @@ TEST(ConfigDump, AListenersStatesStandUnderItsName) {
 
 TEST(ConfigDump, EndpointsAreThoseOfLoadBalancing) {
   FakeGateway gateway;
-  gateway.app->localities = {{.region = "eu", .zone = "a", .sub_zone = {}, .priority = 0, .weight = 3}};
+  gateway.app->localities = {{{.region = "eu", .zone = "a", .sub_zone = {}}, 0, 3}};
   gateway.app->endpoints[0].weight = 5;
   gateway.endpoint->set(report::EndpointFault::kEjected, true, *gateway.cluster);
   auto dump = section<EndpointsConfigDump>(dump_of(gateway, {.include_eds = true}));

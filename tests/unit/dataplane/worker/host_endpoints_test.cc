@@ -15,10 +15,11 @@ class HostEndpoints : public WorkerTest {
     auto changed = std::make_shared<config::Listener>(*snapshot->listeners.front());
     changed->addresses = std::move(listener);
     snapshot->listeners.front() = changed;
-    for (auto& [name, cluster] : snapshot->clusters) {
+    const config::Snapshot::Clusters clusters = snapshot->clusters;
+    for (const auto& [name, cluster] : clusters) {
       auto with_pipe = std::make_shared<config::Cluster>(*cluster);
       with_pipe->endpoints.front().pipe = pipe;
-      cluster = with_pipe;
+      snapshot->clusters.set(name, with_pipe);
     }
     slot_.publish(snapshot);
     network_.run_for(Duration::milliseconds(20));
