@@ -176,18 +176,15 @@ TEST(BootstrapLoader, TurnsUnknownFieldsIntoWarningsWhenAllowed) {
               ElementsAre("--config-yaml:1: node.shoe_size: unknown field of envoy.config.core.v3.Node (ignored)"));
 }
 
-TEST(BootstrapLoader, ReadsAnIstioBootstrapAndRefusesOnlyWhatIsNotThereYet) {
+TEST(BootstrapLoader, TakesTheBootstrapOfIstiosAgent) {
   LoadOptions options;
-  options.config_path = kRoot + "/tests/data/envoy/istio_bootstrap.json";
+  options.config_path = kRoot + "/tests/data/envoy/istio_agent_bootstrap.json";
+  options.allow_unknown_static_fields = true;  // as the agent says on the command line
   const auto loaded = load(options);
-  ASSERT_FALSE(loaded);
-  std::vector<std::string> paths;
-  for (const auto& error : loaded.error()) {
-    EXPECT_THAT(error.reason, testing::AnyOf(HasSubstr("not supported"), HasSubstr("must be")));
-    paths.push_back(error.path);
-  }
-  EXPECT_THAT(paths, testing::Not(testing::Contains(HasSubstr("dynamic_resources"))));
-  EXPECT_THAT(paths, testing::Not(testing::Contains(HasSubstr("circuit_breakers"))));
+  ASSERT_TRUE(loaded) << loaded.error().at(0).to_string();
+  EXPECT_TRUE(loaded->has_control_plane);
+  EXPECT_THAT(loaded->snapshot->listeners, testing::SizeIs(2));
+  EXPECT_THAT(loaded->snapshot->clusters, testing::SizeIs(2)) << "those of the control planes are the agent's alone";
 }
 
 }  // namespace

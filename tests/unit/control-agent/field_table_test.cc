@@ -86,7 +86,6 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
   for (const auto& [message, field] : std::vector<std::pair<std::string_view, std::string_view>>{
            {"envoy.config.route.v3.RouteAction", "cluster_specifier_plugin"},
            {"envoy.config.route.v3.RouteAction", "retry_policy_typed_config"},
-           {"envoy.config.core.v3.HealthCheck", "grpc_health_check"},
            {"envoy.config.cluster.v3.UpstreamConnectionOptions", "set_local_interface_name_on_upstream_connections"},
            {"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", "custom_handshaker"},
            {"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", "custom_validator_config"}}) {

@@ -134,7 +134,7 @@ TEST(BootstrapExtensions, InternalListenersAreAcceptedAndWithoutEffect) {
   for (const std::string& config : {wrapped, "{\"@type\": " + type + "}"}) {
     const auto loaded = load_text(with_top(", bootstrap_extensions: [{name: a, typed_config: " + config + "}]"));
     ASSERT_TRUE(loaded) << loaded.error().at(0).to_string();
-    EXPECT_THAT(loaded->harmless, Contains(testing::Field(&ConfigError::path, "bootstrap_extensions[0]")));
+    EXPECT_THAT(loaded->harmless, Contains(testing::Field(&ConfigError::path, "bootstrap_extensions[0].typed_config")));
   }
   EXPECT_THAT(errors_of(with_top(", bootstrap_extensions: [{name: a, typed_config: {\"@type\": "
                                  "type.googleapis.com/udpa.type.v1.TypedStruct, type_url: other}}]")),

@@ -44,7 +44,7 @@ TEST(Format, AUnixSocketIsItsPath) {
   stream.info.downstream_local = stream.info.downstream_remote = stream.info.downstream_direct_remote =
       SocketAddress::of_pipe("/run/edge.sock");
   stream.info.downstream_pipe = "/run/edge.sock";
-  stream.info.upstream_remote = SocketAddress::of_pipe("/run/origin.sock");
+  stream.info.upstream_host = stream.info.upstream_remote = SocketAddress::of_pipe("/run/origin.sock");
   stream.info.upstream_pipe = "/run/origin.sock";
   stream.info.upstream_local = SocketAddress::of_pipe("");
   using enum FormatCommand;
