@@ -134,7 +134,7 @@ void Transport::accept(Listener& listener, Instant now) {
     stream->may_read_ = stream->may_write_ = true;
     activate(*stream);
     const bool watched = kernel_.watch(accepted->socket, static_cast<Watched*>(stream));
-    listener.acceptor_.on_accept(*stream, now);
+    listener.acceptor_->on_accept(*stream, now);
     if (!watched) stream->fail(stream::CloseReason::kNoMemory);
   }
 }

@@ -30,7 +30,7 @@ namespace millrace::host {
 class Listener final : public Watched {
  public:
   Listener(Place place, int socket, stream::Acceptor& acceptor)
-      : Watched(true), place_(std::move(place)), socket_(socket), acceptor_(acceptor) {}
+      : Watched(true), place_(std::move(place)), socket_(socket), acceptor_(&acceptor) {}
 
   [[nodiscard]] const SocketAddress& address() const { return place_.address; }
 
@@ -39,7 +39,7 @@ class Listener final : public Watched {
 
   Place place_;
   int socket_;
-  stream::Acceptor& acceptor_;
+  stream::Acceptor* acceptor_;
   bool accepting_ = true;
   bool watched_ = false;  // not while the process has no descriptors left
 };
@@ -73,6 +73,8 @@ class Transport final : public stream::Connector {
 
   /// errno when it cannot: EADDRINUSE when somebody else listens there. `acceptor` outlives the listener.
   [[nodiscard]] Result<Listener*, int> listen(const Place& place, stream::Acceptor& acceptor, Instant now);
+  /// Who connects from now on is another's: nobody is refused in between, as he would be if one closed and the other opened.
+  void hand_over(Listener& listener, stream::Acceptor& acceptor) { listener.acceptor_ = &acceptor; }
   /// Accepted connections stay. The reference is dead.
   void close_listener(Listener& listener);
   /// Off: connections wait in the kernel's queue, as long as that has room.

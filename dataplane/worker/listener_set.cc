@@ -51,6 +51,14 @@ void ListenerSet::follow(const config::Snapshot& snapshot, Instant now) {
   const auto same = [](const Open& open, const Wanted& wanted) {
     return open.address == wanted.place.address && open.name == wanted.listener.name;
   };
+  for (Open& open : open_) {
+    auto* const* of_host = std::get_if<host::Listener*>(&open.listener);
+    if (of_host == nullptr || std::ranges::any_of(all, [&](const Wanted& wanted) { return same(open, wanted); })) continue;
+    const auto heir = std::ranges::find(all, open.address, [](const Wanted& wanted) { return wanted.place.address; });
+    if (heir == all.end()) continue;
+    transports_.host->hand_over(**of_host, proxy_.acceptor_for(heir->listener));
+    open.name = heir->listener.name;
+  }
   std::erase_if(open_, [&](const Open& open) {
     if (std::ranges::any_of(all, [&](const Wanted& wanted) { return same(open, wanted); })) return false;
     close(open, now);

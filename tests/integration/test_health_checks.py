@@ -324,7 +324,7 @@ def test_a_grpc_server_that_hangs_times_out(gateway, world):
     wait_for(gateway, "grpc", 1)
     world.set_grpc(GRPC_PORT, "hang")
     wait_for(gateway, "grpc", 0)
-    assert flags(gateway, "grpc", FIRST_PORT) == "/failed_active_hc/active_hc_timeout"
+    wait_until(lambda: flags(gateway, "grpc", FIRST_PORT) == "/failed_active_hc/active_hc_timeout", 10, "the reason")
     world.set_grpc(GRPC_PORT, "1")
     wait_for(gateway, "grpc", 1)
 

@@ -149,7 +149,7 @@ class Lab:
 
     def start_origins(self) -> None:
         """nginx on the loopback and at a Unix socket of the gateway's host, and who answers uploads."""
-        config = "user root;\n" + NGINX_CONFIG.format(directory=self.directory / "inner", host=LOOPBACK, port=ORIGIN)
+        config = "user root;\n" + NGINX_CONFIG.format(directory=self.directory / "inner", listen=f"listen {LOOPBACK}:{ORIGIN};")
         listen = f"listen [::1]:{ORIGIN}; listen unix:{self.origin_socket}; client_max_body_size 0;"
         (self.directory / "inner" / "www").mkdir(parents=True)
         (self.directory / "inner" / "nginx.conf").write_text(config.replace("client_max_body_size 0;", listen))
