@@ -488,4 +488,4 @@ def test_a_recorded_conversation_is_accepted(plane, name, tmp_path):
         secrets = management_cluster("sds-grpc", f"unix:{tmp_path}/nobody")
         gateway = XdsGateway(namespace, bootstrap_of(dynamic, management_cluster("xds", plane.address), secrets))
         with gateway.starting():
-            wait_until(lambda: all(plane.tell("last", type=kind)["ack"] for kind in ("CDS", "EDS", "LDS", "RDS")), 60, "acceptance of all")
+            wait_until(lambda: all(plane.tell("last", type=kind)["ack"] for kind in ("CDS", "EDS", "LDS", "RDS")), 25, "acceptance of all")

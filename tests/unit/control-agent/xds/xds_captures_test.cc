@@ -22,7 +22,12 @@ std::vector<std::string> play(const std::string& name) {
   test::Conversation conversation(name.ends_with("-delta"));
   std::vector<std::string> refused;
   for (auto& [file, response] : test::recorded(name)) {
+    // Where another stream than the recorded one carries them, in the other form of the protocol, nobody can hear them.
+    const auto type = resource_type(response.type_url);
+    const bool is_elsewhere =
+        type == ResourceType::kSecret || (type == ResourceType::kRoutes && name.find("example") != name.npos);
     const std::string error = conversation.say(std::move(response));
+    EXPECT_TRUE(conversation.is_heard() || is_elsewhere || !type) << file;
     if (!error.empty()) refused.push_back(file + ": " + error);
   }
   return refused;
@@ -63,18 +68,18 @@ INSTANTIATE_TEST_SUITE_P(Conversations, XdsCapturesOfATestServer,
 
 class XdsCapturesOfSidecars : public XdsCaptures {};
 
-TEST_P(XdsCapturesOfSidecars, AreTakenButForWhereConnectionsToTheApplicationStart) {
+TEST_P(XdsCapturesOfSidecars, AreTakenButForWhatTakesThePlaceOfASidecar) {
   const auto refused = play(GetParam());
-  ASSERT_THAT(refused, SizeIs(1));
-  std::string rest = refused[0];
-  for (const char* cluster : {"inbound|9080||", "InboundPassthroughCluster"}) {
-    const std::string line = "Cluster \"" + std::string(cluster) +
-                             "\".upstream_bind_config: is not supported yet: connections start at the address of their port";
-    const auto at = rest.find(line);
-    ASSERT_NE(at, std::string::npos) << rest;
-    rest.erase(at, line.size());
+  ASSERT_THAT(refused, SizeIs(2));
+  EXPECT_THAT(refused[0], ContainsRegex("^001-CDS.pb: "));
+  EXPECT_THAT(refused[1], ContainsRegex("^003-LDS.pb: "));
+  for (const std::string& one : refused) {
+    std::istringstream errors(one.substr(12));
+    for (std::string error; std::getline(errors, error, ';');)
+      EXPECT_THAT(error,
+                  AnyOf(HasSubstr("bound|9080||\".upstream_bind_config"), HasSubstr("PassthroughCluster\".upstream_bind_config"),
+                        HasSubstr("listener_filters[1].filter_disabled"), HasSubstr("bind_to_port: must be true")));
   }
-  EXPECT_EQ(rest, "001-CDS.pb: ; ");
 }
 
 INSTANTIATE_TEST_SUITE_P(Conversations, XdsCapturesOfSidecars,

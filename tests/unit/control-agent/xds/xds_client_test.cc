@@ -240,10 +240,12 @@ TEST_F(Serving, ABadResourceIsNamedAndTheOthersAreTaken) {
 TEST_F(Serving, AFieldThatIsNotServedIsNamedWithItsPath) {
   serve();
   const auto before = snapshot();
-  const auto sent = give(listeners("2", {test::listener_text("edge", 80, ads_routes("main") + ", proxy_100_continue: true")}));
+  const auto sent = give(listeners(
+      "2",
+      {test::listener_text("edge", 80, ads_routes("main") + ", scheme_header_transformation: {scheme_to_overwrite: https}")}));
   ASSERT_THAT(sent, SizeIs(1));
-  EXPECT_THAT(sent[0],
-              AllOf(HasSubstr("Listener v=1 n=l2 error: Listener \"edge\".filter_chains[0]"), HasSubstr("proxy_100_continue")));
+  EXPECT_THAT(sent[0], AllOf(HasSubstr("Listener v=1 n=l2 error: Listener \"edge\".filter_chains[0]"),
+                             HasSubstr("scheme_header_transformation")));
   EXPECT_EQ(snapshot(), before);
 }
 

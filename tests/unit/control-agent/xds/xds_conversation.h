@@ -71,14 +71,22 @@ class Conversation {
 
   /// What was refused of it; empty: nothing.
   std::string say(XdsResponse response) {
-    transport_.answer(std::move(response));
+    // Whatever is waited for in vain, secrets above all, is given up before the next is said: listeners are asked for then.
+    now_ = now_ + Duration::seconds(20);
+    client_->service(now_);
+    client_->service(now_);
+    transport_.answer_by_type(std::move(response));
     client_->service(now_);
     client_->service(now_);
     std::string refused;
-    for (const XdsReport& report : client_->take_reports()) refused += report.error;
+    const auto reports = client_->take_reports();
+    is_heard_ = !reports.empty();
+    for (const XdsReport& report : reports) refused += report.error;
     return refused;
   }
 
+  /// Somebody had asked for what was said last.
+  [[nodiscard]] bool is_heard() const { return is_heard_; }
   [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const { return loaded_.publisher->snapshot(); }
 
  private:
@@ -93,6 +101,7 @@ class Conversation {
   ScriptedTransport transport_;
   Loaded loaded_;
   std::unique_ptr<XdsClient> client_;
+  bool is_heard_ = false;
   Instant now_ = Instant::from_nanoseconds(1'000'000'000);
 };
 

@@ -42,6 +42,17 @@ class ScriptedTransport final : public XdsTransport {
   }
   void end(const std::string& reason) { events.push_back({.stream = last_, .what = XdsStreamClosed{reason}}); }
   void answer(XdsResponse response) { events.push_back({.stream = last_, .what = std::move(response)}); }
+  /// On the stream of the response's type, if it has one of its own, else on the aggregated one.
+  void answer_by_type(XdsResponse response) {
+    const auto type = resource_type(response.type_url);
+    XdsStreamId stream = 0;
+    for (const Opened& one : opened) {
+      const bool own = type && (one.method == discovery_method(*type, XdsProtocol::kDelta) ||
+                                one.method == discovery_method(*type, XdsProtocol::kStateOfTheWorld));
+      if (own || (stream == 0 && one.method.find("Aggregated") != std::string::npos)) stream = one.id;
+    }
+    events.push_back({.stream = stream, .what = std::move(response)});
+  }
 
   static std::string to_text(const google::protobuf::Message& message) {
     namespace discovery = envoy::service::discovery::v3;
