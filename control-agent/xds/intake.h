@@ -32,6 +32,7 @@ struct Intake {
   std::set<std::string> names;  ///< of all, also of those that are rejected
   std::vector<ConfigError> warnings;
   bool is_ambiguous = false;  ///< a name comes twice: nothing of the response can be used
+  bool has_nameless = false;  ///< of one it cannot be said which it is: what the others leave out may be it
 };
 
 /// How errors name a resource: Cluster "web".

@@ -21,17 +21,20 @@ Intake<Message> take_in(const XdsResponse& response, const std::string& source, 
     }
     Message message;
     if (!resource.body.template Is<Message>() || !resource.body.UnpackTo(&message)) {
+      out.has_nameless = out.has_nameless || resource.name.empty();
+      if (!resource.name.empty()) out.names.insert(resource.name);
       rejection.add("a resource" + (resource.name.empty() ? "" : " \"" + resource.name + "\"") + " of the type \"" +
                     resource.body.type_url() + "\" cannot be read as a " + Message::descriptor()->full_name());
       continue;
     }
     const std::string name = name_of(message);
     if (name.empty()) {
+      out.has_nameless = true;
       rejection.add("a " + Message::descriptor()->name() + " has no name: resources are told apart by it");
       continue;
     }
     if (!out.names.insert(name).second) {
-      rejection.add(resource_path<Message>(name) + ": the name comes twice in one response");
+      rejection.add(resource_path<Message>(name) + ": the name comes twice in one response, of which nothing is used");
       out.is_ambiguous = true;
       continue;
     }

@@ -76,6 +76,9 @@ XdsClient::XdsClient(const XdsSurroundings& surroundings, std::uint64_t seed) : 
   }
   clusters_known_ = !is_control_plane(dynamic.cds_config());
   listeners_known_ = !is_control_plane(dynamic.lds_config());
+  // Who looks at the numbers sees from the start on that somebody is asked.
+  if (!clusters_known_) stats_[{ResourceType::kCluster, {source_key(dynamic.cds_config()), {}}}].update_attempt = 1;
+  if (!listeners_known_) stats_[{ResourceType::kListener, {source_key(dynamic.lds_config()), {}}}].update_attempt = 1;
   if (!clusters_known_) open_channels(dynamic.cds_config(), ResourceType::kCluster);
   if (ads_ != nullptr) {
     for (const ResourceType type : {ResourceType::kAssignment, ResourceType::kRoutes, ResourceType::kSecret})
@@ -246,7 +249,8 @@ void XdsClient::bring_all(NamedResources<Message> Resources::* table, ResourceTy
   around_.publisher.update([&](Batch& batch) {
     const auto& before = batch.resources().*table;
     auto in = take_in<Message>(response, source, [&](const std::string& name) { return find_resource(before, name); }, rejection);
-    if (in.is_ambiguous) return;
+    // With state of the world, what cannot be read would else count as removed.
+    if (in.is_ambiguous || (in.has_nameless && !response.is_delta)) return;
     report.warnings = std::move(in.warnings);
     std::set<std::string> gone(response.removed.begin(), response.removed.end());
     for (const auto& [name, resource] : before) {
@@ -441,6 +445,17 @@ void XdsClient::give_up_late(Instant now) {
     const std::lock_guard lock(mutex_);
     for (const auto& [key, name] : late) ++stats_[{key.first, {key.second, {}}}].init_fetch_timeout;
   }
+  for (const auto& [key, name] : late) {
+    const bool all = key.first == ResourceType::kCluster || key.first == ResourceType::kListener;
+    reports_.push_back(
+        {.server = {},
+         .type = key.first,
+         .version = {},
+         .resources = 0,
+         .removed = 0,
+         .error = (all ? "nothing has" : "\"" + name + "\" has not") + std::string(" come within initial_fetch_timeout"),
+         .warnings = {}});
+  }
   around_.publisher.update([&](Batch& batch) {
     (void)batch.apply([&](Resources& resources) {
       for (const auto& [key, name] : late) {
@@ -472,8 +487,14 @@ void XdsClient::remove_due(Instant now) {
       const auto known = find_resource(table, key);
       if (known != nullptr && !known->origin.is_static) table.erase(key);
     };
-    // One by one: a cluster that something else needs stays, and keeps no other from going.
-    for (const std::string& name : clusters) (void)batch.apply([&](Resources& all) { drop(all.clusters, name); });
+    // One by one, again and again: what one needs may go with another. What something needs that stays is tried again later.
+    for (std::size_t left = clusters.size() + 1; !clusters.empty() && clusters.size() < left;) {
+      left = clusters.size();
+      std::erase_if(clusters, [&](const std::string& name) {
+        return batch.apply([&](Resources& all) { drop(all.clusters, name); }).errors.empty();
+      });
+    }
+    for (const std::string& name : clusters) departing_clusters_.emplace(name, now + kClusterFarewell);
     for (const auto& [key, name] : over) {
       (void)batch.apply([&](Resources& all) {
         const ResourceKey named{key.second, name};

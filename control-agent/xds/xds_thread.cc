@@ -30,13 +30,16 @@ std::string_view short_name(ResourceType type) {
 void log(const XdsReport& report) {
   for (const ConfigError& warning : report.warnings) spdlog::warn("xds: {}: {}", report.server, warning.to_string());
   if (!report.type) {
-    spdlog::warn("xds: {}: the stream has ended: {}; what runs stays in use", report.server, report.error);
+    spdlog::warn("xds: {}: the stream has ended: {}; it is opened again, and what runs stays in use", report.server,
+                 report.error);
+  } else if (report.server.empty()) {
+    spdlog::warn("xds: {}: {}: what waits for it goes on without", short_name(*report.type), report.error);
   } else if (report.error.empty()) {
     spdlog::info("xds: {}: {}: {} resources, {} removed, version \"{}\"", report.server, short_name(*report.type),
                  report.resources, report.removed, report.version);
   } else {
-    spdlog::error("xds: {}: {}: version \"{}\" is rejected: {}", report.server, short_name(*report.type), report.version,
-                  report.error);
+    spdlog::error("xds: {}: {}: version \"{}\" is rejected: {} (what is not named here is in use)", report.server,
+                  short_name(*report.type), report.version, report.error);
   }
 }
 
@@ -77,6 +80,7 @@ void XdsThread::wake() {
 
 void XdsThread::run() {
   pthread_setname_np(pthread_self(), "mr-xds");
+  spdlog::info("xds: clusters and listeners come from a control plane: listeners open when the first of them are there");
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     woken_ = false;

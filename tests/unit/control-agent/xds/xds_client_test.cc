@@ -253,7 +253,8 @@ TEST_F(Serving, ANameThatComesTwiceRejectsTheWholeResponse) {
   serve();
   const auto before = snapshot();
   const auto sent = give(clusters("2", {test::static_cluster_text("x"), test::static_cluster_text("x", "198.18.0.9")}));
-  EXPECT_THAT(sent, ElementsAre("Cluster v=1 n=c2 error: Cluster \"x\": the name comes twice in one response"));
+  EXPECT_THAT(
+      sent, ElementsAre("Cluster v=1 n=c2 error: Cluster \"x\": the name comes twice in one response, of which nothing is used"));
   EXPECT_EQ(snapshot(), before);
 }
 
@@ -266,6 +267,39 @@ TEST_F(Serving, WhatCannotBeReadIsRejected) {
   foreign.resources.push_back(named<RouteMessage>("{" + test::routes_text("r", "a") + "}", ""));
   EXPECT_THAT(give(foreign), ElementsAre(HasSubstr("RouteConfiguration\" cannot be read as")));
   EXPECT_NE(snapshot()->find_cluster("a"), nullptr);
+}
+
+TEST_F(Serving, WhatCannotBeReadIsNotTakenForRemoved) {
+  serve();
+  const auto before = snapshot();
+  XdsResponse garbled = listeners("2", {test::listener_text("other", 81, "route_config: {" + test::routes_text("r", "a") + "}"),
+                                        test::listener_text("edge", 80, ads_routes("main"))});
+  for (XdsResource& one : garbled.resources) one.name.clear();
+  garbled.resources[1].body.set_value("\xff\xff\xff");
+  (void)give(garbled);
+  EXPECT_EQ(snapshot(), before);
+  XdsResponse nameless = clusters("2", {test::static_cluster_text("b")});
+  for (XdsResource& one : nameless.resources) one.name.clear();
+  nameless.resources.push_back(test::resource<ClusterMessage>({}, "{connect_timeout: 1s}"));
+  (void)give(nameless);
+  pass(Duration::seconds(10));
+  EXPECT_EQ(snapshot(), before);
+}
+
+TEST_F(Serving, ClustersThatNeedEachOtherGoTogether) {
+  serve("DELTA_GRPC");
+  const auto aggregate = [](const std::string& name, const std::string& first, const std::string& second) {
+    return "name: " + name +
+           ", lb_policy: CLUSTER_PROVIDED, cluster_type: {name: envoy.clusters.aggregate, typed_config: {\"@type\": "
+           "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig, clusters: [" +
+           first + ", " + second + "]}}";
+  };
+  (void)give(clusters("2", {aggregate("g29", "g30", "h30"), aggregate("h29", "h30", "g30"), test::static_cluster_text("g30"),
+                            test::static_cluster_text("h30", "198.18.0.9")}));
+  EXPECT_NE(snapshot()->find_cluster("h29"), nullptr);
+  (void)give(response(ResourceType::kCluster, "3", "c3", {}, {"g29", "h29", "g30", "h30"}));
+  pass(Duration::seconds(6));
+  EXPECT_EQ(snapshot()->clusters.size(), 1u);
 }
 
 TEST_F(Serving, StateOfTheWorldRemovesWhatItLeavesOut) {

@@ -75,6 +75,7 @@ class Conversation {
     now_ = now_ + Duration::seconds(20);
     client_->service(now_);
     client_->service(now_);
+    (void)client_->take_reports();
     transport_.answer_by_type(std::move(response));
     client_->service(now_);
     client_->service(now_);
