@@ -56,7 +56,9 @@ ListenSockets::~ListenSockets() {
 }
 
 void ListenSockets::remove(Socket& socket) {
-  if (!socket.file.empty()) ::unlink(socket.file.c_str());
+  struct stat status{};
+  const bool is_there = !socket.file.empty() && lstat(socket.file.c_str(), &status) == 0;
+  if (is_there && status.st_dev == socket.device && status.st_ino == socket.inode) ::unlink(socket.file.c_str());
   ::close(socket.descriptor);
 }
 
@@ -87,7 +89,13 @@ Result<int, int> ListenSockets::add_user(const Place& place) {
       ::close(socket);
       return Error<int>(error);
     }
-    at = sockets_.emplace(place.address, Socket{socket, 0, is_file(place) ? place.pipe : std::string()}).first;
+    at = sockets_.emplace(place.address, Socket{.descriptor = socket}).first;
+    struct stat status{};
+    if (is_file(place) && lstat(place.pipe.c_str(), &status) == 0) {
+      at->second.file = place.pipe;
+      at->second.device = status.st_dev;
+      at->second.inode = status.st_ino;
+    }
   }
   const int own = ::fcntl(at->second.descriptor, F_DUPFD_CLOEXEC, 0);
   if (own >= 0) {

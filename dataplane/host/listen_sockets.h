@@ -2,6 +2,7 @@
 // the worker that asks first, closed with the last descriptor; connections that wait are accepted by whoever comes first.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <string>
@@ -41,7 +42,9 @@ class ListenSockets {
   struct Socket {
     int descriptor = -1;
     std::size_t users = 0;
-    std::string file = {};  // to be removed; empty: none
+    std::string file = {};     // to be removed; empty: none
+    std::uint64_t device = 0;  // of the file as we made it: another that has come to its place stays
+    std::uint64_t inode = 0;
   };
   static void remove(Socket& socket);
   [[nodiscard]] Result<int, int> add_user(const Place& place);

@@ -83,6 +83,16 @@ TEST_F(HostListening, AFileThatIsNoSocketIsLeftAlone) {
   EXPECT_EQ(std::filesystem::file_size(place.pipe), 4u);
 }
 
+TEST_F(HostListening, AFileThatHasComeToItsPlaceStays) {
+  const Place place = pipe();
+  const auto listener = first.listen(place);
+  ASSERT_TRUE(listener);
+  std::filesystem::remove(place.pipe);
+  std::ofstream(place.pipe) << "text";
+  first.close_listener(*listener, place);
+  EXPECT_TRUE(std::filesystem::exists(place.pipe));
+}
+
 TEST_F(HostListening, AnAbstractNameHasNoFile) {
   const Place place = pipe_at("@mr-test-" + std::to_string(getpid()));
   const auto listener = first.listen(place);
