@@ -31,16 +31,18 @@ function(millrace_test name)
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
 endfunction()
 
-# millrace_integration_test(name FILE test_x.py [LONG] [TIMEOUT seconds]): a pytest file that runs the real program, whose path
-# it finds in MILLRACE_BINARY. One at a time: they share the machine's cores and interface names. LONG is left to `test --all`.
+# millrace_integration_test(name FILE test_x.py [ALONE] [LONG] [TIMEOUT seconds]): a pytest file that runs the real program, whose
+# path it finds in MILLRACE_BINARY, in a network of its own: two of them do not see each other's interfaces and ports. ALONE: nothing
+# else runs beside it, since it measures, or loads both cores. LONG is left to `test --all`.
 function(millrace_integration_test name)
-  cmake_parse_arguments(ARG "LONG" "FILE;TIMEOUT" "" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE;LONG" "FILE;TIMEOUT" "" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 600)
   endif()
-  add_test(NAME ${name} COMMAND /usr/bin/python3 -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FILE}
-    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES RUN_SERIAL ON TIMEOUT ${ARG_TIMEOUT}
+  add_test(NAME ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    COMMAND unshare --net sh -c "ip link set lo up && exec \"$@\"" ${name}
+      /usr/bin/python3 -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FILE})
+  set_tests_properties(${name} PROPERTIES RUN_SERIAL ${ARG_ALONE} TIMEOUT ${ARG_TIMEOUT}
     LABELS "integration$<$<BOOL:${ARG_LONG}>:;long>"
     ENVIRONMENT "MILLRACE_BINARY=$<TARGET_FILE:millrace>;MILLRACE_BUILD_DIR=${CMAKE_BINARY_DIR};MILLRACE_SANITIZE=${MILLRACE_SANITIZE};PYTHONDONTWRITEBYTECODE=1")
 endfunction()

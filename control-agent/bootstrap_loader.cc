@@ -114,14 +114,13 @@ std::vector<std::string> report_lines(const std::vector<FileReport>& reports) {
   return lines;
 }
 
-// What the bootstrap says of limits and overload, for all worlds, and the plan of the agent's thread.
+// What the bootstrap says of the runtime and of overload, for all worlds, and the plan of the agent's thread.
 void read_overload(const Bootstrap& bootstrap, WorldSettings& settings, std::shared_ptr<const OverloadPlan>& plan,
                    Diagnostics& diagnostics) {
   TranslateContext context{
       diagnostics, *settings.cells, settings.workers, settings.service_node, settings.service_cluster, {}, {}, {}};
-  read_runtime(bootstrap.layered_runtime(), "layered_runtime", context);
+  settings.runtime = plan_runtime(bootstrap.layered_runtime(), "layered_runtime", diagnostics);
   settings.overload = translate_overload(bootstrap, "overload_manager", context);
-  settings.connection_limits = std::move(context.connection_limits);
   plan = std::move(context.overload);
 }
 
@@ -152,6 +151,7 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
     check(without_management_clusters(*out.bootstrap), diagnostics);
     check_control_planes(*out.bootstrap, diagnostics);
     out.has_control_plane = has_control_plane(*out.bootstrap);
+    out.reports_load = out.bootstrap->cluster_manager().has_load_stats_config();
   }
   out.discovered_secrets = std::make_shared<DiscoveredSecrets>(out.bootstrap.get());
   out.node = std::make_unique<envoy::config::core::v3::Node>();
@@ -196,7 +196,7 @@ Result<Loaded, std::vector<ConfigError>> load(const LoadOptions& options) {
         .service_cluster = options.service_cluster.empty() ? node.cluster() : options.service_cluster,
         .local_cluster = read_local_cluster(*out.bootstrap, diagnostics),
         .locality = translate_locality_name(node.locality()),
-        .connection_limits = {},
+        .runtime = {},
         .overload = nullptr,
         .keep_records_in_openssl = out.machine.tls.record_engine == config::TlsSettings::RecordEngine::kOpenssl,
         .ports = {}};

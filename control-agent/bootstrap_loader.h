@@ -73,6 +73,7 @@ struct Loaded {
   std::shared_ptr<DiscoveredSecrets> discovered_secrets;  ///< never null
   std::unique_ptr<envoy::config::core::v3::Node> node;    ///< never null: what control planes are told about us
   bool has_control_plane = false;                         ///< an XdsThread has to ask one
+  bool reports_load = false;                              ///< an XdsThread has to tell somebody how much load there is
   std::vector<std::string> warnings;                      ///< a line each
   std::vector<ConfigError> harmless;                      ///< fields without effect, for the log at debug
 };

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -22,11 +24,9 @@ class CellTable {
 
   [[nodiscard]] std::shared_ptr<Cell> get(const std::string& name) {
     const std::scoped_lock lock(mutex_);
-    auto& cell = by_name_[name];
-    if (cell == nullptr) {
-      cell = std::make_shared<Cell>(static_cast<std::uint32_t>(all_.size()), name, workers_);
-      all_.push_back(cell);
-    }
+    if (const auto at = by_name_.find(name); at != by_name_.end()) return all_[at->second];
+    const auto& cell = all_.emplace_back(std::make_shared<Cell>(static_cast<std::uint32_t>(all_.size()), name, workers_));
+    by_name_.emplace(cell->name, cell->id);
     return cell;
   }
   /// In the order of their ids.
@@ -38,8 +38,27 @@ class CellTable {
  private:
   const std::size_t workers_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<Cell>> by_name_;
-  std::vector<std::shared_ptr<Cell>> all_;
+  std::unordered_map<std::string_view, std::uint32_t> by_name_;  // names are the cells' own
+  std::vector<std::shared_ptr<Cell>> all_;                       // by id
+};
+
+/// Cells of endpoints: a hundred thousand of them are nothing unusual. As CellTable, but for names, which they have not.
+class EndpointCellTable {
+ public:
+  explicit EndpointCellTable(std::size_t workers) : workers_(workers), slots_(kFewest) {}
+
+  [[nodiscard]] std::shared_ptr<report::EndpointCell> get(const report::EndpointKey& key);
+
+ private:
+  static constexpr std::size_t kFewest = 64;
+
+  [[nodiscard]] std::uint32_t& slot_of(const report::EndpointKey& key);
+  void grow();
+
+  const std::size_t workers_;
+  std::mutex mutex_;
+  std::vector<std::uint32_t> slots_;                       // hash table by key: id and 1; 0: free. A power of two of them
+  std::deque<std::shared_ptr<report::EndpointCell>> all_;  // by id
 };
 
 struct CellRegistry {
@@ -72,7 +91,7 @@ struct CellRegistry {
   CellTable<report::NetworkRateLimitCell> network_rate_limits;  ///< by stat_prefix
   CellTable<report::RbacCell> rbac;                             ///< by prefix: "http.ingress.rbac."
   CellTable<report::ClusterCell> clusters;                      ///< by name (not alt_stat_name: ids must not be shared)
-  CellTable<report::EndpointCell> endpoints;                    ///< by "cluster|address"
+  EndpointCellTable endpoints;                                  ///< by cluster and address
   CellTable<report::CompressorCell> compressors;                ///< by connection manager and library
   CellTable<report::DecompressorCell> decompressors;            ///< by connection manager and library
   CellTable<report::LocalRateLimitCell> local_rate_limits;      ///< by stat_prefix

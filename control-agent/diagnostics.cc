@@ -70,6 +70,12 @@ void Diagnostics::warning_at(std::string file, std::uint32_t line, std::string p
   push_bounded(warnings_, {std::move(file), line, std::move(path), std::move(reason)});
 }
 
+void Diagnostics::unknown_fields(std::string path, const std::vector<int>& numbers) {
+  std::string text;
+  for (const int number : numbers) text += (text.empty() ? "" : ", ") + std::to_string(number);
+  push_bounded(unknown_, locate(std::move(path), "has fields that this version does not know: their numbers are " + text));
+}
+
 void Diagnostics::harmless(std::string path, std::string note) {
   push_bounded(harmless_, locate(std::move(path), std::move(note)));
 }

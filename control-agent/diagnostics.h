@@ -60,6 +60,8 @@ class Diagnostics {
   void error_at(std::string file, std::uint32_t line, std::string path, std::string reason);
   void warning(std::string path, std::string reason);
   void warning_at(std::string file, std::uint32_t line, std::string path, std::string reason);
+  /// The message at `path` has fields that only another version of the API knows: those of these numbers.
+  void unknown_fields(std::string path, const std::vector<int>& numbers);
   /// A field that is accepted and does nothing.
   void harmless(std::string path, std::string note);
 
@@ -70,6 +72,8 @@ class Diagnostics {
   [[nodiscard]] const std::vector<ConfigError>& errors() const { return errors_; }
   [[nodiscard]] const std::vector<ConfigError>& warnings() const { return warnings_; }
   [[nodiscard]] const std::vector<ConfigError>& harmless_fields() const { return harmless_; }
+  /// One for each message that has some: whoever asks decides whether that is wrong.
+  [[nodiscard]] const std::vector<ConfigError>& unknown_fields() const { return unknown_; }
 
  private:
   [[nodiscard]] ConfigError locate(std::string path, std::string reason) const;
@@ -78,6 +82,7 @@ class Diagnostics {
   std::vector<ConfigError> errors_;
   std::vector<ConfigError> warnings_;
   std::vector<ConfigError> harmless_;
+  std::vector<ConfigError> unknown_;
   std::unordered_set<std::string> failed_paths_;
   std::unordered_set<std::string> incomplete_paths_;  ///< around what error_at() reported
 };

@@ -1,10 +1,13 @@
 #include "control-agent/field_table.h"
 
 #include <google/protobuf/any.pb.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <google/protobuf/wrappers.pb.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -20,7 +23,6 @@
 namespace millrace::agent {
 
 using envoy::config::cluster::v3::LoadBalancingPolicy;
-using envoy::config::core::v3::TypedExtensionConfig;
 using envoy::config::route::v3::FilterConfig;
 using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 using google::protobuf::Descriptor;
@@ -66,6 +68,38 @@ const Index& index() {
   return kIndex;
 }
 
+constexpr std::string_view kDeciding[] = {
+#define MR_DECIDES(type) type,
+#include "control-agent/deciding_types.def"
+#undef MR_DECIDES
+};
+
+std::string_view type_of(std::string_view url) { return url.substr(url.rfind('/') + 1); }
+
+// What the sender's own protobuf does not know comes as a structure, which names its type.
+std::string url_of(const google::protobuf::Any& config) {
+  if (udpa::type::v1::TypedStruct udpa; config.Is<udpa::type::v1::TypedStruct>() && config.UnpackTo(&udpa))
+    return udpa.type_url();
+  if (xds::type::v3::TypedStruct xds; config.Is<xds::type::v3::TypedStruct>() && config.UnpackTo(&xds)) return xds.type_url();
+  return config.type_url();
+}
+
+/// Nothing: it is supported.
+std::optional<std::string> unsupported_url(const std::string& type_url) {
+  const Descriptor* type = find_any_type(type_url);
+  if (type != nullptr && has_message(type->full_name())) return std::nullopt;
+  return type_url;
+}
+
+/// One that it is, or may become; nothing: all are supported.
+std::optional<std::string> unsupported_type(const HttpFilter& filter) {
+  if (!filter.has_config_discovery()) return unsupported_url(url_of(filter.typed_config()));
+  for (const std::string& url : filter.config_discovery().type_urls()) {
+    if (auto unsupported = unsupported_url(url)) return unsupported;
+  }
+  return std::nullopt;
+}
+
 class FieldWalk {
  public:
   explicit FieldWalk(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
@@ -74,13 +108,14 @@ class FieldWalk {
     if (diagnostics_.full() || depth_ >= kMaxDepth) return;
     if (message.GetDescriptor() == HttpFilter::descriptor()) {
       const auto& filter = static_cast<const HttpFilter&>(message);
-      if (filter.is_optional() && skip_filter(filter.typed_config(), path)) return;
+      if (filter.is_optional() && skip_filter(unsupported_type(filter), path)) return;
     } else if (message.GetDescriptor() == FilterConfig::descriptor()) {
       const auto& filter = static_cast<const FilterConfig&>(message);
-      if (filter.is_optional() && skip_filter(filter.config(), path)) return;
+      if (filter.is_optional() && skip_filter(unsupported_url(filter.config().type_url()), path)) return;
     } else if (message.GetDescriptor() == LoadBalancingPolicy::descriptor()) {
       return first_policy(static_cast<const LoadBalancingPolicy&>(message), path);
     }
+    unknown_fields(message, path);
     ++depth_;
     std::vector<const FieldDescriptor*> fields;
     message.GetReflection()->ListFields(message, &fields);
@@ -89,10 +124,22 @@ class FieldWalk {
   }
 
  private:
-  bool skip_filter(const google::protobuf::Any& config, const std::string& path) {
-    const Descriptor* type = find_any_type(config.type_url());
-    if (type != nullptr && has_message(type->full_name())) return false;
-    diagnostics_.warning(path, "the filter is left out, as it is optional: " + unsupported(config.type_url()));
+  void unknown_fields(const Message& message, const std::string& path) {
+    const auto& unknown = message.GetReflection()->GetUnknownFields(message);
+    if (unknown.empty()) return;
+    std::vector<int> numbers;
+    for (int i = 0; i < unknown.field_count(); ++i) numbers.push_back(unknown.field(i).number());
+    diagnostics_.unknown_fields(path, numbers);
+  }
+
+  bool skip_filter(const std::optional<std::string>& unsupported_type, const std::string& path) {
+    if (!unsupported_type) return false;
+    if (std::ranges::find(kDeciding, type_of(*unsupported_type)) != std::end(kDeciding)) {
+      diagnostics_.error(path, "is optional, but cannot be left out: it decides which requests are answered, and " +
+                                   unsupported(*unsupported_type) + " yet");
+      return true;
+    }
+    diagnostics_.warning(path, "the filter is left out, as it is optional: " + unsupported(*unsupported_type));
     return true;
   }
 
@@ -185,12 +232,11 @@ const FieldRow* find_row(std::string_view message, std::string_view field) {
   return at == index().by_field.end() ? nullptr : at->second;
 }
 
+bool is_left_out(const HttpFilter& filter) { return filter.is_optional() && unsupported_type(filter); }
+
 std::string_view tolerated(const google::protobuf::Any& config) {
-  std::string url = config.type_url();
-  // What the sender's own protobuf does not know comes as a structure.
-  if (udpa::type::v1::TypedStruct udpa; config.Is<udpa::type::v1::TypedStruct>() && config.UnpackTo(&udpa)) url = udpa.type_url();
-  if (xds::type::v3::TypedStruct xds; config.Is<xds::type::v3::TypedStruct>() && config.UnpackTo(&xds)) url = xds.type_url();
-  const std::string_view type = std::string_view(url).substr(url.rfind('/') + 1);
+  const std::string url = url_of(config);
+  const std::string_view type = type_of(url);
   for (const auto& [name, note] : kTolerated) {
     if (name == type) return note;
   }

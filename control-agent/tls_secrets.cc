@@ -54,6 +54,12 @@ std::shared_ptr<const Secret> DiscoveredSecrets::replace(const SecretName& name,
   return secret;
 }
 
+std::map<SecretName, std::shared_ptr<const Secret>> DiscoveredSecrets::all() const {
+  const std::scoped_lock lock(mutex_);
+  std::map<SecretName, std::shared_ptr<const Secret>> out;
+  for (const auto& [name, entry] : entries_) out.emplace(name, entry.secret);
+  return out;
+}
 void DiscoveredSecrets::give_up(const SecretName& name) {
   const std::scoped_lock lock(mutex_);
   entries_[name].given_up = true;

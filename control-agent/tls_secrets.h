@@ -72,6 +72,9 @@ class DiscoveredSecrets {
   std::shared_ptr<const envoy::extensions::transport_sockets::tls::v3::Secret> replace(
       const SecretName& name, std::shared_ptr<const envoy::extensions::transport_sockets::tls::v3::Secret> secret);
 
+  /// Those that have come, and those that have not: null.
+  [[nodiscard]] std::map<SecretName, std::shared_ptr<const envoy::extensions::transport_sockets::tls::v3::Secret>> all() const;
+
   /// It was waited for long enough: whoever needs it goes on without.
   void give_up(const SecretName& name);
   /// It is there, or was given up.

@@ -10,7 +10,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 
 #include "config/model/dataplane.h"
 #include "config/model/snapshot.h"
@@ -42,6 +41,7 @@ namespace millrace::agent {
 
 class DiscoveredSecrets;
 class KeySetStore;
+class RuntimeValues;
 struct OverloadPlan;
 struct StaticSecrets;
 
@@ -52,16 +52,17 @@ struct TranslateContext {
   std::string service_node;
   std::string service_cluster;
   std::string http_stat_prefix = {};  ///< of the connection manager whose filters and routes are being translated
-  std::function<bool(const std::string&)> has_cluster = {};               ///< what routes may point to; empty: nothing
-  std::vector<config::LogSink> log_sinks = {};                            ///< filled by access logs
-  std::shared_ptr<SecretStore> secrets = {};                              ///< gets every TLS context; not null
-  std::shared_ptr<const StaticSecrets> static_secrets = {};               ///< filled before listeners and clusters
-  std::shared_ptr<DiscoveredSecrets> discovered_secrets = {};             ///< null: there is no control plane
-  const envoy::config::bootstrap::v3::Bootstrap* bootstrap = nullptr;     ///< what names its control planes; null: none
-  std::set<SecretName> secret_names = {};                                 ///< filled: those of control planes that are needed
-  std::shared_ptr<KeySetStore> key_sets = {};                             ///< gets every remote_jwks; not null
-  std::string stat_prefix = {};                                           ///< of the connection manager that is translated
-  std::unordered_map<std::string, std::uint64_t> connection_limits = {};  ///< of layered_runtime: by listener, and "" for all
+  std::function<bool(const std::string&)> has_cluster = {};            ///< what routes may point to; empty: nothing
+  std::vector<config::LogSink> log_sinks = {};                         ///< filled by access logs
+  std::shared_ptr<SecretStore> secrets = {};                           ///< gets every TLS context; not null
+  std::shared_ptr<const StaticSecrets> static_secrets = {};            ///< filled before listeners and clusters
+  std::shared_ptr<DiscoveredSecrets> discovered_secrets = {};          ///< null: there is no control plane
+  const envoy::config::bootstrap::v3::Bootstrap* bootstrap = nullptr;  ///< what names its control planes; null: none
+  std::set<SecretName> secret_names = {};                              ///< filled: those of control planes that are needed
+  std::shared_ptr<KeySetStore> key_sets = {};                          ///< gets every remote_jwks; not null
+  std::string stat_prefix = {};                                        ///< of the connection manager that is translated
+  const RuntimeValues* runtime = nullptr;                              ///< null: it says nothing
+  std::set<std::string> runtime_keys = {};                             ///< filled: what was asked of it
   std::shared_ptr<const OverloadPlan> overload = {};  ///< filled by translate_overload(); null: nothing is watched
   bool is_dynamic = false;                            ///< what is translated is not of the bootstrap
   bool keep_records_in_openssl = false;               ///< the dataplane's tls.record_engine: OPENSSL

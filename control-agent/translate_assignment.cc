@@ -65,11 +65,11 @@ struct AssignmentWork {
   EndpointSources sources = {};
 };
 
-/// The addresses of one endpoint, the first of which it is known by, and the name of the cell in which its statistics and its
-/// connections are found again.
+/// The addresses of one endpoint, the first of which it is known by, and what its cell has for an address, in which its
+/// statistics and its connections are found again.
 struct Place {
   std::vector<SocketAddress> addresses;
-  std::string cell;
+  SocketAddress cell;
   std::string pipe = {};  // its path; empty: an IP address
 };
 
@@ -88,12 +88,13 @@ std::vector<Place> places_of_name(const core::SocketAddress& socket, const Assig
   }
   if (work.names.plan->logical) {
     if (addresses.size() > config::kMostAddresses) addresses.resize(config::kMostAddresses);
-    if (!addresses.empty()) out.push_back({std::move(addresses), socket.address() + ":" + std::to_string(port)});
+    const std::string name = socket.address() + ":" + std::to_string(port);
+    if (!addresses.empty()) out.push_back({std::move(addresses), SocketAddress::of_pipe(name)});  // of a text like any other
     return out;
   }
   for (const SocketAddress& address : addresses) {
     const auto same = [&](const config::Endpoint& other) { return other.address == address; };
-    if (std::ranges::none_of(work.out.endpoints, same)) out.push_back({{address}, address.to_string()});
+    if (std::ranges::none_of(work.out.endpoints, same)) out.push_back({{address}, address});
   }
   return out;
 }
@@ -134,9 +135,8 @@ std::vector<Place> places_of(const endpoint_api::Endpoint& endpoint, const std::
     return places_of_name(socket, work);
   std::vector<SocketAddress> found = translate_addresses(endpoint, path, work);
   if (found.empty()) return {};
-  if (address.has_pipe()) return {{std::move(found), address.pipe().path(), address.pipe().path()}};
-  std::string cell = found.front().to_string();
-  return {{std::move(found), std::move(cell)}};
+  const SocketAddress cell = found.front();
+  return {{std::move(found), cell, address.has_pipe() ? address.pipe().path() : std::string()}};
 }
 
 void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& group, const std::string& path,
@@ -160,7 +160,7 @@ void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& gro
     endpoint.tls = std::move(socket.tls);
     endpoint.proxy_protocol = std::move(socket.proxy_protocol);
     endpoint.health_target = work.targets.make(source.endpoint(), endpoint, endpoint_path, work.context.diagnostics);
-    endpoint.cell = work.context.cells.endpoints.get(work.out.name + "|" + place.cell);
+    endpoint.cell = work.context.cells.endpoints.get({.cluster = work.out.cell->id, .address = place.cell});
     if (endpoint.healthy) work.out.healthy_weight += endpoint.weight;
     work.sources.hash_keys.push_back(hash_key(source.metadata(), endpoint, work.plan));
     if (work.plan.subsets != nullptr)
@@ -276,6 +276,7 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
     context.diagnostics.error(list, "the sum of the endpoints' weights must be at most 4294967295");
   }
   if (!context.diagnostics.ok()) return;
+  out.endpoints.shrink_to_fit();  // there may be a hundred thousand of them
   std::vector<std::uint32_t> all(out.endpoints.size());
   std::iota(all.begin(), all.end(), 0u);
   out.hash_tables = build_tables(all, work.sources.hash_keys, plan, out);

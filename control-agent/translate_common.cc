@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "config/compile/format_compiler.h"
+#include "control-agent/runtime_values.h"
 
 namespace millrace::agent {
 
@@ -205,6 +206,22 @@ std::vector<std::string> translate_header_removals(const HeaderNames& names, con
   for (int i = 0; i < names.size(); ++i)
     removals.push_back(translate_header_removal(names[i], index_path(path, static_cast<std::size_t>(i)), diagnostics));
   return removals;
+}
+
+config::Fraction translate_fraction(const envoy::config::core::v3::RuntimeFractionalPercent& fraction,
+                                    TranslateContext& context) {
+  const config::Fraction otherwise = translate_fraction(fraction.default_value());
+  if (fraction.runtime_key().empty() || context.runtime == nullptr) return otherwise;
+  context.runtime_keys.insert(fraction.runtime_key());
+  return context.runtime->fraction(fraction.runtime_key(), otherwise);
+}
+
+bool translate_flag(const envoy::config::core::v3::RuntimeFeatureFlag& flag, TranslateContext& context) {
+  // Without a default it is on, as in Envoy.
+  const bool otherwise = !flag.has_default_value() || flag.default_value().value();
+  if (flag.runtime_key().empty() || context.runtime == nullptr) return otherwise;
+  context.runtime_keys.insert(flag.runtime_key());
+  return context.runtime->flag(flag.runtime_key(), otherwise);
 }
 
 }  // namespace millrace::agent

@@ -59,6 +59,10 @@ enum class AddressUse : std::uint8_t { kListener, kEndpoint, kAdmin };
     const google::protobuf::RepeatedPtrField<envoy::config::route::v3::HeaderMatcher>& matchers, const std::string& path,
     TranslateContext& context);
 [[nodiscard]] config::Fraction translate_fraction(const envoy::type::v3::FractionalPercent& percent);
+/// What the runtime says of its key, or else the default.
+[[nodiscard]] config::Fraction translate_fraction(const envoy::config::core::v3::RuntimeFractionalPercent& fraction,
+                                                  TranslateContext& context);
+[[nodiscard]] bool translate_flag(const envoy::config::core::v3::RuntimeFeatureFlag& flag, TranslateContext& context);
 [[nodiscard]] config::QueryParameterMatcher translate_query_matcher(
     const envoy::config::route::v3::QueryParameterMatcher& matcher, const std::string& path, TranslateContext& context);
 

@@ -5,8 +5,10 @@
 #include <utility>
 #include <vector>
 
+#include "config/compile/content_hash.h"
 #include "config/compile/filter_chain_table.h"
 #include "control-agent/field_table.h"
+#include "control-agent/loader_values.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_http.h"
 #include "control-agent/translate_network_filters.h"
@@ -117,6 +119,7 @@ void translate_filters(const listener_api::FilterChain& chain, const std::string
 config::FilterChain translate_chain(const listener_api::FilterChain& chain, const std::string& path, TranslateContext& context) {
   config::FilterChain out;
   out.name = chain.name();
+  out.content_hash = config::content_hash(serialize(chain));
   if (chain.has_transport_socket()) {
     const bool http = std::ranges::any_of(
         chain.filters(), [](const auto& filter) { return filter.typed_config().template Is<HttpConnectionManager>(); });

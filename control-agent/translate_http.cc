@@ -1,11 +1,14 @@
 #include "control-agent/translate_http.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "control-agent/discovery/resources.h"
 #include "control-agent/field_table.h"
+#include "control-agent/filters/discovered_filter.h"
 #include "control-agent/filters/http_filters.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_scoped_routes.h"
 #include "control-agent/translate_upgrades.h"
 #include "control-agent/xds/server_plan.h"
 #include "dataplane/base/limits.h"
@@ -155,12 +158,6 @@ void translate_rds(Work& w) {
   w.out.routes = std::move(table);
 }
 
-/// Is the filter to be left out? field_table.h has warned about it.
-bool is_left_out(const envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter& filter) {
-  const auto& url = filter.typed_config().type_url();
-  return filter.is_optional() && !has_message(url.substr(url.rfind('/') + 1));
-}
-
 /// What comes behind it sees another body than the client has sent.
 bool changes_request_bodies(const config::HttpFilterConfig& filter) {
   const auto* compressor = std::get_if<config::Compressor>(&filter);
@@ -170,7 +167,7 @@ bool changes_request_bodies(const config::HttpFilterConfig& filter) {
 
 void translate_filters(Work& w) {
   bool routed = false;
-  bool changed = false;
+  std::vector<std::string> fields;  // of those that are not left out
   for (int i = 0; i < w.in.http_filters_size(); ++i) {
     const auto& filter = w.in.http_filters(i);
     if (is_left_out(filter) || !tolerated(filter.typed_config()).empty()) continue;
@@ -181,17 +178,31 @@ void translate_filters(Work& w) {
       if (filter.disabled()) w.error(join_path(field, "disabled"), "cannot be set for the router");
       routed = true;
       w.out.suppress_envoy_headers = router->suppress_envoy_headers();
+    } else if (filter.has_config_discovery()) {
+      auto discovery =
+          translate_filter_discovery(filter.config_discovery(), w.at(join_path(field, "config_discovery")), w.context);
+      fields.push_back(field);
+      w.out.filters.push_back(
+          {.name = filter.name(), .disabled = filter.disabled(), .config = discovery->fallback, .discovery = discovery});
     } else if (auto config = translate_http_filter(filter.typed_config(), w.at(config_field), w.context)) {
-      if (changed && std::holds_alternative<config::BufferRequests>(*config))
-        w.error(field, "must stand before the filters that compress or decompress requests: behind them it is not supported yet");
-      changed = changed || changes_request_bodies(*config);
+      fields.push_back(field);
       w.out.filters.push_back({.name = filter.name(), .disabled = filter.disabled(), .config = std::move(*config)});
     }
   }
+  if (const auto misplaced = find_misplaced_filter(w.out.filters)) w.error(fields[*misplaced], std::string(kMisplacedFilter));
   if (!routed) w.error("http_filters", "must end with the router (envoy.extensions.filters.http.router.v3.Router)");
 }
 
 }  // namespace
+
+std::optional<std::size_t> find_misplaced_filter(const std::vector<config::HttpFilter>& filters) {
+  const auto changing = std::ranges::find_if(filters, changes_request_bodies, &config::HttpFilter::config);
+  const auto misplaced = std::find_if(changing, filters.end(), [](const config::HttpFilter& filter) {
+    return std::holds_alternative<config::BufferRequests>(filter.config);
+  });
+  if (misplaced == filters.end()) return std::nullopt;
+  return static_cast<std::size_t>(misplaced - filters.begin());
+}
 
 HttpConnectionManager translate_http_connection_manager(const Hcm& manager, const std::string& path, TranslateContext& context) {
   Work work{manager, path, context, {}};
@@ -200,8 +211,11 @@ HttpConnectionManager translate_http_connection_manager(const Hcm& manager, cons
     work.out.routes = translate_routes(manager.route_config(), work.at("route_config"), true, context);
   } else if (manager.has_rds()) {
     translate_rds(work);
+  } else if (manager.has_scoped_routes()) {
+    work.out.scoped = translate_scoped_routes(manager.scoped_routes(), work.at("scoped_routes"), context);
+    work.out.routes = std::make_shared<config::RouteTable>();
   } else if (manager.route_specifier_case() == Hcm::ROUTE_SPECIFIER_NOT_SET) {
-    context.diagnostics.error(path, "needs a route_config or rds");
+    context.diagnostics.error(path, "needs a route_config, rds or scoped_routes");
   }
   for (int i = 0; i < manager.access_log_size(); ++i) {
     work.out.access_logs.push_back(

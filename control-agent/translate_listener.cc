@@ -4,6 +4,7 @@
 
 #include "config/compile/content_hash.h"
 #include "control-agent/loader_values.h"
+#include "control-agent/runtime_values.h"
 #include "control-agent/translate_common.h"
 #include "control-agent/translate_filter_chain.h"
 #include "envoy/config/listener/v3/listener.pb.h"
@@ -43,6 +44,12 @@ std::string stat_name(const listener_api::Listener& listener, const config::List
   return name;
 }
 
+std::uint64_t content_hash_without_chains(listener_api::Listener listener) {
+  listener.clear_filter_chains();
+  listener.clear_default_filter_chain();
+  return config::content_hash(serialize(listener));
+}
+
 }  // namespace
 
 std::shared_ptr<const config::Listener> translate_listener(const listener_api::Listener& listener, const std::string& path,
@@ -62,14 +69,16 @@ std::shared_ptr<const config::Listener> translate_listener(const listener_api::L
   if (listener.has_bind_to_port() && !listener.bind_to_port().value()) {
     diagnostics.error(join_path(path, "bind_to_port"), "must be true: no listener hands connections to another one yet");
   }
-  if (const auto limit = context.connection_limits.find(out->name);
-      !out->name.empty() && limit != context.connection_limits.end())
-    out->connection_limit = limit->second;
+  if (!out->name.empty() && context.runtime != nullptr) {
+    const std::string key = connection_limit_key(out->name);
+    context.runtime_keys.insert(key);
+    out->connection_limit = context.runtime->whole_number(key).value_or(config::kUnlimitedConnections);
+  }
   out->ignores_global_limit = listener.ignore_global_conn_limit();
   out->bypasses_overload = listener.bypass_overload_manager();
   out->knows_original_dst = listener.use_original_dst().value();
   translate_filter_chains(listener, path, *out, context);
-  out->content_hash = config::content_hash(serialize(listener));  // limits are asked at each connection: they need no drain
+  out->content_hash = content_hash_without_chains(listener);  // limits are asked at each connection: they need no drain
   out->cell = context.cells.listeners.get(stat_name(listener, *out));
   return out;
 }

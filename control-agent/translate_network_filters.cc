@@ -11,9 +11,8 @@ namespace {
 
 // Of a filter that holds unless it says otherwise.
 template <typename Filter>
-bool is_enabled(const Filter& filter) {
-  return !filter.has_runtime_enabled() || !filter.runtime_enabled().has_default_value() ||
-         filter.runtime_enabled().default_value().value();
+bool is_enabled(const Filter& filter, TranslateContext& context) {
+  return !filter.has_runtime_enabled() || translate_flag(filter.runtime_enabled(), context);
 }
 
 }  // namespace
@@ -21,7 +20,7 @@ bool is_enabled(const Filter& filter) {
 config::ConnectionLimit translate_connection_limit(const network::connection_limit::v3::ConnectionLimit& filter,
                                                    const std::string& path, TranslateContext& context) {
   config::ConnectionLimit out;
-  out.enabled = is_enabled(filter);
+  out.enabled = is_enabled(filter, context);
   if (filter.has_max_connections()) {
     out.max_connections = filter.max_connections().value();
   } else {
@@ -36,7 +35,7 @@ config::ConnectionLimit translate_connection_limit(const network::connection_lim
 config::ConnectionRateLimit translate_connection_rate_limit(const network::local_ratelimit::v3::LocalRateLimit& filter,
                                                             const std::string& path, TranslateContext& context) {
   config::ConnectionRateLimit out;
-  out.enabled = is_enabled(filter);
+  out.enabled = is_enabled(filter, context);
   out.bucket = translate_token_bucket(filter.token_bucket(), join_path(path, "token_bucket"), context);
   if (!filter.share_key().empty() && out.bucket.cell != nullptr) {  // one for all that say the same
     out.bucket = share_token_bucket(out.bucket, "share_key " + filter.share_key(), context);

@@ -1,8 +1,6 @@
 #include "control-agent/translate_overload.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -28,34 +26,6 @@ using DownstreamConnections = monitors::downstream_connections::v3::DownstreamCo
 namespace {
 
 constexpr std::string_view kActionPrefix = "envoy.overload_actions.";
-constexpr std::string_view kGlobalLimit = "overload.global_downstream_max_connections";
-constexpr std::string_view kListenerPrefix = "envoy.resource_limits.listener.";
-constexpr std::string_view kListenerSuffix = ".connection_limit";
-
-/// The listener that `key` limits, the empty name for all of them; nothing: it is another key.
-std::optional<std::string> limited_by(std::string_view key) {
-  if (key == kGlobalLimit) return "";
-  if (key.size() <= kListenerPrefix.size() + kListenerSuffix.size() || !key.starts_with(kListenerPrefix) ||
-      !key.ends_with(kListenerSuffix))
-    return std::nullopt;
-  key.remove_prefix(kListenerPrefix.size());
-  key.remove_suffix(kListenerSuffix.size());
-  return std::string(key);
-}
-
-/// Numbers may be written as texts.
-std::optional<std::uint64_t> whole_number(const google::protobuf::Value& value) {
-  if (value.kind_case() == google::protobuf::Value::kNumberValue) {
-    const double number = value.number_value();
-    if (number < 0 || number > 9e15 || std::floor(number) != number) return std::nullopt;
-    return static_cast<std::uint64_t>(number);
-  }
-  const std::string& text = value.string_value();
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 std::optional<report::OverloadAction> action_of(std::string_view name) {
   if (!name.starts_with(kActionPrefix)) return std::nullopt;
@@ -158,36 +128,21 @@ void translate_actions(Work& w) {
   }
 }
 
-std::shared_ptr<report::OverloadCell> cell_of(std::vector<std::string> resources, TranslateContext& context) {
-  auto& kept = context.cells.overload;  // connections refer to it, whichever snapshot has brought them
+std::shared_ptr<report::OverloadCell> cell_of(std::vector<std::string> resources, CellRegistry& cells, std::size_t workers) {
+  auto& kept = cells.overload;  // connections refer to it, whichever snapshot has brought them
   const auto same = [&] {
     return std::ranges::equal(kept->resources, resources, {}, [](const auto& resource) { return resource.name; });
   };
-  if (kept == nullptr || !same()) kept = std::make_shared<report::OverloadCell>(std::move(resources), context.workers);
+  if (kept == nullptr || !same()) kept = std::make_shared<report::OverloadCell>(std::move(resources), workers);
   return kept;
 }
 
 }  // namespace
 
-void read_runtime(const bootstrap_api::LayeredRuntime& runtime, const std::string& path, TranslateContext& context) {
-  for (int i = 0; i < runtime.layers_size(); ++i) {
-    const std::string layer = join_path(index_path(join_path(path, "layers"), static_cast<std::size_t>(i)), "static_layer");
-    for (const auto& [key, value] : runtime.layers(i).static_layer().fields()) {
-      const auto limited = limited_by(key);
-      if (!limited) continue;
-      const auto limit = whole_number(value);
-      if (!limit) context.diagnostics.error(key_path(layer, key), "must be a whole number: of connections");
-      context.connection_limits[*limited] = limit.value_or(0);  // later layers hide earlier ones
-    }
-  }
-}
-
 std::shared_ptr<const config::Overload> translate_overload(const bootstrap_api::Bootstrap& bootstrap, const std::string& path,
                                                            TranslateContext& context) {
-  const auto limit = context.connection_limits.find("");
-  if (!bootstrap.has_overload_manager() && limit == context.connection_limits.end()) return nullptr;
+  if (!bootstrap.has_overload_manager()) return nullptr;
   auto out = std::make_shared<config::Overload>();
-  if (limit != context.connection_limits.end()) out->max_connections = limit->second;
   auto plan = std::make_shared<OverloadPlan>();
   const overload::OverloadManager& manager = bootstrap.overload_manager();
   Work work{manager, path, *plan, *out, context};
@@ -202,9 +157,20 @@ std::shared_ptr<const config::Overload> translate_overload(const bootstrap_api::
     out->least_account_power = manager.buffer_factory_config().minimum_account_to_track_power_of_two();
   translate_monitors(work);
   translate_actions(work);
-  out->cell = plan->cell = cell_of(work.resources, context);
+  out->cell = plan->cell = cell_of(work.resources, context.cells, context.workers);
   for (const OverloadActionPlan& action : plan->actions) out->actions.push_back(action.action);
   if (!plan->readers.empty()) context.overload = std::move(plan);
+  return out;
+}
+
+std::shared_ptr<const config::Overload> with_connection_limit(std::shared_ptr<const config::Overload> overload,
+                                                              std::optional<std::uint64_t> limit, CellRegistry& cells,
+                                                              std::size_t workers) {
+  const bool is_monitored = overload != nullptr && overload->max_connections != config::kUnlimitedConnections;
+  if (!limit || is_monitored) return overload;
+  auto out = overload == nullptr ? std::make_shared<config::Overload>() : std::make_shared<config::Overload>(*overload);
+  out->max_connections = *limit;
+  if (out->cell == nullptr) out->cell = cell_of({}, cells, workers);
   return out;
 }
 

@@ -63,7 +63,7 @@ class Conditions {
       case Id::kNotId: return {AccessCondition::Not{{of(principal.not_id(), at("not_id"))}}};
       case Id::kAny: return {AccessCondition::Any{}};
       case Id::kAuthenticated: return authenticated(principal.authenticated(), at("authenticated"));
-      case Id::kSourceIp: return address(Which::kDirectRemote, principal.source_ip(), at("source_ip"));
+      case Id::kSourceIp: return address(Which::kPeer, principal.source_ip(), at("source_ip"));
       case Id::kDirectRemoteIp: return address(Which::kDirectRemote, principal.direct_remote_ip(), at("direct_remote_ip"));
       case Id::kRemoteIp: return address(Which::kRemote, principal.remote_ip(), at("remote_ip"));
       case Id::kHeader: return {translate_header_matcher(principal.header(), at("header"), context_)};

@@ -156,7 +156,7 @@ std::shared_ptr<const std::vector<config::MirrorPolicy>> translate_mirrors(const
     } else if (!mirror.cluster.empty()) {
       check_cluster(mirror.cluster, join_path(at, "cluster"), scope, context);
     }
-    if (policy.has_runtime_fraction()) mirror.fraction = translate_fraction(policy.runtime_fraction().default_value());
+    if (policy.has_runtime_fraction()) mirror.fraction = translate_fraction(policy.runtime_fraction(), context);
     mirror.append_suffix = !policy.disable_shadow_host_suffix_append();
   }
   return out;

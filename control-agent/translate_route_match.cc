@@ -117,7 +117,7 @@ config::RouteMatch translate_route_match(const route::RouteMatch& match, const s
     out.query_parameters.push_back(translate_query_matcher(
         match.query_parameters(i), index_path(join_path(path, "query_parameters"), static_cast<std::size_t>(i)), context));
   }
-  if (match.has_runtime_fraction()) out.runtime_fraction = translate_fraction(match.runtime_fraction().default_value());
+  if (match.has_runtime_fraction()) out.runtime_fraction = translate_fraction(match.runtime_fraction(), context);
   out.grpc = match.has_grpc();
   if (match.tls_context().has_presented()) out.certificate_presented = match.tls_context().presented().value();
   if (match.tls_context().has_validated()) out.certificate_validated = match.tls_context().validated().value();

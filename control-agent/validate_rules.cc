@@ -177,8 +177,8 @@ void RuleWalk::field(const Message& owner, const FieldDescriptor& field, const s
   value(owner, field, kOneValue, rules, path);
 }
 
-// Of a rule that later versions of the API have given up, and that control planes do not keep any more: without resolvers those of
-// the system are asked.
+// Of a rule that later versions of the API have given up, and that control planes do not keep any more: without resolvers those
+// of the system are asked.
 bool may_be_empty(const FieldDescriptor& field) {
   return field.full_name() == "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig.resolvers";
 }

@@ -139,12 +139,6 @@ Result<Format, std::string> compile_format(std::string_view source) {
       return Error<std::string>("the \"%\" at column " + std::to_string(at + 1) +
                                 " starts no operator such as %PROTOCOL% or %REQ(NAME)%; write %% for a percent sign");
     }
-    // Istio's formats have it. Connections that end for reasons of this kind are closed before anything of them is logged.
-    if (op.name == "CONNECTION_TERMINATION_DETAILS" && !op.has_argument) {
-      literal += '-';
-      at += op.size;
-      continue;
-    }
     Operator known = op;
     if (op.name == "UPSTREAM_CLUSTER_RAW")
       known.name = "UPSTREAM_CLUSTER";  // which is the name itself here, not an alt_stat_name

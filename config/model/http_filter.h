@@ -3,6 +3,7 @@
 // Source: envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter, typed_per_filter_config.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,13 +24,24 @@
 
 namespace millrace::config {
 
+/// Of a filter that is discovered: nothing has come, and there is no default. Requests are answered with an error.
+struct MissingConfig {};
+
 using HttpFilterConfig = std::variant<AnswerHealthChecks, BandwidthLimit, BufferRequests, Compressor, Cors, Csrf, Decompressor,
-                                      EditHeaders, Fault, JwtAuthn, LocalRateLimit, Rbac>;
+                                      EditHeaders, Fault, JwtAuthn, LocalRateLimit, MissingConfig, Rbac>;
+
+/// config_discovery: envoy.config.core.v3.ExtensionConfigSource. The resource has the filter's name.
+struct FilterDiscovery {
+  std::string source;              ///< the file; empty: a control plane
+  std::vector<std::string> types;  ///< full names of messages that it may be
+  HttpFilterConfig fallback;       ///< default_config, or MissingConfig
+};
 
 struct HttpFilter {
-  std::string name;       ///< by which routes refer to it
-  bool disabled = false;  ///< but for routes that say otherwise
-  HttpFilterConfig config;
+  std::string name;                                       ///< by which routes refer to it
+  bool disabled = false;                                  ///< but for routes that say otherwise
+  HttpFilterConfig config;                                ///< of one that is discovered: what has come, or its fallback
+  std::shared_ptr<const FilterDiscovery> discovery = {};  ///< null: the configuration stands in the listener
 };
 
 /// std::monostate: it says only whether the filter is disabled.

@@ -19,6 +19,7 @@
 #include "config/model/overload.h"
 #include "config/model/proxy_protocol.h"
 #include "config/model/route.h"
+#include "config/model/scoped_routes.h"
 #include "dataplane/base/addresses.h"
 #include "dataplane/base/limits.h"
 #include "dataplane/base/time.h"
@@ -41,6 +42,8 @@ struct HttpConnectionManager {
   std::shared_ptr<const RouteTable> routes;  ///< never null; without virtual hosts as long as rds has brought none
   std::string route_config_name;             ///< rds.route_config_name; empty: the route configuration stands in the listener
   std::string route_config_source;           ///< of rds: the file; empty: a control plane
+  /// scoped_routes: requests choose among tables, `routes` has nothing to say. Null: there is one table.
+  std::shared_ptr<const ScopedRoutes> scoped;
   std::vector<AccessLog> access_logs;
   std::vector<HttpFilter> filters;  ///< without the router
 
@@ -147,6 +150,7 @@ struct Echo {};
 
 struct FilterChain {
   std::string name;
+  std::uint64_t content_hash = 0;         ///< equal content, equal hash
   std::shared_ptr<tls::ContextSlot> tls;  ///< null: plain text
   /// Until the TLS handshake is done; zero: no limit. Envoy has none by default.
   Duration transport_socket_connect_timeout = Duration::seconds(15);
@@ -193,7 +197,7 @@ struct Listener {
   std::uint64_t connection_limit = kUnlimitedConnections;  ///< of all workers
   bool ignores_global_limit = false;                       ///< its connections count, but are not limited by the others
   bool bypasses_overload = false;                          ///< bypass_overload_manager
-  std::uint64_t content_hash = 0;  ///< equal content, equal hash: what decides whether a listener is replaced
+  std::uint64_t content_hash = 0;                          ///< of all but its chains: equal content, equal hash
   std::shared_ptr<report::ListenerCell> cell;
 
   /// Null: `address` is an IP address.

@@ -35,7 +35,8 @@ struct AccessCondition {
     enum class Which : std::uint8_t {
       kLocal,         ///< destination_ip
       kRemote,        ///< remote_ip: the trusted client address, from x-forwarded-for where configured
-      kDirectRemote,  ///< direct_remote_ip, source_ip: the connection's peer
+      kPeer,          ///< source_ip: the connection's, from a PROXY header where there is one
+      kDirectRemote,  ///< direct_remote_ip: whom the packets come from
     };
     Which which = Which::kLocal;
     IpPrefix prefix;

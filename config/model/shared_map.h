@@ -18,6 +18,8 @@ namespace millrace::config {
 /// have no order. `Hash` and `Equal` may be transparent: find() takes whatever they take.
 template <typename Key, typename Value, typename Hash = std::hash<Key>, typename Equal = std::equal_to<>>
 class SharedMap {
+  struct Root;
+
  public:
   using value_type = std::pair<Key, Value>;
 

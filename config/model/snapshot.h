@@ -26,6 +26,10 @@ struct Snapshot {
   std::uint64_t version = 0;
   std::vector<std::shared_ptr<const Listener>> listeners;
   Clusters clusters;
+  /// That wait for the first health checks of their endpoints, and serve nobody until then. `clusters` may have one of the same
+  /// name, which serves.
+  Clusters checking;
+  bool holds_listeners = false;  ///< `listeners` is empty for now: the gateway waits for its clusters
   std::vector<LogSink> log_sinks;
   std::shared_ptr<const Overload> overload;               ///< null: nothing is watched
   std::vector<std::pair<std::string, std::string>> node;  ///< reserved names of the bootstrap's node: "id", "cluster"

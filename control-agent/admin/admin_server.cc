@@ -18,7 +18,6 @@
 #include "control-agent/admin/messages.h"
 #include "control-agent/admin/operations.h"
 #include "control-agent/admin/pages.h"
-#include "control-agent/admin/runtime_layers.h"
 #include "control-agent/admin/stats.h"
 #include "control-agent/diagnostics.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
@@ -71,8 +70,7 @@ std::string_view to_text(ServerState state) {
 }
 
 struct AdminServer::Implementation {
-  explicit Implementation(GatewayView& view)
-      : gateway(view), settings(settings_of(view)), runtime(view.bootstrap().layered_runtime()) {
+  explicit Implementation(GatewayView& view) : gateway(view), settings(settings_of(view)) {
     // The library gives each connection a thread: many threads and short waits keep clients that say nothing from locking others
     // out.
     server.new_task_queue = [] { return new httplib::ThreadPool(32); };
@@ -174,8 +172,9 @@ struct AdminServer::Implementation {
     show("/init_dump", "what listeners wait for: mask=listener", [this](const Request& request, Response& response) {
       send_json(response, print_json(init_dump(gateway, optional_parameter(request, "mask")), Defaults::kLeftOut));
     });
-    show("/runtime", "values of layered_runtime, layer by layer",
-         [this](const Request&, Response& response) { send_json(response, runtime.to_json().dump(1) + "\n"); });
+    show("/runtime", "values of layered_runtime, layer by layer", [this](const Request&, Response& response) {
+      send_json(response, runtime_json(gateway.runtime_layers()).dump(1) + "\n");
+    });
   }
 
   void add_own_pages() {
@@ -214,7 +213,7 @@ struct AdminServer::Implementation {
       send(response, {});
     });
     act("/runtime_modify", "sets values of the admin_layer: KEY=VALUE&...; an empty VALUE takes one out",
-        [this](const Request& request, Response& response) { send(response, modify_runtime(runtime, request.params)); });
+        [this](const Request& request, Response& response) { send(response, modify_runtime(gateway, request.params)); });
   }
 
   httplib::Server::HandlerResponse route_first(const Request& request, Response& response) {
@@ -287,7 +286,6 @@ struct AdminServer::Implementation {
   GatewayView& gateway;
   std::atomic<bool> stopping{false};
   const StatsSettings settings;
-  RuntimeLayers runtime;
   CounterReset counters;
   std::map<std::string, std::string> help;
   std::map<std::string, Page> pages;

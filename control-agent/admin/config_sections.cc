@@ -4,25 +4,17 @@
 #include <utility>
 
 #include "control-agent/admin/messages.h"
+#include "control-agent/discovery/connection_managers.h"
 #include "envoy/admin/v3/config_dump.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
-#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
 namespace millrace::agent {
 namespace {
 
-using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 using google::protobuf::Message;
 
 template <typename Section>
 using Part = std::unique_ptr<Section>;
-
-void set_refused(const RefusedUpdate& refused, envoy::admin::v3::UpdateFailureState& out) {
-  if (refused.content != nullptr) out.mutable_failed_configuration()->PackFrom(*refused.content);
-  *out.mutable_last_update_attempt() = to_timestamp(refused.attempted);
-  out.set_details(refused.details);
-  out.set_version_info(refused.version);
-}
 
 /// What all dynamic entries have; `content` is the Any of `out`.
 template <typename Entry>
@@ -93,15 +85,9 @@ Part<Message> listeners_section(const DumpSource& source) {
 /// visit(route configuration) for those that stand in connection managers of `listener`.
 template <typename Visit>
 void for_each_inline_route(const envoy::config::listener::v3::Listener& listener, Visit&& visit) {
-  const auto look = [&](const envoy::config::listener::v3::FilterChain& chain) {
-    for (const auto& filter : chain.filters()) {
-      HttpConnectionManager manager;
-      if (!filter.typed_config().Is<HttpConnectionManager>() || !filter.typed_config().UnpackTo(&manager)) continue;
-      if (manager.has_route_config()) visit(manager.route_config());
-    }
-  };
-  for (const auto& chain : listener.filter_chains()) look(chain);
-  if (listener.has_default_filter_chain()) look(listener.default_filter_chain());
+  for_each_manager(listener, [&](const auto& manager) {
+    if (manager.has_route_config()) visit(manager.route_config());
+  });
 }
 
 Part<Message> routes_section(const DumpSource& source) {
@@ -126,6 +112,53 @@ Part<Message> routes_section(const DumpSource& source) {
     Entry& entry = *dump->add_dynamic_route_configs();
     set_dynamic<Entry>(routes, entry, [](Entry& e) -> google::protobuf::Any& { return *e.mutable_route_config(); });
     if (routes.refused) set_refused(*routes.refused, *entry.mutable_error_state());
+  }
+  return dump;
+}
+
+Part<Message> scopes_section(const DumpSource& source) {
+  auto dump = std::make_unique<envoy::admin::v3::ScopedRoutesConfigDump>();
+  const auto add_inline = [&](const envoy::config::listener::v3::Listener& listener,
+                              std::chrono::system_clock::time_point updated) {
+    for_each_manager(listener, [&](const auto& manager) {
+      const auto& scoped = manager.scoped_routes();
+      if (!scoped.has_scoped_route_configurations_list() || !source.wanted(scoped.name())) return;
+      auto& entry = *dump->add_inline_scoped_route_configs();
+      entry.set_name(scoped.name());
+      for (const auto& scope : scoped.scoped_route_configurations_list().scoped_route_configurations())
+        entry.add_scoped_route_configs()->PackFrom(scope);
+      *entry.mutable_last_updated() = to_timestamp(updated);
+    });
+  };
+  for (const auto& listener : source.bootstrap.static_resources().listeners()) add_inline(listener, source.loaded_at);
+  for (const DynamicResource& listener : source.dynamic.listeners) {
+    const auto* message = google::protobuf::DynamicCastToGenerated<envoy::config::listener::v3::Listener>(listener.content.get());
+    if (message != nullptr) add_inline(*message, listener.updated);
+  }
+  for (const ScopesOfListener& scopes : source.dynamic.scopes) {
+    if (!source.wanted(scopes.name)) continue;
+    auto& entry = *dump->add_dynamic_scoped_route_configs();
+    entry.set_name(scopes.name);
+    std::chrono::system_clock::time_point updated{};
+    for (const DynamicResource& scope : scopes.scopes) {
+      entry.add_scoped_route_configs()->PackFrom(*scope.content);
+      if (scope.updated < updated) continue;
+      updated = scope.updated;
+      entry.set_version_info(scope.version);
+    }
+    *entry.mutable_last_updated() = to_timestamp(updated);
+  }
+  return dump;
+}
+
+Part<Message> extensions_section(const DumpSource& source) {
+  using Entry = envoy::admin::v3::EcdsConfigDump::EcdsFilterConfig;
+  auto dump = std::make_unique<envoy::admin::v3::EcdsConfigDump>();
+  for (const DynamicResource& extension : source.dynamic.extensions) {
+    if (!source.wanted(extension.name)) continue;
+    Entry& entry = *dump->add_ecds_filters();
+    set_dynamic<Entry>(extension, entry, [](Entry& e) -> google::protobuf::Any& { return *e.mutable_ecds_filter(); });
+    if (extension.refused) set_refused(*extension.refused, *entry.mutable_error_state());
   }
   return dump;
 }
@@ -209,7 +242,7 @@ Part<Message> endpoints_section(const DumpSource& source) {
     const auto at = given.find(assignment.cluster_name());
     if (at == given.end()) continue;
     entry.set_version_info(at->second->version);
-    *entry.mutable_last_updated() = to_timestamp(at->second->updated);
+    if (at->second->content != nullptr) *entry.mutable_last_updated() = to_timestamp(at->second->updated);
     if (at->second->refused) set_refused(*at->second->refused, *entry.mutable_error_state());
   }
   return dump;
@@ -221,10 +254,10 @@ std::vector<Part<Message>> config_sections(const DumpSource& source, bool includ
   std::vector<Part<Message>> out;
   out.push_back(bootstrap_section(source));
   out.push_back(clusters_section(source));
-  out.push_back(std::make_unique<envoy::admin::v3::EcdsConfigDump>());
+  out.push_back(extensions_section(source));
   if (include_eds) out.push_back(endpoints_section(source));
   out.push_back(listeners_section(source));
-  out.push_back(std::make_unique<envoy::admin::v3::ScopedRoutesConfigDump>());
+  out.push_back(scopes_section(source));
   out.push_back(routes_section(source));
   out.push_back(secrets_section(source));
   return out;

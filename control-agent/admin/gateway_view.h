@@ -14,6 +14,7 @@
 
 #include "config/model/snapshot.h"
 #include "control-agent/discovery/discovery_report.h"
+#include "control-agent/runtime_values.h"
 #include "control-agent/secrets/secret_store.h"
 #include "dataplane/base/result.h"
 #include "dataplane/report/capture.h"
@@ -102,6 +103,7 @@ class GatewayView {
   /// What did not come with the bootstrap.
   [[nodiscard]] virtual DynamicResources dynamic_resources() const = 0;
   [[nodiscard]] virtual std::vector<DiscoveryStat> discovery_stats() const = 0;
+  [[nodiscard]] virtual std::vector<RuntimeLayer> runtime_layers() const = 0;
   /// In the order in which CaptureOrder::ports counts them.
   [[nodiscard]] virtual std::vector<std::string> port_names() const = 0;
 
@@ -111,6 +113,8 @@ class GatewayView {
   /// Begins to copy frames in every worker. An error says why that is impossible now. At most limits::kCaptures at a time.
   [[nodiscard]] virtual Result<std::unique_ptr<CaptureSession>, std::string> start_capture(const report::CaptureOrder& order) = 0;
 
+  /// Sets keys in the runtime's admin_layer; an empty value takes one out. An error says why nothing has changed.
+  [[nodiscard]] virtual Result<void, std::string> modify_runtime(const RuntimeEntries& values) = 0;
   /// Ends the process without a drain (Envoy's /quitquitquit).
   virtual void quit() = 0;
   /// Refuses new connections on every listener; `graceful` also asks those that exist to leave.

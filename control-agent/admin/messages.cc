@@ -20,6 +20,13 @@ std::string print_json(const google::protobuf::Message& message, Defaults defaul
   return status.ok() ? text : std::string(status.message()) + "\n";
 }
 
+void set_refused(const RefusedUpdate& refused, envoy::admin::v3::UpdateFailureState& out) {
+  if (refused.content != nullptr) out.mutable_failed_configuration()->PackFrom(*refused.content);
+  *out.mutable_last_update_attempt() = to_timestamp(refused.attempted);
+  out.set_details(refused.details);
+  out.set_version_info(refused.version);
+}
+
 google::protobuf::Timestamp to_timestamp(std::chrono::system_clock::time_point time) {
   const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch());
   const auto seconds = std::chrono::floor<std::chrono::seconds>(milliseconds);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "control-agent/admin/gateway_view.h"
+#include "envoy/admin/v3/config_dump_shared.pb.h"
 #include "envoy/config/core/v3/address.pb.h"
 #include "envoy/config/core/v3/base.pb.h"
 
@@ -21,6 +22,7 @@ enum class Defaults : std::uint8_t { kLeftOut, kShown };
 [[nodiscard]] std::string print_json(const google::protobuf::Message& message, Defaults defaults);
 
 [[nodiscard]] google::protobuf::Timestamp to_timestamp(std::chrono::system_clock::time_point time);
+void set_refused(const RefusedUpdate& refused, envoy::admin::v3::UpdateFailureState& out);
 /// `pipe`: the path of the Unix socket that the address stands for; empty: it is an IP address.
 [[nodiscard]] envoy::config::core::v3::Address to_message(const SocketAddress& address, const std::string& pipe);
 [[nodiscard]] envoy::config::core::v3::Locality to_message(const config::Locality& locality);

@@ -102,14 +102,14 @@ Answer drain_listeners(GatewayView& gateway, const Parameters& parameters) {
   return {};
 }
 
-Answer modify_runtime(RuntimeLayers& runtime, const Parameters& parameters) {
+Answer modify_runtime(GatewayView& gateway, const Parameters& parameters) {
   if (parameters.empty()) {
     return {.status = 400,
             .text =
                 "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n       or send the parameters as form values\n"
                 "use an empty value to remove a previously added override"};
   }
-  const auto done = runtime.modify(std::map<std::string, std::string>(parameters.begin(), parameters.end()));
+  const auto done = gateway.modify_runtime(RuntimeEntries(parameters.begin(), parameters.end()));
   if (!done) return {.status = 503, .text = done.error() + "\n"};
   return {};
 }

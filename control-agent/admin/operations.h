@@ -5,7 +5,6 @@
 
 #include "control-agent/admin/gateway_view.h"
 #include "control-agent/admin/parameters.h"
-#include "control-agent/admin/runtime_layers.h"
 
 namespace millrace::agent {
 
@@ -22,6 +21,6 @@ struct Answer {
 [[nodiscard]] Answer drain_listeners(GatewayView& gateway, const Parameters& parameters);
 
 /// /runtime_modify: KEY=VALUE[&KEY=VALUE].
-[[nodiscard]] Answer modify_runtime(RuntimeLayers& runtime, const Parameters& parameters);
+[[nodiscard]] Answer modify_runtime(GatewayView& gateway, const Parameters& parameters);
 
 }  // namespace millrace::agent

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <map>
 #include <ranges>
+#include <set>
 
 #include "control-agent/admin/messages.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
@@ -127,7 +128,7 @@ void set_host(const config::Cluster& cluster, const config::Endpoint& endpoint, 
   *out.mutable_address() = to_message(endpoint.address, endpoint.pipe);
   for (auto& [name, metric] : endpoint_stats(*endpoint.cell)) *out.add_stats() = metric;
   set_health(endpoint, *out.mutable_health_status());
-  const report::OutlierRecord& outlier = endpoint.cell->outlier;
+  const report::OutlierRecord& outlier = endpoint.cell->outlier.peek();
   if (const double rate = value_of(outlier.external.percent); rate >= 0) out.mutable_success_rate()->set_value(rate);
   if (const double rate = value_of(outlier.local.percent); rate >= 0) out.mutable_local_origin_success_rate()->set_value(rate);
   out.set_weight(endpoint.weight);
@@ -144,7 +145,7 @@ std::string clusters_text(const config::Snapshot& snapshot) {
     const auto line = [&](const std::string& rest) { text.append(name).append("::").append(rest).append("\n"); };
     line("observability_name::" + (cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name));
     if (cluster->outlier_detection) {
-      const report::OutlierShared& outlier = cluster->cell->outlier;
+      const report::OutlierShared& outlier = cluster->cell->outlier.peek();
       line("outlier::success_rate_average::" + rate_text(outlier.external.average));
       line("outlier::success_rate_ejection_threshold::" + rate_text(outlier.external.ejection));
       line("outlier::local_origin_success_rate_average::" + rate_text(outlier.local.average));
@@ -171,8 +172,9 @@ std::string clusters_text(const config::Snapshot& snapshot) {
       line(host + "sub_zone::" + locality.sub_zone);
       line(host + "canary::" + (endpoint.canary ? "true" : "false"));
       line(host + "priority::" + std::to_string(endpoint.priority));
-      line(host + "success_rate::" + rate_text(endpoint.cell->outlier.external.percent));
-      line(host + "local_origin_success_rate::" + rate_text(endpoint.cell->outlier.local.percent));
+      const report::OutlierRecord& outlier = endpoint.cell->outlier.peek();
+      line(host + "success_rate::" + rate_text(outlier.external.percent));
+      line(host + "local_origin_success_rate::" + rate_text(outlier.local.percent));
     }
   }
   return text;
@@ -190,7 +192,7 @@ envoy::admin::v3::Clusters clusters_message(const config::Snapshot& snapshot,
     status.set_added_via_api(cluster->added_via_api);
     set_thresholds(cluster->breakers, *status.mutable_circuit_breakers());
     if (cluster->outlier_detection) {
-      const report::OutlierShared& outlier = cluster->cell->outlier;
+      const report::OutlierShared& outlier = cluster->cell->outlier.peek();
       if (const double rate = value_of(outlier.external.ejection); rate > 0)
         status.mutable_success_rate_ejection_threshold()->set_value(rate);
       if (const double rate = value_of(outlier.local.ejection); rate > 0)
@@ -204,7 +206,8 @@ envoy::admin::v3::Clusters clusters_message(const config::Snapshot& snapshot,
 std::string listeners_text(const config::Snapshot& snapshot) {
   std::string text;
   for (const auto& listener : snapshot.listeners) {
-    for (const SocketAddress& address : listener->addresses) text += listener->name + "::" + listener->address_text(address) + "\n";
+    for (const SocketAddress& address : listener->addresses)
+      text += listener->name + "::" + listener->address_text(address) + "\n";
   }
   return text;
 }
@@ -267,6 +270,27 @@ envoy::admin::v3::ServerInfo server_info_message(const GatewayView& gateway) {
   if (!given.service_node.empty()) node.set_id(given.service_node);
   if (!given.service_cluster.empty()) node.set_cluster(given.service_cluster);
   return out;
+}
+
+nlohmann::ordered_json runtime_json(const std::vector<RuntimeLayer>& layers) {
+  nlohmann::ordered_json names = nlohmann::ordered_json::array();
+  std::set<std::string> keys;
+  for (const RuntimeLayer& layer : layers) {
+    names.push_back(layer.name);
+    for (const auto& [key, text] : layer.entries) keys.insert(key);
+  }
+  nlohmann::ordered_json entries = nlohmann::ordered_json::object();
+  for (const std::string& key : keys) {
+    std::string final_value;
+    nlohmann::ordered_json values = nlohmann::ordered_json::array();
+    for (const RuntimeLayer& layer : layers) {
+      const auto at = layer.entries.find(key);
+      values.push_back(at == layer.entries.end() ? "" : at->second);
+      if (at != layer.entries.end() && !at->second.empty()) final_value = at->second;
+    }
+    entries[key] = {{"final_value", final_value}, {"layer_values", values}};
+  }
+  return {{"layers", names}, {"entries", entries}};
 }
 
 envoy::admin::v3::Memory memory_message(const GatewayView& gateway) {

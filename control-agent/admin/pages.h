@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ inline constexpr const char* kHotRestartVersion = "disabled";
 [[nodiscard]] envoy::admin::v3::Certificates certificates_message(const std::vector<MadeContext>& contexts,
                                                                   std::chrono::system_clock::time_point now);
 [[nodiscard]] envoy::admin::v3::ServerInfo server_info_message(const GatewayView& gateway);
+/// /runtime: {"layers": [names], "entries": {key: {"final_value", "layer_values": [a text for each layer; empty: none]}}}.
+[[nodiscard]] nlohmann::ordered_json runtime_json(const std::vector<RuntimeLayer>& layers);
 /// Of the heap; packet memory counts among the physical bytes only.
 [[nodiscard]] envoy::admin::v3::Memory memory_message(const GatewayView& gateway);
 

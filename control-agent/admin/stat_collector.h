@@ -49,16 +49,16 @@ class CellCollector {
 };
 
 /// Over the workers.
-template <typename Stats, typename Member>
-[[nodiscard]] std::int64_t sum(const report::Cell<Stats>& cell, Member member) {
+template <typename Stats, typename Blocks, typename Member>
+[[nodiscard]] std::int64_t sum(const report::Cell<Stats, Blocks>& cell, Member member) {
   std::int64_t total = 0;
   for (const Stats& stats : cell.per_worker) total += static_cast<std::int64_t>((stats.*member).value());
   return total;
 }
 
 /// The same of a block within the worker's.
-template <typename Stats, typename Block, typename Value>
-[[nodiscard]] std::int64_t sum_block(const report::Cell<Stats>& cell, Block block, Value value) {
+template <typename Stats, typename Blocks, typename Block, typename Value>
+[[nodiscard]] std::int64_t sum_block(const report::Cell<Stats, Blocks>& cell, Block block, Value value) {
   std::int64_t total = 0;
   for (const Stats& stats : cell.per_worker) total += static_cast<std::int64_t>(value(stats.*block));
   return total;
@@ -69,8 +69,8 @@ inline void add_to(HistogramValue& total, const report::Histogram& histogram) {
   total.sum += histogram.sum();
 }
 
-template <typename Stats, typename Member>
-[[nodiscard]] HistogramValue sum_histogram(const report::Cell<Stats>& cell, Member member) {
+template <typename Stats, typename Blocks, typename Member>
+[[nodiscard]] HistogramValue sum_histogram(const report::Cell<Stats, Blocks>& cell, Member member) {
   HistogramValue value;
   value.counts.resize(report::Histogram::kBounds.size() + 1);
   for (const Stats& stats : cell.per_worker) add_to(value, stats.*member);
@@ -78,8 +78,8 @@ template <typename Stats, typename Member>
 }
 
 /// The same of a block within the worker's.
-template <typename Stats, typename Block, typename Member>
-[[nodiscard]] HistogramValue sum_histogram(const report::Cell<Stats>& cell, Block block, Member member) {
+template <typename Stats, typename Blocks, typename Block, typename Member>
+[[nodiscard]] HistogramValue sum_histogram(const report::Cell<Stats, Blocks>& cell, Block block, Member member) {
   HistogramValue value;
   value.counts.resize(report::Histogram::kBounds.size() + 1);
   for (const Stats& stats : cell.per_worker) add_to(value, stats.*block.*member);

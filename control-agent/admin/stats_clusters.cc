@@ -14,6 +14,7 @@ namespace {
 void collect(const report::ClusterCell& cell, CellCollector collector) {
   using StatsType = report::ClusterStats;
   MR_CLUSTER_STATS(MR_COLLECT_COUNTER, MR_COLLECT_GAUGE, MR_COLLECT_HISTOGRAM)
+  collector.counter("membership_change", static_cast<std::int64_t>(cell.membership_change.value()));
 }
 
 #undef MR_COLLECT_COUNTER
@@ -54,7 +55,7 @@ void collect_breakers(const config::Cluster& cluster, CellCollector& collector) 
           BreakerRow{"rq_pending_open", "remaining_pending", kPendingRequests, thresholds.max_pending_requests},
           BreakerRow{"rq_open", "remaining_rq", kRequests, thresholds.max_requests},
           BreakerRow{"rq_retry_open", "remaining_retries", kRetries, retry_limit(cell, priority, thresholds)}}) {
-      const std::int64_t taken = cell.breakers[priority].of(row.resource).taken.load(std::memory_order_relaxed);
+      const std::int64_t taken = cell.breakers.peek()[priority].of(row.resource).taken.load(std::memory_order_relaxed);
       collector.gauge(prefix + std::string(row.open), taken >= row.limit ? 1 : 0);
       if (!thresholds.track_remaining) continue;
       // Of a budget nothing can be said to remain, as in Envoy: it moves with every request.
@@ -74,7 +75,7 @@ void collect_outlier_detection(const report::ClusterCell& cell, CellCollector& c
   }
   MR_OUTLIER_STATS(MR_COLLECT_COUNTER, , )
 #undef MR_COLLECT_COUNTER
-  collector.gauge("outlier_detection.ejections_active", cell.outlier.ejected.load(std::memory_order_relaxed));
+  collector.gauge("outlier_detection.ejections_active", cell.outlier.peek().ejected.load(std::memory_order_relaxed));
 }
 
 void collect_health_checks(const config::Cluster& cluster, CellCollector& collector) {

@@ -183,10 +183,15 @@ void collect_filter_cells(const config::HttpConnectionManager& manager, FirstTim
     }
   };
   for (const config::HttpFilter& filter : manager.filters) std::visit(collect_one, filter.config);
-  if (manager.routes == nullptr) return;
-  for_each_level(*manager.routes, [&](const config::RouteFilters& filters) {
-    for (const config::RouteFilter& filter : filters.entries) std::visit(collect_one, filter.config);
-  });
+  const auto collect_table = [&](const std::shared_ptr<const config::RouteTable>& table) {
+    if (table == nullptr) return;
+    for_each_level(*table, [&](const config::RouteFilters& filters) {
+      for (const config::RouteFilter& filter : filters.entries) std::visit(collect_one, filter.config);
+    });
+  };
+  collect_table(manager.routes);
+  if (manager.scoped == nullptr) return;
+  for (const config::Scope& scope : manager.scoped->scopes) collect_table(scope.routes);
 }
 
 }  // namespace

@@ -89,6 +89,9 @@ DiscoveryFile<Message> read_discovery_file(const std::string& path, const std::s
 template DiscoveryFile<ClusterMessage> read_discovery_file(const std::string&, const std::set<std::string>&);
 template DiscoveryFile<ListenerMessage> read_discovery_file(const std::string&, const std::set<std::string>&);
 template DiscoveryFile<RouteMessage> read_discovery_file(const std::string&, const std::set<std::string>&);
+template DiscoveryFile<ExtensionMessage> read_discovery_file(const std::string&, const std::set<std::string>&);
+template DiscoveryFile<RuntimeMessage> read_discovery_file(const std::string&, const std::set<std::string>&);
+template DiscoveryFile<ScopeMessage> read_discovery_file(const std::string&, const std::set<std::string>&);
 template DiscoveryFile<AssignmentMessage> read_discovery_file(const std::string&, const std::set<std::string>&);
 
 }  // namespace millrace::agent

@@ -20,8 +20,7 @@ struct DiscoveryFile {
   bool readable = false;  ///< errors are about what it says, not about how it is written
 };
 
-/// Message: a cluster, a listener, a route configuration or a load assignment. Names must be given, and differ. With `names`
-/// those must be among them.
+/// Message: that of any type but secrets. Names must be given, and differ. With `names` those must be among them.
 template <typename Message>
 [[nodiscard]] DiscoveryFile<Message> read_discovery_file(const std::string& path, const std::set<std::string>& names);
 

@@ -7,6 +7,8 @@
 #include "control-agent/discovery/file_discovery.h"
 #include "control-agent/discovery/name_discovery.h"
 #include "control-agent/discovery/world.h"
+#include "control-agent/last_good/last_good_keeper.h"
+#include "control-agent/xds/load_reporter.h"
 #include "control-agent/xds/stream_session.h"
 
 namespace millrace::agent {
@@ -23,6 +25,65 @@ std::vector<DynamicResource> list(const Table& table) {
                    .content = ConstMessage(resource, &resource->message)});
   }
   std::ranges::sort(out, {}, &DynamicResource::name);
+  return out;
+}
+
+template <typename Table>
+void note_missing(const Table& table, const ResourceKey& key, ResourceType type, std::vector<MissingResource>& out) {
+  const auto* found = table.find(key);
+  if (found == nullptr || *found == nullptr) out.push_back({.type = type, .name = key.name, .is_waited_for = found == nullptr});
+}
+
+/// Each once, however many name it.
+std::vector<MissingResource> missing_resources(const World& world) {
+  std::set<ResourceKey> assignments;
+  std::set<ResourceKey> routes;
+  world.for_each_cluster([&](const std::string&, const WorldCluster& cluster) {
+    if (cluster.frame->is_discovered) assignments.insert(assignment_key(cluster.source->message));
+  });
+  world.for_each_listener([&](const std::string&, const WorldListener& listener) {
+    for (const auto& [key, source] : listener.route_sources) routes.insert(key);
+  });
+  std::vector<MissingResource> out;
+  for (const ResourceKey& key : assignments) note_missing(world.resources.assignments, key, ResourceType::kAssignment, out);
+  for (const ResourceKey& key : routes) note_missing(world.resources.routes, key, ResourceType::kRoutes, out);
+  return out;
+}
+
+void attach_refused(const RefusedTable& refused, ResourceType type, std::vector<DynamicResource>& list) {
+  for (const auto& [key, update] : refused) {
+    if (key.type != type) continue;
+    const auto at = std::ranges::lower_bound(list, key.name, {}, &DynamicResource::name);
+    if (at != list.end() && at->name == key.name) {
+      at->refused = update;
+    } else {
+      list.insert(at, {.name = key.name, .version = {}, .content = nullptr, .refused = update});
+    }
+  }
+}
+
+/// visit(manager) for those of listeners that serve, and whose scopes are discovered.
+template <typename Visit>
+void for_each_scoped(const World& world, Visit&& visit) {
+  for (const auto& [name, listener] : world.listeners) {
+    for (const config::FilterChain& chain : listener.listener->chains) {
+      const auto* http = chain.http();
+      if (http != nullptr && http->scoped != nullptr && http->scoped->is_discovered) visit(listener, *http);
+    }
+  }
+}
+
+std::vector<ScopesOfListener> list_scopes(const World& world) {
+  std::map<std::string, std::vector<DynamicResource>> by_name;
+  for_each_scoped(world, [&](const WorldListener& listener, const config::HttpConnectionManager& http) {
+    const auto at = listener.scopes.find(http.scoped->source);
+    if (at == listener.scopes.end()) return;
+    KeyedResources<ScopeMessage> all;
+    for (const auto& scope : *at->second) all.set({http.scoped->source, scope->message.name()}, scope);
+    by_name[http.scoped->name] = list(all);
+  });
+  std::vector<ScopesOfListener> out;
+  for (auto& [name, scopes] : by_name) out.push_back({.name = name, .scopes = std::move(scopes)});
   return out;
 }
 
@@ -52,6 +113,12 @@ class Collector {
     add(like, "version", stats.version);
     like.text = stats.version_text;
     add(like, "version_text", 0);
+  }
+  /// As one number.
+  void failures(const Subscription& subscription, const DiscoveryStat& like, std::string name) {
+    const auto at = subscriptions_.find(subscription);
+    const SubscriptionStats stats = at == subscriptions_.end() ? SubscriptionStats() : at->second;
+    add(like, std::move(name), stats.update_failure + stats.update_rejected + stats.init_fetch_timeout);
   }
   void names(const DnsStats& stats, const DiscoveryStat& like) {
     add(like, "update_attempt", stats.update_attempt);
@@ -89,15 +156,88 @@ void collect_manager(const std::string& item, const std::string& active, std::si
   collector.add(stat, warming, waiting);
 }
 
+/// Whose subscription `source` is.
+Subscription subscription_of(ResourceType type, const envoy::config::core::v3::ConfigSource& source) {
+  const PathSource file = path_source(source);
+  return {type, file.path.empty() ? PathSource{.path = source_key(source), .watched_directory = {}} : file};
+}
+
+/// Of scopes that are discovered.
+void collect_scopes(const World& world, Collector& collector) {
+  for_each_scoped(world, [&](const WorldListener& listener, const config::HttpConnectionManager& http) {
+    const config::ScopedRoutes& scoped = *http.scoped;
+    DiscoveryStat stat = like("http." + http.stat_prefix + ".scoped_rds." + scoped.name + ".", "envoy_http_scoped_rds_",
+                              {{"envoy_http_conn_manager_prefix", http.stat_prefix}, {"envoy_scoped_rds_config", scoped.name}});
+    collector.subscription(subscription_of(ResourceType::kScope, listener.scope_sources.at(scoped.source)), stat);
+    const auto reloads = world.scope_reloads.find(scoped.source);
+    collector.add(stat, "config_reload", reloads == world.scope_reloads.end() ? 0 : reloads->second);
+    stat.gauge = true;
+    collector.add(stat, "all_scopes", scoped.scopes.size());
+    collector.add(stat, "active_scopes", scoped.scopes.size());
+    collector.add(stat, "on_demand_scopes", 0);
+  });
+}
+
+/// Of the configurations of filters that listeners name.
+void collect_extensions(const World& world, Collector& collector) {
+  std::map<ResourceKey, envoy::config::core::v3::ConfigSource> sources;
+  world.for_each_listener([&](const std::string&, const WorldListener& listener) {
+    for (const auto& [key, extension] : listener.extension_sources) sources.emplace(key, extension.source);
+  });
+  for (const auto& [key, source] : sources) {
+    const DiscoveryStat stat = like("extension_config_discovery.http_filter." + key.name + ".",
+                                    "envoy_extension_config_discovery_http_filter_", {{"envoy_extension_config", key.name}});
+    const auto at = world.extension_changes.find(key);
+    const ExtensionChanges changes = at == world.extension_changes.end() ? ExtensionChanges() : at->second;
+    collector.add(stat, "config_reload", changes.reloads);
+    collector.add(stat, "config_conflict", changes.conflicts);
+    collector.failures(subscription_of(ResourceType::kExtension, source), stat, "config_fail");
+    collector.subscription(subscription_of(ResourceType::kExtension, source), stat);
+  }
+}
+
+/// Of the secrets of control planes that TLS contexts name, those of resources that wait, too.
+void collect_secrets(const World& world, Collector& collector) {
+  std::set<SecretName> names;
+  const auto add = [&](const std::set<SecretName>& more) { names.insert(more.begin(), more.end()); };
+  for (const auto& [name, cluster] : world.clusters) add(cluster->secrets);
+  for (const auto& [name, cluster] : world.warming_clusters) add(cluster.secrets);
+  world.for_each_listener([&](const std::string&, const WorldListener& listener) { add(listener.secrets); });
+  for (const SecretName& secret : names) {
+    collector.subscription({ResourceType::kSecret, {.path = secret.source, .watched_directory = {}}},
+                           like("sds." + secret.name + ".", "envoy_sds_", {{"envoy_xds_resource_name", secret.name}}));
+  }
+}
+
+void collect_runtime(const World& world, const SubscriptionTable& subscriptions, Collector& collector) {
+  DiscoveryStat stat = like("runtime.", "envoy_runtime_");
+  std::uint64_t refused = 0;
+  for (const auto& [subscription, stats] : subscriptions) {
+    if (subscription.type != ResourceType::kRuntime) continue;
+    refused += stats.update_rejected;
+    collector.subscription(subscription, stat);
+  }
+  collector.add(stat, "load_success", world.runtime->loads);
+  collector.add(stat, "load_error", refused);
+  stat.gauge = true;
+  collector.add(stat, "num_keys", world.runtime->values.size());
+  collector.add(stat, "num_layers", world.runtime->layers.size());
+  collector.add(stat, "admin_overrides_active", world.runtime->is_overridden ? 1 : 0);
+}
+
 }  // namespace
 
-DynamicResources dynamic_resources(const World& world, const SubscriptionTable& subscriptions) {
+DynamicResources dynamic_resources(const World& world, const SubscriptionTable& subscriptions,
+                                   std::vector<DynamicResource> secrets, const RefusedTable& refused) {
   DynamicResources out{.clusters_version = version_of(ResourceType::kCluster, subscriptions),
                        .clusters = list(world.resources.clusters),
                        .listeners_version = version_of(ResourceType::kListener, subscriptions),
                        .listeners = list(world.resources.listeners),
                        .routes = list(world.resources.routes),
-                       .endpoints = list(world.resources.assignments)};
+                       .endpoints = list(world.resources.assignments),
+                       .extensions = list(world.resources.extensions),
+                       .scopes = list_scopes(world),
+                       .secrets = std::move(secrets)};
   for (DynamicResource& cluster : out.clusters) {
     const auto waiting = world.warming_clusters.find(cluster.name);
     if (waiting == world.warming_clusters.end()) continue;
@@ -112,8 +252,20 @@ DynamicResources dynamic_resources(const World& world, const SubscriptionTable& 
     for (const auto& [key, routes] : waiting->second.routes) {
       if (routes == nullptr) listener.waits_for.push_back("RdsRouteConfigSubscription " + key.name);
     }
+    if (waiting->second.scopes.size() < waiting->second.scope_sources.size())
+      listener.waits_for.push_back("ScopedRdsConfigSubscription");
+    for (const auto& [key, extension] : waiting->second.extensions) {
+      if (extension == nullptr) listener.waits_for.push_back("FilterConfigSubscription init " + key.name);
+    }
     for (const SecretName& secret : waiting->second.secrets) listener.waits_for.push_back("secret " + secret.name);
   }
+  out.missing = missing_resources(world);
+  std::ranges::sort(out.secrets, {}, &DynamicResource::name);
+  attach_refused(refused, ResourceType::kCluster, out.clusters);
+  attach_refused(refused, ResourceType::kListener, out.listeners);
+  attach_refused(refused, ResourceType::kRoutes, out.routes);
+  attach_refused(refused, ResourceType::kAssignment, out.endpoints);
+  attach_refused(refused, ResourceType::kSecret, out.secrets);
   return out;
 }
 
@@ -132,6 +284,38 @@ std::vector<DiscoveryStat> control_plane_stats(const std::map<std::string, Sessi
   stat.gauge = true;
   collector.add(stat, "connected_state", all.connected ? 1 : 0);
   collector.add(stat, "pending_requests", all.pending);
+  return std::move(collector).take();
+}
+
+std::vector<DiscoveryStat> unknown_field_stats(std::uint64_t dynamic) {
+  const SubscriptionTable none;
+  Collector collector(none);
+  const DiscoveryStat stat = like("server.", "envoy_server_");
+  collector.add(stat, "dynamic_unknown_fields", dynamic);
+  return std::move(collector).take();
+}
+
+std::vector<DiscoveryStat> last_good_stats(const LastGoodStats& stats) {
+  const SubscriptionTable none;
+  Collector collector(none);
+  DiscoveryStat stat = like("millrace.snapshot.", "millrace_snapshot_");
+  collector.add(stat, "written", stats.written);
+  collector.add(stat, "failed", stats.failed);
+  stat.gauge = true;
+  collector.add(stat, "resources", stats.resources);
+  collector.add(stat, "bytes", stats.bytes);
+  collector.add(stat, "left_out", stats.left_out);
+  return std::move(collector).take();
+}
+
+std::vector<DiscoveryStat> load_reporter_stats(const LoadReporterStats& stats) {
+  const SubscriptionTable none;
+  Collector collector(none);
+  const DiscoveryStat stat = like("load_reporter.", "envoy_load_reporter_");
+  collector.add(stat, "requests", stats.requests);
+  collector.add(stat, "responses", stats.responses);
+  collector.add(stat, "errors", stats.errors);
+  collector.add(stat, "retries", stats.retries);
   return std::move(collector).take();
 }
 
@@ -171,6 +355,10 @@ std::vector<DiscoveryStat> discovery_stats(const World& world, const Subscriptio
       }
     }
   }
+  collect_scopes(world, collector);
+  collect_extensions(world, collector);
+  collect_secrets(world, collector);
+  collect_runtime(world, subscriptions, collector);
   return std::move(collector).take();
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kClustersField = "dynamic_resources.cds_config";
 constexpr std::string_view kListenersField = "dynamic_resources.lds_config";
+constexpr std::string_view kRuntimeField = "layered_runtime";
 
 /// Of clusters or of listeners, whose names are the gateway's: all that came from the file before go, those of the bootstrap stay
 /// as they are.
@@ -47,6 +48,21 @@ void warn_of_statics(const NamedResources<Message>& table, const std::vector<Res
 template <typename Message>
 void warn_of_statics(const KeyedResources<Message>&, const std::vector<ResourcePtr<Message>>&, FileReport&) {}
 
+/// Of a file that is not taken: with all that is wrong with it, as it is taken as a whole.
+template <typename Message>
+std::map<std::string, RefusedUpdate> refuse(const DiscoveryFile<Message>& file, const std::vector<ConfigError>& errors) {
+  std::string details;
+  for (const ConfigError& error : errors) details += (details.empty() ? "" : "; ") + error.to_string();
+  std::map<std::string, RefusedUpdate> out;
+  for (const auto& resource : file.resources) {
+    out[name_of(resource->message)] = {.version = resource->origin.version,
+                                       .attempted = resource->origin.updated,
+                                       .details = details,
+                                       .content = ConstMessage(resource, &resource->message)};
+  }
+  return out;
+}
+
 /// Reads the file and brings it in. False: it could not even be read.
 template <typename Message, typename Table>
 bool take_file(const Subscription& subscription, const std::set<std::string>& names, Table Resources::* table,
@@ -56,10 +72,14 @@ bool take_file(const Subscription& subscription, const std::set<std::string>& na
   report.errors = std::move(file.errors);
   report.warnings = std::move(file.warnings);
   report.version = file.version;
-  if (!report.errors.empty()) return file.readable;
+  if (!report.errors.empty()) {
+    report.refused = refuse(file, report.errors);
+    return file.readable;
+  }
   warn_of_statics(batch.resources().*table, file.resources, report);
   auto outcome = batch.apply([&](Resources& resources) { replace_all(resources.*table, path, file.resources); });
   report.errors = std::move(outcome.errors);
+  if (!report.errors.empty()) report.refused = refuse(file, report.errors);
   report.warnings.insert(report.warnings.end(), outcome.warnings.begin(), outcome.warnings.end());
   return true;
 }
@@ -80,6 +100,7 @@ std::string field_of(const Subscription& subscription) {
   switch (subscription.type) {
     case ResourceType::kCluster: return std::string(kClustersField);
     case ResourceType::kListener: return std::string(kListenersField);
+    case ResourceType::kRuntime: return std::string(kRuntimeField);
     default: return {};
   }
 }
@@ -94,6 +115,10 @@ FileDiscovery::FileDiscovery(const envoy::config::bootstrap::v3::Bootstrap& boot
   };
   add(ResourceType::kCluster, path_source(dynamic.cds_config()));
   add(ResourceType::kListener, path_source(dynamic.lds_config()));
+  for (const auto& [key, source] : runtime_sources(bootstrap.layered_runtime())) {
+    if (const PathSource file = path_source(source); !file.path.empty())
+      from_bootstrap_[{ResourceType::kRuntime, file}].insert(key.name);
+  }
 }
 
 FileDiscovery::~FileDiscovery() = default;
@@ -131,6 +156,15 @@ std::map<Subscription, SubscriptionStats> FileDiscovery::stats() const {
   return out;
 }
 
+RefusedTable FileDiscovery::refused() const {
+  const std::lock_guard lock(mutex_);
+  RefusedTable out;
+  for (const auto& [subscription, state] : subscriptions_) {
+    for (const auto& [name, update] : state.refused) out[{subscription.type, subscription.source.path, name}] = update;
+  }
+  return out;
+}
+
 std::map<Subscription, std::set<std::string>> FileDiscovery::wanted(const World& world) const {
   std::map<Subscription, std::set<std::string>> out = from_bootstrap_;
   world.for_each_cluster([&](const std::string&, const WorldCluster& cluster) {
@@ -142,6 +176,13 @@ std::map<Subscription, std::set<std::string>> FileDiscovery::wanted(const World&
     for (const auto& [key, from] : listener.route_sources) {
       const PathSource source = path_source(from);
       if (!source.path.empty()) out[{ResourceType::kRoutes, source}].insert(key.name);
+    }
+    for (const auto& [key, from] : listener.scope_sources) {
+      if (const PathSource source = path_source(from); !source.path.empty()) (void)out[{ResourceType::kScope, source}];
+    }
+    for (const auto& [key, from] : listener.extension_sources) {
+      const PathSource source = path_source(from.source);
+      if (!source.path.empty()) out[{ResourceType::kExtension, source}].insert(key.name);
     }
   });
   return out;
@@ -200,6 +241,15 @@ void FileDiscovery::read(const Subscription& subscription, Batch& batch, std::ve
       case ResourceType::kAssignment:
         readable = take_file<AssignmentMessage>(subscription, names, &Resources::assignments, batch, report);
         break;
+      case ResourceType::kExtension:
+        readable = take_file<ExtensionMessage>(subscription, names, &Resources::extensions, batch, report);
+        break;
+      case ResourceType::kRuntime:
+        readable = take_file<RuntimeMessage>(subscription, names, &Resources::runtimes, batch, report);
+        break;
+      case ResourceType::kScope:
+        readable = take_file<ScopeMessage>(subscription, names, &Resources::scopes, batch, report);
+        break;
       case ResourceType::kListener:
         readable = take_file<ListenerMessage>(subscription, names, &Resources::listeners, batch, report);
         break;
@@ -214,9 +264,14 @@ void FileDiscovery::read(const Subscription& subscription, Batch& batch, std::ve
       const std::set<std::string>& names = subscriptions_.at(subscription).names;
       if (subscription.type == ResourceType::kAssignment) go_without(resources.assignments, path, names);
       if (subscription.type == ResourceType::kRoutes) go_without(resources.routes, path, names);
+      if (subscription.type == ResourceType::kExtension) go_without(resources.extensions, path, names);
     });
   }
+  // Whatever became of it, nobody waits for it any longer.
+  if (subscription.type == ResourceType::kScope)
+    (void)batch.apply([&](Resources& resources) { resources.known_scopes.insert(path); });
   const std::lock_guard lock(mutex_);
+  subscriptions_.at(subscription).refused = report.refused;
   SubscriptionStats& stats = subscriptions_.at(subscription).stats;
   ++stats.update_attempt;
   if (report.errors.empty()) {
@@ -234,6 +289,9 @@ void FileDiscovery::drop(const Subscription& subscription, Batch& batch) {
   (void)batch.apply([&](Resources& resources) {
     replace_all<RouteMessage>(resources.routes, subscription.source.path, {});
     replace_all<AssignmentMessage>(resources.assignments, subscription.source.path, {});
+    replace_all<ExtensionMessage>(resources.extensions, subscription.source.path, {});
+    replace_all<ScopeMessage>(resources.scopes, subscription.source.path, {});
+    resources.known_scopes.erase(subscription.source.path);
   });
   {
     const std::lock_guard lock(mutex_);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "control-agent/diagnostics.h"
+#include "control-agent/discovery/discovery_report.h"
 #include "control-agent/discovery/file_watch.h"
 #include "control-agent/discovery/resources.h"
 #include "control-agent/discovery/snapshot_publisher.h"
@@ -48,10 +49,11 @@ struct FileReport {
   Subscription subscription;
   std::vector<ConfigError> errors;  ///< empty: what it holds is in use
   std::vector<ConfigError> warnings;
-  std::string version;  ///< its version_info
+  std::string version;                                ///< its version_info
+  std::map<std::string, RefusedUpdate> refused = {};  ///< by name: with errors what it holds, as far as it can be read
 };
 
-/// Any thread may ask for stats(); the others are for one thread at a time.
+/// Any thread may ask for stats() and refused(); the others are for one thread at a time.
 class FileDiscovery {
  public:
   /// For what `bootstrap` names. `publisher` must outlive this.
@@ -67,11 +69,14 @@ class FileDiscovery {
   /// Readable when follow() may have something to do; -1: there are no files to follow.
   [[nodiscard]] int descriptor() const { return watch_ != nullptr ? watch_->descriptor() : -1; }
   [[nodiscard]] std::map<Subscription, SubscriptionStats> stats() const;
+  /// What files hold that were not taken, as far as it can be read.
+  [[nodiscard]] RefusedTable refused() const;
 
  private:
   struct State {
     std::set<std::string> names;  ///< that somebody asks for; of clusters and listeners: all
     SubscriptionStats stats;
+    std::map<std::string, RefusedUpdate> refused = {};  ///< of the file as it was read last, by name
   };
   using Batch = SnapshotPublisher::Batch;
 

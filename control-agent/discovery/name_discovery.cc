@@ -165,6 +165,12 @@ Duration NameDiscovery::pause_after_failure(const DnsPlan& plan, Target& target)
   return Duration::milliseconds(1 + rng_.below(std::max(milliseconds, 1u)));
 }
 
+// Names that were asked together do not stay together: never earlier, and later by a sixteenth and a second at most.
+Duration NameDiscovery::later(Duration interval) {
+  const std::int64_t most = std::clamp<std::int64_t>(interval.to_milliseconds() / 16, 0, 1'000);
+  return interval + Duration::milliseconds(rng_.below(static_cast<std::uint32_t>(most) + 1));
+}
+
 // What a failure says of a name is nothing: its last addresses stay. A name without addresses is an answer.
 void NameDiscovery::finish(Watch& watch, Target& target, Instant now) {
   const DnsPlan& plan = watch.plan();
@@ -178,7 +184,7 @@ void NameDiscovery::finish(Watch& watch, Target& target, Instant now) {
   ++watch.stats.update_success;
   target.failures = 0;
   const bool by_ttl = plan.respect_ttl && target.ttl && *target.ttl > Duration();
-  target.due = now + (by_ttl ? *target.ttl : plan.refresh_rate);
+  target.due = now + later(by_ttl ? *target.ttl : plan.refresh_rate);
   if (target.found.empty()) {
     ++watch.stats.update_empty;
     if (plan.logical) return;  // as in Envoy it stays where it was

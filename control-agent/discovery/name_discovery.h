@@ -67,6 +67,7 @@ class NameDiscovery {
   void take(Answered& answered, Instant now);
   void finish(Watch& watch, Target& target, Instant now);
   void publish();
+  [[nodiscard]] Duration later(Duration interval);
   [[nodiscard]] Duration pause_after_failure(const DnsPlan& plan, Target& target);
 
   SnapshotPublisher& publisher_;

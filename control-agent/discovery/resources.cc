@@ -1,12 +1,10 @@
 #include "control-agent/discovery/resources.h"
 
 #include "config/compile/content_hash.h"
+#include "control-agent/discovery/connection_managers.h"
 #include "control-agent/loader_values.h"
-#include "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.pb.h"
 
 namespace millrace::agent {
-
-using envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 
 std::uint64_t hash_of(const google::protobuf::Message& message) { return config::content_hash(serialize(message)); }
 
@@ -21,6 +19,8 @@ std::string source_key(const envoy::config::core::v3::ConfigSource& source) {
   return path_source(source).path;
 }
 
+bool is_control_plane(const std::string& source_key) { return source_key.empty() || source_key.starts_with("grpc:"); }
+
 ResourceKey assignment_key(const ClusterMessage& cluster) {
   const auto& eds = cluster.eds_cluster_config();
   return {source_key(eds.eds_config()), eds.service_name().empty() ? cluster.name() : eds.service_name()};
@@ -28,17 +28,11 @@ ResourceKey assignment_key(const ClusterMessage& cluster) {
 
 RouteSources route_sources(const ListenerMessage& listener) {
   RouteSources out;
-  const auto look = [&](const envoy::config::listener::v3::FilterChain& chain) {
-    for (const auto& filter : chain.filters()) {
-      HttpConnectionManager manager;
-      if (!filter.typed_config().Is<HttpConnectionManager>() || !filter.typed_config().UnpackTo(&manager)) continue;
-      if (!manager.has_rds()) continue;
-      const auto& source = manager.rds().config_source();
-      out.emplace(ResourceKey{source_key(source), manager.rds().route_config_name()}, source);
-    }
-  };
-  for (const auto& chain : listener.filter_chains()) look(chain);
-  look(listener.default_filter_chain());
+  for_each_manager(listener, [&](const auto& manager) {
+    if (!manager.has_rds()) return;
+    const auto& source = manager.rds().config_source();
+    out.emplace(ResourceKey{source_key(source), manager.rds().route_config_name()}, source);
+  });
   return out;
 }
 

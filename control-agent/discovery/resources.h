@@ -1,5 +1,6 @@
-// What a configuration consists of, by type and name: clusters, listeners, route configurations and the endpoints of clusters, as
-// their sources gave them (the bootstrap, files, later a control plane). A value: a copy shares the messages, which never change.
+// What a configuration consists of, by type and name: clusters, listeners, route configurations, the endpoints of clusters,
+// the configurations of filters and layers of the runtime, as their sources gave them (the bootstrap, files, later a control
+// plane). A value: a copy shares the messages, which never change.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -18,22 +19,29 @@
 #include "config/model/shared_map.h"
 #include "control-agent/diagnostics.h"
 #include "control-agent/discovery/name_resolver.h"
+#include "control-agent/runtime_values.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/core/v3/config_source.pb.h"
+#include "envoy/config/core/v3/extension.pb.h"
 #include "envoy/config/endpoint/v3/endpoint.pb.h"
 #include "envoy/config/listener/v3/listener.pb.h"
 #include "envoy/config/route/v3/route.pb.h"
+#include "envoy/config/route/v3/scoped_route.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
+#include "envoy/service/runtime/v3/rtds.pb.h"
 
 namespace millrace::agent {
 
 /// In the order in which changes that come together are looked at: what is pointed to before what points there.
-enum class ResourceType : std::uint8_t { kSecret, kCluster, kAssignment, kListener, kRoutes };
+enum class ResourceType : std::uint8_t { kRuntime, kSecret, kCluster, kAssignment, kExtension, kListener, kScope, kRoutes };
 
 using ClusterMessage = envoy::config::cluster::v3::Cluster;
 using ListenerMessage = envoy::config::listener::v3::Listener;
 using RouteMessage = envoy::config::route::v3::RouteConfiguration;
+using ScopeMessage = envoy::config::route::v3::ScopedRouteConfiguration;
 using AssignmentMessage = envoy::config::endpoint::v3::ClusterLoadAssignment;
+using ExtensionMessage = envoy::config::core::v3::TypedExtensionConfig;
+using RuntimeMessage = envoy::service::runtime::v3::Runtime;
 using SecretMessage = envoy::extensions::transport_sockets::tls::v3::Secret;
 
 /// Equal messages have equal hashes.
@@ -94,6 +102,11 @@ struct Resources {
   NamedResources<ListenerMessage> listeners;
   KeyedResources<RouteMessage> routes;
   KeyedResources<AssignmentMessage> assignments;
+  KeyedResources<ExtensionMessage> extensions;
+  KeyedResources<ScopeMessage> scopes;                      ///< all that there are of each source that listeners name
+  std::set<std::string> known_scopes;                       ///< sources that have said which there are
+  KeyedResources<RuntimeMessage> runtimes;                  ///< layers
+  std::shared_ptr<const RuntimeEntries> runtime_overrides;  ///< the administrator's; null: there are none
   config::SharedMap<std::string, std::shared_ptr<const ResolvedNames>> resolved;  ///< by cluster
 };
 
@@ -117,6 +130,8 @@ struct PathSource {
 /// What tells sources apart: a file's path; empty for the stream that carries all types (ads); else one word for each
 /// api_config_source.
 [[nodiscard]] std::string source_key(const envoy::config::core::v3::ConfigSource& source);
+/// Is it a control plane's key, not a file's?
+[[nodiscard]] bool is_control_plane(const std::string& source_key);
 
 /// Where the endpoints of a cluster of type EDS are found.
 [[nodiscard]] ResourceKey assignment_key(const ClusterMessage& cluster);

@@ -8,9 +8,12 @@ namespace {
 
 /// Do workers see the same?
 bool same_snapshot(const World& a, const World& b) {
-  bool same = std::ranges::equal(a.listeners, b.listeners,
-                                 [](const auto& x, const auto& y) { return x.second.listener == y.second.listener; });
+  bool same = a.overload == b.overload && std::ranges::equal(a.listeners, b.listeners, [](const auto& x, const auto& y) {
+                return x.second.listener == y.second.listener;
+              });
   config::Snapshot::Clusters::for_each_change(a.snapshot_clusters, b.snapshot_clusters,
+                                              [&](const auto&, const auto*, const auto*) { same = false; });
+  config::Snapshot::Clusters::for_each_change(a.checking_clusters, b.checking_clusters,
                                               [&](const auto&, const auto*, const auto*) { same = false; });
   return same;
 }
@@ -22,11 +25,52 @@ SnapshotPublisher::SnapshotPublisher(WorldSettings settings, World first)
       world_(std::make_shared<const World>(std::move(first))),
       snapshot_(make_snapshot(*world_, settings_, 1)) {}
 
-void SnapshotPublisher::start(config::SnapshotSlot& slot, SinkOpener open_sinks) {
+void SnapshotPublisher::open_sinks_with(SinkOpener open_sinks) {
+  const std::scoped_lock lock(updating_);
+  open_sinks_ = std::move(open_sinks);
+}
+
+void SnapshotPublisher::start(config::SnapshotSlot& slot) {
   const std::scoped_lock lock(updating_, mutex_);
   slot_ = &slot;
-  open_sinks_ = std::move(open_sinks);
   slot.publish(snapshot_);
+}
+
+void SnapshotPublisher::start_clusters(config::SnapshotSlot& slot) {
+  {
+    const std::scoped_lock lock(updating_, mutex_);
+    settings_.waits_for_checks = true;
+    holds_listeners_ = true;
+    publish();
+  }
+  start(slot);
+}
+
+void SnapshotPublisher::follow_checks() {
+  bool any = false;
+  for (const auto& [name, cluster] : world()->checking_clusters) any = any || agent::is_checked(*cluster);
+  if (any) update([](Batch& batch) { (void)batch.apply([](Resources&) {}); });
+}
+
+bool SnapshotPublisher::is_checked() const {
+  const auto now = world();
+  const auto checked = [](const auto& entry) { return agent::is_checked(*entry.second); };
+  return now->checking_clusters.empty() && std::ranges::all_of(now->snapshot_clusters, checked);
+}
+
+void SnapshotPublisher::open_listeners() {
+  const std::scoped_lock lock(updating_, mutex_);
+  if (!std::exchange(holds_listeners_, false)) return;
+  publish();
+}
+
+// A new snapshot of the world of now. Under both locks.
+void SnapshotPublisher::publish() {
+  auto next = make_snapshot(*world_, settings_, snapshot_->version + 1);
+  next->holds_listeners = holds_listeners_;
+  if (holds_listeners_) next->listeners.clear();
+  snapshot_ = std::move(next);
+  if (slot_ != nullptr) slot_->publish(snapshot_);
 }
 
 void SnapshotPublisher::on_change(const void* listener, std::function<void()> changed) {
@@ -65,8 +109,7 @@ void SnapshotPublisher::update(const std::function<void(Batch&)>& steps) {
     for (const auto& [listener, tell] : changed_) tell();
   }
   if (same) return;
-  snapshot_ = make_snapshot(*world_, settings_, snapshot_->version + 1);
-  if (slot_ != nullptr) slot_->publish(snapshot_);
+  publish();
 }
 
 std::shared_ptr<const World> SnapshotPublisher::world() const {

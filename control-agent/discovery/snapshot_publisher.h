@@ -23,8 +23,19 @@ class SnapshotPublisher {
   /// Starts with a good world, whose snapshot has version 1.
   SnapshotPublisher(WorldSettings settings, World first);
 
-  /// From here on snapshots go to `slot`, that of now at once. Both must outlive this.
-  void start(config::SnapshotSlot& slot, SinkOpener open_sinks);
+  /// Who opens the sinks that changes bring: to be said before anything can change, those of the first world are open already.
+  void open_sinks_with(SinkOpener open_sinks);
+
+  /// From here on snapshots go to `slot`, that of now at once. It must outlive this.
+  void start(config::SnapshotSlot& slot);
+  /// The same for a gateway that is not ready yet: without listeners until open_listeners(), and from here on clusters wait for
+  /// the first results of their health checks before they serve.
+  void start_clusters(config::SnapshotSlot& slot);
+  /// To be called now and then: lets clusters serve whose checks have had their first results.
+  void follow_checks();
+  /// Every health check of clusters that serve, or wait for it, has had a first result.
+  [[nodiscard]] bool is_checked() const;
+  void open_listeners();
 
   /// `changed` is called, by whoever changes something, after each change of the world. Null: `listener` is told nothing any
   /// more. It must not call back.
@@ -55,17 +66,21 @@ class SnapshotPublisher {
   void update(const std::function<void(Batch&)>& steps);
 
   [[nodiscard]] std::shared_ptr<const World> world() const;
+  [[nodiscard]] const RuntimePlan& runtime_plan() const { return settings_.runtime; }
   [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const;
 
   /// Frees snapshots that no worker has any more: `oldest_in_use` is the lowest version that one of them reports.
   void collect(std::uint64_t oldest_in_use);
 
  private:
-  const WorldSettings settings_;
+  void publish();
+
+  WorldSettings settings_;    // what changes of it does under `updating_`
   std::mutex updating_;       // held for a whole update
   mutable std::mutex mutex_;  // of what is below, for moments
   std::shared_ptr<const World> world_;
   std::shared_ptr<const config::Snapshot> snapshot_;
+  bool holds_listeners_ = false;
   config::SnapshotSlot* slot_ = nullptr;
   SinkOpener open_sinks_;
   std::map<const void*, std::function<void()>> changed_;  // by listener

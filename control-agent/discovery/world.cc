@@ -5,6 +5,7 @@
 
 #include "control-agent/translate_aggregate.h"
 #include "control-agent/translate_common.h"
+#include "control-agent/translate_overload.h"
 #include "control-agent/xds/server_plan.h"
 #include "envoy/config/bootstrap/v3/bootstrap.pb.h"
 
@@ -22,6 +23,8 @@ class Translator {
 
   // Only what has changed is looked at, and whatever waits.
   Translation run() && {
+    read_runtime();
+    read_scopes();
     for (const std::string& name : changed_clusters()) {
       if (const auto* source = resources().clusters.find(name)) {
         cluster(name, *source);
@@ -37,6 +40,7 @@ class Translator {
     check_addresses();
     count(before_.resources.clusters, resources().clusters, out_.world.cluster_changes);
     count(before_.resources.listeners, resources().listeners, out_.world.listener_changes);
+    count_extensions();
     return std::move(out_);
   }
 
@@ -85,14 +89,57 @@ class Translator {
     context.discovered_secrets = settings_.discovered_secrets;
     if (settings_.discovered_secrets != nullptr) context.bootstrap = settings_.discovered_secrets->bootstrap();
     context.key_sets = settings_.key_sets;
-    context.connection_limits = settings_.connection_limits;
+    if (out_.world.runtime != nullptr) context.runtime = &out_.world.runtime->values;
     context.is_dynamic = !origin.is_static;
     context.keep_records_in_openssl = settings_.keep_records_in_openssl;
     auto result = translate(context);
     out_.world.log_sinks = std::move(context.log_sinks);
+    runtime_keys_.merge(context.runtime_keys);
     out_.errors.insert(out_.errors.end(), own.errors().begin(), own.errors().end());
     out_.warnings.insert(out_.warnings.end(), own.warnings().begin(), own.warnings().end());
     return result;
+  }
+
+  // What has not changed is the same object.
+  void read_runtime() {
+    bool same = before_.runtime != nullptr && before_.resources.runtime_overrides == resources().runtime_overrides;
+    using Runtimes = decltype(Resources::runtimes);
+    Runtimes::for_each_change(before_.resources.runtimes, resources().runtimes,
+                              [&](const auto&, const auto*, const auto*) { same = false; });
+    if (same) return;
+    const auto read = [this](const ResourcePtr<RuntimeMessage>& layer) {
+      return about(layer->origin, [&](TranslateContext& context) {
+        return read_runtime_layer(layer->message.layer(), join_path(layer->origin.path, "layer"), context.diagnostics);
+      });
+    };
+    out_.world.runtime = make_runtime(settings_.runtime, resources(), read, before_.runtime.get());
+    const auto limit = out_.world.runtime->values.whole_number(kGlobalConnectionLimit);
+    if (before_.runtime == nullptr || limit != before_.runtime->values.whole_number(kGlobalConnectionLimit))
+      out_.world.overload = with_connection_limit(settings_.overload, limit, *settings_.cells, settings_.workers);
+  }
+
+  void read_scopes() {
+    update_scopes(out_.world.scopes, before_.resources, resources());
+    for (const auto& [source, scopes] : out_.world.scopes) {
+      const auto known = before_.scopes.find(source);
+      if (known == before_.scopes.end() || known->second != scopes) ++out_.world.scope_reloads[source];
+    }
+  }
+
+  /// Does the runtime say the same of `keys` as before?
+  [[nodiscard]] bool runtime_agrees(const std::set<std::string>& keys) const {
+    return before_.runtime == out_.world.runtime ||
+           (before_.runtime != nullptr && out_.world.runtime->values.agrees_with(before_.runtime->values, keys));
+  }
+
+  /// about(), for units of their own.
+  auto about_any() {
+    return [this](const ResourceOrigin& origin, const std::function<void(TranslateContext&)>& translate) {
+      about(origin, [&](TranslateContext& context) {
+        translate(context);
+        return true;
+      });
+    };
   }
 
   void cluster(const std::string& name, const ResourcePtr<ClusterMessage>& source) {
@@ -102,10 +149,13 @@ class Translator {
     const bool known = serves || (warming != nullptr && same_content(warming->source, source));
     WorldCluster next = make_cluster(name, source, serves ? serving : known ? warming : nullptr);
     out_.world.warming_clusters.erase(name);
-    if (serves || is_warm(next)) {
+    out_.world.checking_clusters.erase(name);
+    const bool has_all = serves || has_what_it_needs(next);
+    if (serves || (has_all && (!settings_.waits_for_checks || is_checked(*next.cluster)))) {
       use_cluster(name, std::move(next));
     } else {
       if (serving != nullptr) use_cluster(name, make_cluster(name, serving->source, serving));
+      if (has_all) out_.world.checking_clusters.set(name, next.cluster);
       out_.world.warming_clusters.emplace(name, std::move(next));
     }
     note_uses(name);
@@ -120,6 +170,7 @@ class Translator {
     if (const WorldCluster* serving = before_.find_cluster(name)) out_.world.snapshot_clusters.erase(serving->cluster->name);
     out_.world.clusters.erase(name);
     out_.world.warming_clusters.erase(name);
+    out_.world.checking_clusters.erase(name);
     note_uses(name);
   }
 
@@ -175,7 +226,7 @@ class Translator {
     return next;
   }
 
-  [[nodiscard]] bool is_warm(const WorldCluster& cluster) const {
+  [[nodiscard]] bool has_what_it_needs(const WorldCluster& cluster) const {
     return (!cluster.frame->is_discovered || resources().assignments.contains(assignment_key(cluster.source->message))) &&
            are_settled(cluster.secrets);
   }
@@ -217,48 +268,115 @@ class Translator {
     out_.world.warming_listeners.emplace(name, std::move(next));
   }
 
-  /// `known`: what the same source meant before; null: it is new.
+  /// `known`: what the same source meant before; null: it is new. What was read with another runtime is translated again, under
+  /// the content hash of its message: connections stay.
   WorldListener make_listener(const ResourcePtr<ListenerMessage>& source, const WorldListener* known) {
-    WorldListener next{.source = source, .secrets = {}, .route_sources = {}, .routes = {}, .listener = nullptr};
+    if (known != nullptr && !runtime_agrees(known->runtime_keys)) known = nullptr;
+    WorldListener next;
+    next.source = source;
     if (known != nullptr) {
       next.listener = known->listener;
-      next.route_sources = known->route_sources;
+      next.scope_sources = known->scope_sources;
       next.secrets = known->secrets;
+      next.extension_sources = known->extension_sources;
+      next.runtime_keys = known->runtime_keys;
+      next.parts_runtime_keys = known->parts_runtime_keys;
     } else {
+      runtime_keys_.clear();
       next.listener = about(source->origin, [&](TranslateContext& context) {
         auto listener = translate_listener(source->message, source->origin.path, context);
         next.secrets = std::move(context.secret_names);
         return listener;
       });
+      next.scope_sources = scope_sources(source->message);
+      next.extension_sources = extension_sources(source->message);
+      next.runtime_keys = std::move(runtime_keys_);
+    }
+    for (const auto& [key, from] : next.scope_sources) {
+      if (const auto at = out_.world.scopes.find(key); at != out_.world.scopes.end()) next.scopes.insert(*at);
+    }
+    const bool same_scopes = known != nullptr && known->scopes == next.scopes;
+    if (same_scopes) {
+      next.route_sources = known->route_sources;
+    } else {
       next.route_sources = route_sources(source->message);
+      add_scope_routes(source->message, next.scopes, next.route_sources);
     }
     for (const auto& [key, from] : next.route_sources) next.routes.emplace(key, find_resource(resources().routes, key));
-    const bool same_routes = known != nullptr && std::ranges::equal(known->routes, next.routes, [](const auto& a, const auto& b) {
-                               return a.first == b.first && same_content(a.second, b.second);
-                             });
-    if (!same_routes && !next.routes.empty()) next.listener = with_routes(next);
+    for (const auto& [key, from] : next.extension_sources)
+      next.extensions.emplace(key, find_resource(resources().extensions, key));
+    runtime_keys_.clear();
+    const bool same_parts = known != nullptr && runtime_agrees(known->parts_runtime_keys);
+    if (!same_scopes || !same_parts || !same_contents(known->routes, next.routes)) next.listener = with_routes(next);
+    if (!next.extensions.empty() && (!same_parts || !same_contents(known->extensions, next.extensions)))
+      next.listener = with_extensions(next);
+    next.parts_runtime_keys.merge(runtime_keys_);
     return next;
   }
 
+  template <typename Parts>
+  static bool same_contents(const Parts& before, const Parts& now) {
+    return std::ranges::equal(
+        before, now, [](const auto& a, const auto& b) { return a.first == b.first && same_content(a.second, b.second); });
+  }
+
   [[nodiscard]] bool is_warm(const WorldListener& listener) const {
-    return std::ranges::all_of(listener.routes,
+    return listener.scopes.size() == listener.scope_sources.size() &&
+           std::ranges::all_of(listener.routes,
                                [this](const auto& routes) { return resources().routes.contains(routes.first); }) &&
+           std::ranges::all_of(listener.extension_sources,
+                               [this](const auto& extension) {
+                                 return !extension.second.is_waited_for || resources().extensions.contains(extension.first);
+                               }) &&
            are_settled(listener.secrets);
   }
 
   // The listener with the route tables of now. Its content hash is that of its own message: connections stay.
   std::shared_ptr<const config::Listener> with_routes(const WorldListener& listener) {
+    if (listener.routes.empty() && listener.scope_sources.empty()) return listener.listener;
     auto out = std::make_shared<config::Listener>(*listener.listener);
     for (config::FilterChain& chain : out->chains) {
       config::HttpConnectionManager* http = chain.http();
-      if (http == nullptr || http->route_config_name.empty()) continue;
-      const auto& source = listener.routes.at({http->route_config_source, http->route_config_name});
-      if (source == nullptr) continue;
-      http->routes = about(source->origin, [&](TranslateContext& context) {
-        context.http_stat_prefix = context.stat_prefix = http->stat_prefix;
-        return translate_routes(source->message, source->origin.path, false, context);
-      });
+      if (http == nullptr) continue;
+      std::map<ResourceKey, std::shared_ptr<const config::RouteTable>> tables;
+      const auto table = [&](const ResourceKey& key) {
+        const auto& source = listener.routes.at(key);
+        auto& made = tables[key];
+        if (made != nullptr || source == nullptr) return made;
+        return made = about(source->origin, [&](TranslateContext& context) {
+                 context.http_stat_prefix = context.stat_prefix = http->stat_prefix;
+                 return translate_routes(source->message, source->origin.path, false, context);
+               });
+      };
+      if (http->scoped != nullptr) {
+        fill_scopes(*http, {.scopes = listener.scopes,
+                            .is_new = [this](const ResourcePtr<ScopeMessage>& scope) { return is_new(scope); },
+                            .about = about_any(),
+                            .routes = table});
+      } else if (!http->route_config_name.empty()) {
+        if (auto routes = table({http->route_config_source, http->route_config_name})) http->routes = std::move(routes);
+      }
     }
+    return out;
+  }
+
+  [[nodiscard]] bool is_new(const ResourcePtr<ScopeMessage>& scope) const {
+    const auto before = find_resource(before_.resources.scopes, ResourceKey{scope->origin.source, scope->message.name()});
+    return !same_content(before, scope);
+  }
+
+  // Likewise.
+  std::shared_ptr<const config::Listener> with_extensions(const WorldListener& listener) {
+    auto out = std::make_shared<config::Listener>(*listener.listener);
+    fill_extensions(*out, {.extensions = listener.extensions,
+                           .listener = listener.source->origin,
+                           .is_new =
+                               [this](const ResourceKey& key) {
+                                 return !same_content(find_resource(before_.resources.extensions, key),
+                                                      find_resource(resources().extensions, key));
+                               },
+                           .about = about_any(),
+                           .on_conflict = [this](const ResourceKey& key) { ++out_.world.extension_changes[key].conflicts; }});
     return out;
   }
 
@@ -307,7 +425,12 @@ class Translator {
   // Each address has one listener, and a port that has it: better an error now than a listener that never opens.
   void check_addresses() {
     std::map<std::string, const ResourceOrigin*> owners;
-    for (const auto& [name, source] : sorted(resources().listeners)) {
+    const auto by_name = sorted(resources().listeners);
+    std::vector<std::pair<std::string, ResourcePtr<ListenerMessage>>> listeners(by_name.begin(), by_name.end());
+    // Whoever has an address keeps it: those that are new, or have changed, are to blame.
+    std::ranges::stable_partition(
+        listeners, [&](const auto& entry) { return find_resource(before_.resources.listeners, entry.first) == entry.second; });
+    for (const auto& [name, source] : listeners) {
       const WorldListener* listener = find(out_.world.warming_listeners, name);
       if (listener == nullptr) listener = find(out_.world.listeners, name);
       const ResourceOrigin& origin = source->origin;
@@ -330,6 +453,16 @@ class Translator {
            });
   }
 
+  void count_extensions() {
+    using Table = decltype(Resources::extensions);
+    Table::for_each_change(before_.resources.extensions, resources().extensions,
+                           [&](const ResourceKey& key, const auto* was, const auto* is) {
+                             const auto before = was == nullptr ? nullptr : *was;
+                             if (!same_content(before, is == nullptr ? nullptr : *is))
+                               ++out_.world.extension_changes[key].reloads;
+                           });
+  }
+
   template <typename Table>
   static void count(const Table& before, const Table& now, WorldChanges& changes) {
     Table::for_each_change(before, now, [&](const auto&, const auto* was, const auto* is) {
@@ -347,6 +480,7 @@ class Translator {
   const WorldSettings& settings_;
   Diagnostics& statics_;
   Translation out_;
+  std::set<std::string> runtime_keys_;  // that translations have asked for
 };
 
 template <typename Message>
@@ -383,15 +517,22 @@ Resources static_resources(const envoy::config::bootstrap::v3::Bootstrap& bootst
   return out;
 }
 
-std::shared_ptr<const config::Snapshot> make_snapshot(const World& world, const WorldSettings& settings, std::uint64_t version) {
+bool is_checked(const config::Cluster& cluster) {
+  return cluster.health_check == nullptr || std::ranges::all_of(cluster.endpoints, [](const config::Endpoint& endpoint) {
+           return endpoint.health_target == nullptr || endpoint.cell->health.peek().decided.load(std::memory_order_acquire);
+         });
+}
+
+std::shared_ptr<config::Snapshot> make_snapshot(const World& world, const WorldSettings& settings, std::uint64_t version) {
   auto out = std::make_shared<config::Snapshot>();
   out->version = version;
   out->node = {{"id", settings.service_node}, {"cluster", settings.service_cluster}};
   out->log_sinks = world.log_sinks;
-  out->overload = settings.overload;
+  out->overload = world.overload;
   out->local_cluster = settings.local_cluster;
   out->locality = settings.locality;
   out->clusters = world.snapshot_clusters;
+  out->checking = world.checking_clusters;
   for (const auto& [name, listener] : world.listeners) out->listeners.push_back(listener.listener);
   return out;
 }

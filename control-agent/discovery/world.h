@@ -9,13 +9,15 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "config/model/dataplane.h"
 #include "config/model/snapshot.h"
 #include "control-agent/diagnostics.h"
+#include "control-agent/discovery/extension_configs.h"
 #include "control-agent/discovery/resources.h"
+#include "control-agent/discovery/runtime_layers.h"
+#include "control-agent/discovery/scoped_routes.h"
 #include "control-agent/translate.h"
 #include "control-agent/translate_cluster.h"
 #include "dataplane/base/result.h"
@@ -34,8 +36,14 @@ struct WorldCluster {
 struct WorldListener {
   ResourcePtr<ListenerMessage> source;
   std::set<SecretName> secrets;  ///< of control planes
+  ScopeSources scope_sources;
+  Scopes scopes;  ///< of those sources; one that is not there has not come yet
   RouteSources route_sources;
   std::map<ResourceKey, ResourcePtr<RouteMessage>> routes;  ///< that its connection managers name; null: not there yet
+  ExtensionSources extension_sources;
+  Extensions extensions;
+  std::set<std::string> runtime_keys;        ///< that its message was read with
+  std::set<std::string> parts_runtime_keys;  ///< that its routes and the configurations of its filters were read with
   std::shared_ptr<const config::Listener> listener;
 };
 
@@ -51,17 +59,24 @@ struct World {
   Resources resources;
   config::SharedMap<std::string, std::shared_ptr<const WorldCluster>> clusters;  ///< that serve
   std::map<std::string, WorldListener> listeners;
-  /// That wait for something before they serve: clusters for their endpoints, listeners for their routes, both for secrets. What
-  /// had the name before serves until then.
+  /// That wait for something before they serve: clusters for their endpoints, listeners for their routes and the configurations
+  /// of their filters, both for secrets. What had the name before serves until then.
   std::map<std::string, WorldCluster> warming_clusters;
   std::map<std::string, WorldListener> warming_listeners;
   config::Snapshot::Clusters snapshot_clusters;  ///< those that serve, as workers see them
+  /// Of the warming clusters those that have everything but the first results of their health checks.
+  config::Snapshot::Clusters checking_clusters;
   config::SharedMap<ResourceKey, std::vector<std::string>, ResourceKey::Hash>
       users;                               ///< of assignments: clusters, waiting or not
   std::set<std::string> aggregates;        ///< clusters that stand for others, waiting or not
   std::vector<config::LogSink> log_sinks;  ///< those of worlds before, too: connections that drain still write there
   WorldChanges cluster_changes;
   WorldChanges listener_changes;
+  std::map<ResourceKey, ExtensionChanges> extension_changes;
+  Scopes scopes;                                       ///< of all sources
+  std::map<std::string, std::uint64_t> scope_reloads;  ///< how often they have changed, by source
+  std::shared_ptr<const Runtime> runtime;              ///< never null in a translated world
+  std::shared_ptr<const config::Overload> overload;    ///< null: nothing is watched
 
   /// Calls `visit(name, cluster)` for those that serve and for those that wait.
   template <typename Visit>
@@ -91,11 +106,12 @@ struct WorldSettings {
   std::size_t workers = 1;
   std::string service_node;
   std::string service_cluster;
-  std::string local_cluster;                                         ///< empty: there is none
-  config::LocalityName locality;                                     ///< the node's
-  std::unordered_map<std::string, std::uint64_t> connection_limits;  ///< of layered_runtime: by listener
-  std::shared_ptr<const config::Overload> overload;                  ///< null: nothing is watched
+  std::string local_cluster;                         ///< empty: there is none
+  config::LocalityName locality;                     ///< the node's
+  RuntimePlan runtime = {};                          ///< layered_runtime
+  std::shared_ptr<const config::Overload> overload;  ///< as the bootstrap says; null: nothing is watched
   bool keep_records_in_openssl = false;
+  bool waits_for_checks = false;  ///< somebody makes health checks: clusters wait for the first of each endpoint
   std::optional<std::vector<config::PortConfig>> ports;  ///< whose addresses listeners may have; none: any
 };
 
@@ -112,8 +128,11 @@ struct Translation {
 /// The resources of a bootstrap, without the clusters of management servers. Names that are given twice are errors.
 [[nodiscard]] Resources static_resources(const envoy::config::bootstrap::v3::Bootstrap& bootstrap, Diagnostics& diagnostics);
 
+/// Every endpoint whose health is checked has had a result.
+[[nodiscard]] bool is_checked(const config::Cluster& cluster);
+
 /// The snapshot of a good world.
-[[nodiscard]] std::shared_ptr<const config::Snapshot> make_snapshot(const World& world, const WorldSettings& settings,
-                                                                    std::uint64_t version);
+[[nodiscard]] std::shared_ptr<config::Snapshot> make_snapshot(const World& world, const WorldSettings& settings,
+                                                              std::uint64_t version);
 
 }  // namespace millrace::agent

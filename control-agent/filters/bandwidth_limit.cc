@@ -17,7 +17,7 @@ constexpr std::uint64_t kMostKibibytes = std::uint64_t{1} << 30;  // a second: m
 // A limit may be missing where routes have limits of their own; what it were to limit then passes, and is counted.
 config::BandwidthLimit translate_filter(const BandwidthLimit& limit, const std::string& path, TranslateContext& context) {
   config::BandwidthLimit out;
-  if (!limit.has_runtime_enabled() || limit.runtime_enabled().default_value().value()) {
+  if (!limit.has_runtime_enabled() || translate_flag(limit.runtime_enabled(), context)) {
     out.limits_requests = (limit.enable_mode() & BandwidthLimit::REQUEST) != 0;
     out.limits_responses = (limit.enable_mode() & BandwidthLimit::RESPONSE) != 0;
   }

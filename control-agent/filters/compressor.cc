@@ -123,25 +123,27 @@ void take_content_types(const Types& types, config::Compressor::Direction& out) 
   }
 }
 
-config::Compressor::Direction translate_direction(const compressor::Compressor::CommonDirectionConfig& common) {
+config::Compressor::Direction translate_direction(const compressor::Compressor::CommonDirectionConfig& common,
+                                                  TranslateContext& context) {
   config::Compressor::Direction out;
-  out.enabled = !common.has_enabled() || common.enabled().default_value().value();
+  out.enabled = !common.has_enabled() || translate_flag(common.enabled(), context);
   if (common.has_min_content_length()) out.min_content_length = common.min_content_length().value();
   take_content_types(common.content_type(), out);
   return out;
 }
 
 /// As the fields say that response_direction_config has replaced.
-void translate_old_fields(const compressor::Compressor& filter, config::Compressor& out) {
-  out.response.enabled = !filter.has_runtime_enabled() || filter.runtime_enabled().default_value().value();
+void translate_old_fields(const compressor::Compressor& filter, config::Compressor& out, TranslateContext& context) {
+  out.response.enabled = !filter.has_runtime_enabled() || translate_flag(filter.runtime_enabled(), context);
   if (filter.has_content_length()) out.response.min_content_length = filter.content_length().value();
   take_content_types(filter.content_type(), out.response);
   out.disable_on_etag = filter.disable_on_etag_header();
   out.remove_accept_encoding = filter.remove_accept_encoding_header();
 }
 
-config::Decompressor::Direction translate_direction(const decompressor::Decompressor::CommonDirectionConfig& common) {
-  return {.enabled = !common.has_enabled() || common.enabled().default_value().value(),
+config::Decompressor::Direction translate_direction(const decompressor::Decompressor::CommonDirectionConfig& common,
+                                                    TranslateContext& context) {
+  return {.enabled = !common.has_enabled() || translate_flag(common.enabled(), context),
           .ignore_no_transform = common.ignore_no_transform_header()};
 }
 
@@ -153,14 +155,15 @@ config::Compressor translate_filter(const compressor::Compressor& filter, const 
       filter.compressor_library(), join_path(path, "compressor_library"), context.diagnostics);
   out.library = library.library;
   out.choose_first = filter.choose_first();
-  if (filter.has_request_direction_config()) out.request = translate_direction(filter.request_direction_config().common_config());
+  if (filter.has_request_direction_config())
+    out.request = translate_direction(filter.request_direction_config().common_config(), context);
   if (filter.has_response_direction_config()) {
     const auto& response = filter.response_direction_config();
-    out.response = translate_direction(response.common_config());
+    out.response = translate_direction(response.common_config(), context);
     out.disable_on_etag = response.disable_on_etag_header();
     out.remove_accept_encoding = response.remove_accept_encoding_header();
   } else {
-    translate_old_fields(filter, out);
+    translate_old_fields(filter, out, context);
   }
   // Statistics of responses stand one level higher where the older fields are used, as in Envoy.
   const std::string name =
@@ -186,8 +189,8 @@ config::Decompressor translate_filter(const decompressor::Decompressor& filter, 
       filter.decompressor_library(), join_path(path, "decompressor_library"), context.diagnostics);
   out.library = library.library;
   const auto& request = filter.request_direction_config();
-  out.request = translate_direction(request.common_config());
-  out.response = translate_direction(filter.response_direction_config().common_config());
+  out.request = translate_direction(request.common_config(), context);
+  out.response = translate_direction(filter.response_direction_config().common_config(), context);
   if (request.has_advertise_accept_encoding()) out.advertise = request.advertise_accept_encoding().value();
   out.cell = context.cells.decompressors.get("http." + context.stat_prefix + ".decompressor." +
                                              filter.decompressor_library().name() + "." + library.stat_name + ".");

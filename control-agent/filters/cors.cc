@@ -18,12 +18,12 @@ config::CorsPolicy translate_filter(const cors::CorsPolicy& policy, const std::s
   out.allow_headers = policy.allow_headers();
   out.expose_headers = policy.expose_headers();
   out.max_age = policy.max_age();
-  out.allow_credentials = policy.allow_credentials().value();
-  out.allow_private_network_access = policy.allow_private_network_access().value();
+  if (policy.has_allow_credentials()) out.allow_credentials = policy.allow_credentials().value();
+  if (policy.has_allow_private_network_access()) out.allow_private_network_access = policy.allow_private_network_access().value();
   if (policy.has_forward_not_matching_preflights())
     out.forward_not_matching_preflights = policy.forward_not_matching_preflights().value();
-  if (policy.has_filter_enabled()) out.enabled = translate_fraction(policy.filter_enabled().default_value());
-  if (policy.has_shadow_enabled()) out.shadow = translate_fraction(policy.shadow_enabled().default_value());
+  if (policy.has_filter_enabled()) out.enabled = translate_fraction(policy.filter_enabled(), context);
+  if (policy.has_shadow_enabled()) out.shadow = translate_fraction(policy.shadow_enabled(), context);
   return out;
 }
 

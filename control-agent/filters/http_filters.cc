@@ -37,21 +37,18 @@ std::optional<config::RouteFilterConfig> translate_route_bandwidth_limit(const A
   return translate_bandwidth_limit_of_route(*limit, path, context);
 }
 
-// In connection managers.
-constexpr std::array kFilters = {
-    kFilter<http::bandwidth_limit::v3::BandwidthLimit>,
-    kFilter<http::buffer::v3::Buffer>,
-    kFilter<http::compressor::v3::Compressor>,
-    kFilter<http::cors::v3::Cors>,
-    kFilter<http::csrf::v3::CsrfPolicy>,
-    kFilter<http::decompressor::v3::Decompressor>,
-    kFilter<http::fault::v3::HTTPFault>,
-    kFilter<http::jwt_authn::v3::JwtAuthentication>,
-    kFilter<http::rbac::v3::RBAC>,
-    kFilter<http::header_mutation::v3::HeaderMutation>,
-    kFilter<http::health_check::v3::HealthCheck>,
-    kFilter<http::local_ratelimit::v3::LocalRateLimit>,
+template <typename... Messages>
+struct FilterTypes {
+  static constexpr std::array kRows = {kFilter<Messages>...};
+  static bool contain(std::string_view full_name) { return ((full_name == Messages::descriptor()->full_name()) || ...); }
 };
+
+// In connection managers.
+using Filters = FilterTypes<http::bandwidth_limit::v3::BandwidthLimit, http::buffer::v3::Buffer, http::compressor::v3::Compressor,
+                            http::cors::v3::Cors, http::csrf::v3::CsrfPolicy, http::decompressor::v3::Decompressor,
+                            http::fault::v3::HTTPFault, http::jwt_authn::v3::JwtAuthentication, http::rbac::v3::RBAC,
+                            http::header_mutation::v3::HeaderMutation, http::health_check::v3::HealthCheck,
+                            http::local_ratelimit::v3::LocalRateLimit>;
 
 // On routes, virtual hosts, route configurations and weighted clusters.
 constexpr std::array kRouteFilters = {
@@ -99,7 +96,7 @@ bool translate_route_filter(const Any& any, const std::string& path, config::Rou
 
 std::optional<config::HttpFilterConfig> translate_http_filter(const Any& config, const std::string& path,
                                                               TranslateContext& context) {
-  auto out = translate_by(kFilters, config, path, context);
+  auto out = translate_by(Filters::kRows, config, path, context);
   if (!out) {
     const auto& url = config.type_url();
     context.diagnostics.error(path,
@@ -107,6 +104,8 @@ std::optional<config::HttpFilterConfig> translate_http_filter(const Any& config,
   }
   return out;
 }
+
+bool is_http_filter(std::string_view message) { return Filters::contain(message); }
 
 config::RouteFilters translate_route_filters(const google::protobuf::Map<std::string, Any>& filters, const std::string& path,
                                              TranslateContext& context) {

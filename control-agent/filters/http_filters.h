@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "config/model/http_filter.h"
 #include "control-agent/translate.h"
@@ -16,6 +17,9 @@ namespace millrace::agent {
 /// The content of HttpFilter.typed_config; nothing, with an error, when its type is not that of a filter, or is the router's.
 [[nodiscard]] std::optional<config::HttpFilterConfig> translate_http_filter(const google::protobuf::Any& config,
                                                                             const std::string& path, TranslateContext& context);
+
+/// Is there an HTTP filter whose configuration is a `message` (its full name)? The router is not among them.
+[[nodiscard]] bool is_http_filter(std::string_view message);
 
 /// A typed_per_filter_config; `path` is that of the map.
 [[nodiscard]] config::RouteFilters translate_route_filters(

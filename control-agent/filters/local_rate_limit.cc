@@ -48,8 +48,8 @@ config::LocalRateLimit translate_filter(const LocalRateLimit& limit, const std::
   if (limit.has_token_bucket())
     out.bucket = translate_token_bucket(limit.token_bucket(), join_path(path, "token_bucket"), context);
   out.descriptors = translate_descriptors(limit, join_path(path, "descriptors"), context);
-  if (limit.has_filter_enabled()) out.enabled = translate_fraction(limit.filter_enabled().default_value());
-  if (limit.has_filter_enforced()) out.enforced = translate_fraction(limit.filter_enforced().default_value());
+  if (limit.has_filter_enabled()) out.enabled = translate_fraction(limit.filter_enabled(), context);
+  if (limit.has_filter_enforced()) out.enforced = translate_fraction(limit.filter_enforced(), context);
   if (!limit.has_token_bucket() && out.enabled.numerator > 0)
     context.diagnostics.error(join_path(path, "token_bucket"), "must be set where filter_enabled is above 0%");
   out.unenforced_request_add =

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <limits>
 #include <utility>
@@ -15,11 +16,17 @@
 namespace millrace::agent {
 
 namespace discovery = envoy::service::discovery::v3;
+namespace load_stats = envoy::service::load_stats::v3;
 
 namespace {
 
 constexpr int kMostResponseBytes = 256 * 1024 * 1024;
+constexpr std::chrono::seconds kLongestFarewell{5};
 constexpr int kReconnectMilliseconds = 100;  // the pauses between streams are StreamSession's
+
+constexpr const char* kLoadReports = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
+
+load_stats::LoadStatsResponse take_response(load_stats::LoadStatsResponse&& response) { return std::move(response); }
 
 std::string status_text(const grpc::Status& status) {
   static constexpr const char* kCodes[] = {
@@ -46,6 +53,9 @@ grpc::ChannelArguments channel_arguments(const XdsServer& server) {
   if (!server.keepalive_interval.is_infinite()) {
     args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, to_milliseconds(server.keepalive_interval));
     args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, to_milliseconds(server.keepalive_timeout));
+    // A stream of discovery may be silent for hours, and the library would stop to ask after two pings without a request between
+    // them.
+    args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   }
   if (!server.authority.empty()) args.SetString(GRPC_ARG_DEFAULT_AUTHORITY, server.authority);
   if (server.tls && !server.tls->server_name.empty()) args.SetSslTargetNameOverride(server.tls->server_name);
@@ -80,6 +90,7 @@ class GrpcTransport::TypedStream final : public Stream, public grpc::ClientBidiR
                                        std::shared_ptr<Inbox> inbox, XdsStreamId id) {
     auto stream = std::shared_ptr<TypedStream>(new TypedStream(std::move(channel), std::move(inbox), id));
     stream->self_ = stream;
+    stream->inbox_->enter();
     for (const auto& [key, value] : server.metadata) stream->context_.AddMetadata(key, value);
     stream->stub_.PrepareBidiStreamingCall(&stream->context_, method, {}, stream.get());
     stream->AddHold();
@@ -122,7 +133,9 @@ class GrpcTransport::TypedStream final : public Stream, public grpc::ClientBidiR
 
   void OnDone(const grpc::Status& status) override {
     if (!silent_) inbox_->put({.stream = id_, .what = XdsStreamClosed{status_text(status)}});
-    self_.reset();
+    const auto inbox = inbox_;
+    self_.reset();  // this may be gone
+    inbox->leave();
   }
 
  private:
@@ -163,12 +176,33 @@ void GrpcTransport::Inbox::put(XdsStreamEvent event) {
   if (wake) wake();
 }
 
+void GrpcTransport::Inbox::enter() {
+  const std::lock_guard lock(mutex);
+  ++streams;
+}
+
+void GrpcTransport::Inbox::leave() {
+  const std::lock_guard lock(mutex);
+  --streams;
+  left.notify_all();
+}
+
+void GrpcTransport::Inbox::wait_until_left() {
+  std::unique_lock lock(mutex);
+  left.wait_for(lock, kLongestFarewell, [this] { return streams == 0; });
+}
+
 GrpcTransport::GrpcTransport(std::function<void()> wake) : inbox_(std::make_shared<Inbox>()) { inbox_->wake = std::move(wake); }
 
 GrpcTransport::~GrpcTransport() {
   for (const auto& [id, stream] : streams_) stream->cancel();
-  const std::lock_guard lock(inbox_->mutex);
-  inbox_->wake = nullptr;
+  streams_.clear();
+  {
+    const std::lock_guard lock(inbox_->mutex);
+    inbox_->wake = nullptr;
+  }
+  // The last to let go of a channel ends the library's threads: one of them would wait for itself.
+  inbox_->wait_until_left();
 }
 
 std::shared_ptr<grpc::Channel> GrpcTransport::channel(const XdsServer& server) {
@@ -185,6 +219,13 @@ XdsStreamId GrpcTransport::open(const XdsServer& server, const std::string& meth
                            channel(server), server, method, inbox_, id)
                      : TypedStream<discovery::DiscoveryRequest, discovery::DiscoveryResponse>::start(channel(server), server,
                                                                                                      method, inbox_, id);
+  return id;
+}
+
+XdsStreamId GrpcTransport::open_load_reports(const XdsServer& server) {
+  const XdsStreamId id = next_++;
+  streams_[id] = TypedStream<load_stats::LoadStatsRequest, load_stats::LoadStatsResponse>::start(channel(server), server,
+                                                                                                 kLoadReports, inbox_, id);
   return id;
 }
 
@@ -207,10 +248,10 @@ std::vector<XdsStreamEvent> GrpcTransport::take_events() {
   }
   std::erase_if(events, [this](const XdsStreamEvent& event) { return !streams_.contains(event.stream); });
   for (const XdsStreamEvent& event : events) {
-    if (std::holds_alternative<XdsResponse>(event.what)) {
-      streams_.at(event.stream)->read_on();
-    } else {
+    if (std::holds_alternative<XdsStreamClosed>(event.what)) {
       streams_.erase(event.stream);
+    } else {
+      streams_.at(event.stream)->read_on();
     }
   }
   return events;

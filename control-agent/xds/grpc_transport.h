@@ -2,6 +2,8 @@
 // made by one thread.
 #pragma once
 
+#include <condition_variable>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,10 +23,11 @@ class GrpcTransport final : public XdsTransport {
  public:
   /// `wake` is called by the library's threads when there are events; it must not call back.
   explicit GrpcTransport(std::function<void()> wake);
-  /// Ends all streams and waits for the library to let go of them.
+  /// Ends all streams and waits for the library to let go of them, also of those that were closed before.
   ~GrpcTransport() override;
 
   [[nodiscard]] XdsStreamId open(const XdsServer& server, const std::string& method, XdsProtocol protocol) override;
+  [[nodiscard]] XdsStreamId open_load_reports(const XdsServer& server) override;
   void send(XdsStreamId stream, XdsRequest request) override;
   void close(XdsStreamId stream) override;
   [[nodiscard]] std::vector<XdsStreamEvent> take_events() override;
@@ -38,7 +41,12 @@ class GrpcTransport final : public XdsTransport {
     std::mutex mutex;
     std::vector<XdsStreamEvent> events;
     std::function<void()> wake;
+    std::size_t streams = 0;  // that the library has not let go of
+    std::condition_variable left;
     void put(XdsStreamEvent event);
+    void enter();
+    void leave();
+    void wait_until_left();
   };
 
   [[nodiscard]] std::shared_ptr<grpc::Channel> channel(const XdsServer& server);

@@ -22,9 +22,15 @@ Intake<Message> take_in(const XdsResponse& response, const std::string& source, 
     Message message;
     if (!resource.body.template Is<Message>() || !resource.body.UnpackTo(&message)) {
       out.has_nameless = out.has_nameless || resource.name.empty();
-      if (!resource.name.empty()) out.names.insert(resource.name);
-      rejection.add("a resource" + (resource.name.empty() ? "" : " \"" + resource.name + "\"") + " of the type \"" +
-                    resource.body.type_url() + "\" cannot be read as a " + Message::descriptor()->full_name());
+      const std::string reason = "a resource" + (resource.name.empty() ? "" : " \"" + resource.name + "\"") + " of the type \"" +
+                                 resource.body.type_url() + "\" cannot be read as a " + Message::descriptor()->full_name();
+      rejection.add(reason);
+      if (resource.name.empty()) continue;
+      out.names.insert(resource.name);
+      rejection.blame(resource.name, {.version = resource.version.empty() ? response.version : resource.version,
+                                      .attempted = now,
+                                      .details = reason,
+                                      .content = nullptr});
       continue;
     }
     const std::string name = name_of(message);
@@ -52,13 +58,20 @@ Intake<Message> take_in(const XdsResponse& response, const std::string& source, 
     Diagnostics found;
     validate_rules(made->message, made->origin.path, found);
     check_fields(made->message, made->origin.path, found);
+    for (const ConfigError& unknown : found.unknown_fields()) {
+      rejection.is_of_unknown_fields() ? found.error(unknown.path, unknown.reason)
+                                       : found.warning(unknown.path, unknown.reason + "; they have no effect");
+    }
     if (found.ok()) {
+      out.unknown_fields += found.unknown_fields().size();
       out.warnings.insert(out.warnings.end(), found.warnings().begin(), found.warnings().end());
       out.good.push_back(std::move(made));
     } else {
       rejection.add(found.errors());
+      rejection.blame(name, refused_update<Message>(made, to_text(found.errors())));
     }
   }
+  if (!out.is_ambiguous && !out.has_nameless) rejection.judge(out.names);
   return out;
 }
 

@@ -5,7 +5,10 @@
 #include <fstream>
 #include <iterator>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "control-agent/message_visitor.h"
 #include "envoy/extensions/transport_sockets/tls/v3/tls.pb.h"
 #include "envoy/extensions/upstreams/http/v3/http_protocol_options.pb.h"
 
@@ -19,10 +22,6 @@ using envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext;
 using envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 
 namespace {
-
-Duration to_duration(const google::protobuf::Duration& duration) {
-  return Duration::seconds(duration.seconds()) + Duration::nanoseconds(duration.nanos());
-}
 
 constexpr std::uint32_t kEnvoyMajor = 1;
 constexpr std::uint32_t kEnvoyMinor = 34;
@@ -134,12 +133,48 @@ class Planner {
                    "is not checked on connections to a management server: give its name as sni, which its certificate must have");
     }
     tls.trusted_ca = text_of(validation.trusted_ca(), join_path(at, "validation_context.trusted_ca"));
+    refuse_what_is_not_used(context, path);
     if (common.tls_certificates_size() > 0) {
       const auto& certificate = common.tls_certificates(0);
       tls.certificate_chain = text_of(certificate.certificate_chain(), join_path(at, "tls_certificates[0].certificate_chain"));
       tls.private_key = text_of(certificate.private_key(), join_path(at, "tls_certificates[0].private_key"));
     }
     out.tls = std::move(tls);
+  }
+
+  // A connection must not be less secure than its configuration says.
+  void refuse_what_is_not_used(UpstreamTlsContext context, const std::string& path) {
+    context.clear_sni();
+    auto& common = *context.mutable_common_tls_context();
+    common.clear_alpn_protocols();  // gRPC offers h2
+    common.mutable_validation_context()->clear_trusted_ca();
+    if (common.tls_certificates_size() > 0) {
+      common.mutable_tls_certificates(0)->clear_certificate_chain();
+      common.mutable_tls_certificates(0)->clear_private_key();
+    }
+    const std::string at = join_path(path, "typed_config");
+    refuse_fields(common.validation_context(), join_path(at, "common_tls_context.validation_context"));
+    common.clear_validation_context();
+    for (int i = 0; i < common.tls_certificates_size(); ++i) {
+      const std::string certificate =
+          index_path(join_path(at, "common_tls_context.tls_certificates"), static_cast<std::size_t>(i));
+      if (i == 0) {
+        refuse_fields(common.tls_certificates(i), certificate);
+      } else {
+        error(certificate, "is one too many: connections to a management server show one certificate");
+      }
+    }
+    common.clear_tls_certificates();
+    refuse_fields(common, join_path(at, "common_tls_context"));
+    context.clear_common_tls_context();
+    refuse_fields(context, at);
+  }
+
+  void refuse_fields(const google::protobuf::Message& message, const std::string& path) {
+    std::vector<const google::protobuf::FieldDescriptor*> fields;
+    message.GetReflection()->ListFields(message, &fields);
+    for (const auto* field : fields)
+      error(join_path(path, field->name()), "has no effect on connections to a management server: remove it");
   }
 
   void from_uri(const GrpcService::GoogleGrpc& grpc, const std::string& path, XdsServer& out) {
@@ -185,11 +220,11 @@ class Planner {
 
 std::set<std::string> management_clusters(const envoy::config::bootstrap::v3::Bootstrap& bootstrap) {
   std::set<std::string> named;
-  const auto& dynamic = bootstrap.dynamic_resources();
-  for (const ApiConfigSource* source :
-       {&dynamic.ads_config(), &dynamic.cds_config().api_config_source(), &dynamic.lds_config().api_config_source()}) {
-    for (const GrpcService& service : source->grpc_services()) named.insert(service.envoy_grpc().cluster_name());
-  }
+  visit_messages(bootstrap, [&named](const google::protobuf::Message& message) {
+    if (message.GetDescriptor() != ApiConfigSource::descriptor()) return;
+    for (const GrpcService& service : static_cast<const ApiConfigSource&>(message).grpc_services())
+      named.insert(service.envoy_grpc().cluster_name());
+  });
   std::set<std::string> out;
   for (const ClusterMessage& cluster : bootstrap.static_resources().clusters()) {
     if (!named.contains(cluster.name()) && !has_pipe(cluster)) continue;
@@ -274,8 +309,12 @@ std::string discovery_method(ResourceType type, XdsProtocol protocol) {
   switch (type) {
     case ResourceType::kCluster: return "/envoy.service.cluster.v3.ClusterDiscoveryService/" + verb + "Clusters";
     case ResourceType::kAssignment: return "/envoy.service.endpoint.v3.EndpointDiscoveryService/" + verb + "Endpoints";
+    case ResourceType::kExtension:
+      return "/envoy.service.extension.v3.ExtensionConfigDiscoveryService/" + verb + "ExtensionConfigs";
+    case ResourceType::kRuntime: return "/envoy.service.runtime.v3.RuntimeDiscoveryService/" + verb + "Runtime";
     case ResourceType::kListener: return "/envoy.service.listener.v3.ListenerDiscoveryService/" + verb + "Listeners";
     case ResourceType::kRoutes: return "/envoy.service.route.v3.RouteDiscoveryService/" + verb + "Routes";
+    case ResourceType::kScope: return "/envoy.service.route.v3.ScopedRoutesDiscoveryService/" + verb + "ScopedRoutes";
     case ResourceType::kSecret: return "/envoy.service.secret.v3.SecretDiscoveryService/" + verb + "Secrets";
   }
   return {};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control-agent/xds/back_off.h"
 #include "dataplane/base/assert.h"
 
 namespace millrace::agent {
@@ -10,8 +11,6 @@ namespace millrace::agent {
 namespace discovery = envoy::service::discovery::v3;
 
 namespace {
-
-constexpr std::uint32_t kMostDoublings = 16;
 
 void set_node(google::protobuf::Message& request, const envoy::config::core::v3::Node& node) {
   const auto* field = request.GetDescriptor()->FindFieldByName("node");
@@ -52,11 +51,21 @@ void StreamSession::want(ResourceType type, const std::set<std::string>& names) 
   if (Carried* carried = find(type); carried != nullptr) carried->stream->want(names);
 }
 
-std::optional<ResourceType> StreamSession::on_response(const XdsResponse& response, Instant now) {
+void StreamSession::hold(ResourceType type, const std::set<std::string>& names, Instant now) {
+  Carried* carried = find(type);
+  if (carried == nullptr) return;
+  carried->stream->hold(names);
+  if (!stream_ || group_.protocol != XdsProtocol::kDelta) return;
+  transport_.close(*stream_);
+  stream_.reset();
+  stats_.connected = false;
+  open_at_ = now;
+}
+
+std::optional<ResourceType> StreamSession::on_response(const XdsResponse& response) {
   responded_ = true;
   failures_ = 0;
   stats_.connected = true;
-  (void)now;
   const auto type = resource_type(response.type_url);
   if (!type || find(*type) == nullptr || response.is_delta != (group_.protocol == XdsProtocol::kDelta)) return std::nullopt;
   return type;
@@ -144,11 +153,8 @@ Instant StreamSession::next_timeout() const {
   return next;
 }
 
-// Jittered exponential: anything up to what doubles with each failure.
 Duration StreamSession::back_off(std::uint32_t failures) {
-  const std::int64_t doubled = group_.retry_base.to_nanoseconds() << std::min(failures - 1, kMostDoublings);
-  const std::int64_t most = std::clamp<std::int64_t>(doubled, 1, group_.retry_max.to_nanoseconds());
-  return Duration::nanoseconds(static_cast<std::int64_t>(rng_.next() % static_cast<std::uint64_t>(most)));
+  return jittered_back_off(group_.retry_base, group_.retry_max, failures, rng_);
 }
 
 }  // namespace millrace::agent

@@ -45,9 +45,13 @@ class StreamSession {
   /// Nothing for types that are not carried.
   void want(ResourceType type, const std::set<std::string>& names);
 
+  /// Resources of these names are held that no server has sent. Where servers say differences alone, the stream begins anew, to
+  /// tell them.
+  void hold(ResourceType type, const std::set<std::string>& names, Instant now);
+
   [[nodiscard]] bool owns(XdsStreamId stream) const { return stream_ == stream; }
   /// The type of a response of this stream; nothing: none that was asked for, or it is of the other protocol.
-  [[nodiscard]] std::optional<ResourceType> on_response(const XdsResponse& response, Instant now);
+  [[nodiscard]] std::optional<ResourceType> on_response(const XdsResponse& response);
   /// Acknowledges the response, or rejects it: a version that was rejected before, with a pause that grows.
   void answer(ResourceType type, const XdsResponse& response, const std::optional<std::string>& error, Instant now);
   void on_closed(const XdsStreamClosed& closed, Instant now);

@@ -1,4 +1,5 @@
-// What the xDS client needs of a network: streams to management servers that carry requests one way and responses the other.
+// What the xDS client needs of a network: streams to management servers that carry requests one way and responses the other:
+// of discovery, and of load reports.
 // grpc_transport.h is the real one; tests script their own.
 #pragma once
 
@@ -10,6 +11,7 @@
 
 #include "control-agent/xds/server_plan.h"
 #include "control-agent/xds/xds_message.h"
+#include "envoy/service/load_stats/v3/lrs.pb.h"
 
 namespace millrace::agent {
 
@@ -23,15 +25,17 @@ struct XdsStreamClosed {
 
 struct XdsStreamEvent {
   XdsStreamId stream;
-  std::variant<XdsResponse, XdsStreamClosed> what;
+  std::variant<XdsResponse, envoy::service::load_stats::v3::LoadStatsResponse, XdsStreamClosed> what;
 };
 
 class XdsTransport {
  public:
   virtual ~XdsTransport() = default;
 
-  /// Begins a stream; whether the server can be reached shows later.
+  /// Begins a stream of discovery; whether the server can be reached shows later.
   [[nodiscard]] virtual XdsStreamId open(const XdsServer& server, const std::string& method, XdsProtocol protocol) = 0;
+  /// The same for a stream of load reports (envoy.service.load_stats.v3.LoadReportingService).
+  [[nodiscard]] virtual XdsStreamId open_load_reports(const XdsServer& server) = 0;
   /// Sends behind what was sent before. On a stream that has ended it is lost.
   virtual void send(XdsStreamId stream, XdsRequest request) = 0;
   /// Ends the stream; no event of it follows.

@@ -58,6 +58,11 @@ XdsRequest SotwTypeStream::next_request() {
   return out;
 }
 
+// Without versions: a server that has started anew may count from one again.
+void DeltaTypeStream::hold(const std::set<std::string>& names) {
+  for (const std::string& name : names) versions_.try_emplace(name);
+}
+
 void DeltaTypeStream::on_open() {
   subscribed_.clear();
   answers_.clear();

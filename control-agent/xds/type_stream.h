@@ -22,6 +22,8 @@ class TypeStream {
 
   /// The names that are wanted from now on; not for wildcards.
   virtual void want(const std::set<std::string>& names) = 0;
+  /// Resources of these names are held, in versions that the server may not know: the next stream says so.
+  virtual void hold(const std::set<std::string>& names) = 0;
   /// A new stream: versions that are held stay known, nonces do not.
   virtual void on_open() = 0;
   /// Acknowledges `response`, or rejects it for `error`.
@@ -50,6 +52,7 @@ class SotwTypeStream final : public TypeStream {
   SotwTypeStream(ResourceType type, bool is_wildcard) : TypeStream(type, is_wildcard) {}
 
   void want(const std::set<std::string>& names) override;
+  void hold(const std::set<std::string>&) override {}  // each response says everything
   void on_open() override;
   void answer(const XdsResponse& response, const std::optional<std::string>& error) override;
   [[nodiscard]] bool has_request() const override { return pending_; }
@@ -69,6 +72,7 @@ class DeltaTypeStream final : public TypeStream {
   DeltaTypeStream(ResourceType type, bool is_wildcard) : TypeStream(type, is_wildcard) {}
 
   void want(const std::set<std::string>& names) override { wanted_ = names; }
+  void hold(const std::set<std::string>& names) override;
   void on_open() override;
   void answer(const XdsResponse& response, const std::optional<std::string>& error) override;
   [[nodiscard]] bool has_request() const override;

@@ -14,17 +14,16 @@ struct TypeName {
   std::string_view url;
 };
 
-constexpr std::array<TypeName, 5> kTypes{{
+constexpr std::array<TypeName, 8> kTypes{{
     {ResourceType::kCluster, "type.googleapis.com/envoy.config.cluster.v3.Cluster"},
     {ResourceType::kAssignment, "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"},
+    {ResourceType::kExtension, "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"},
+    {ResourceType::kRuntime, "type.googleapis.com/envoy.service.runtime.v3.Runtime"},
     {ResourceType::kListener, "type.googleapis.com/envoy.config.listener.v3.Listener"},
     {ResourceType::kRoutes, "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"},
+    {ResourceType::kScope, "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"},
     {ResourceType::kSecret, "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"},
 }};
-
-Duration to_duration(const google::protobuf::Duration& duration) {
-  return Duration::seconds(duration.seconds()) + Duration::nanoseconds(duration.nanos());
-}
 
 XdsResource take_resource(discovery::Resource&& in) {
   XdsResource out;
@@ -37,6 +36,10 @@ XdsResource take_resource(discovery::Resource&& in) {
 }
 
 }  // namespace
+
+Duration to_duration(const google::protobuf::Duration& duration) {
+  return Duration::seconds(duration.seconds()) + Duration::nanoseconds(duration.nanos());
+}
 
 std::string_view type_url(ResourceType type) {
   for (const TypeName& known : kTypes) {

@@ -18,6 +18,9 @@
 
 namespace millrace::agent {
 
+/// Of a message whose rules were checked before, or that a server sent: nothing is refused.
+[[nodiscard]] Duration to_duration(const google::protobuf::Duration& duration);
+
 enum class XdsProtocol : std::uint8_t { kStateOfTheWorld, kDelta };
 
 /// "type.googleapis.com/envoy.config.cluster.v3.Cluster".
@@ -46,7 +49,7 @@ struct XdsResponse {
 [[nodiscard]] XdsResponse take_response(envoy::service::discovery::v3::DiscoveryResponse&& response);
 [[nodiscard]] XdsResponse take_response(envoy::service::discovery::v3::DeltaDiscoveryResponse&& response);
 
-/// A DiscoveryRequest or a DeltaDiscoveryRequest.
+/// A DiscoveryRequest, a DeltaDiscoveryRequest or a LoadStatsRequest.
 using XdsRequest = std::unique_ptr<google::protobuf::Message>;
 
 }  // namespace millrace::agent

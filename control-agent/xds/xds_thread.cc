@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace millrace::agent {
 namespace {
@@ -20,8 +21,11 @@ std::string_view short_name(ResourceType type) {
   switch (type) {
     case ResourceType::kCluster: return "clusters";
     case ResourceType::kAssignment: return "endpoints";
+    case ResourceType::kExtension: return "extension configurations";
+    case ResourceType::kRuntime: return "runtime layers";
     case ResourceType::kListener: return "listeners";
     case ResourceType::kRoutes: return "routes";
+    case ResourceType::kScope: return "scoped routes";
     case ResourceType::kSecret: return "secrets";
   }
   return {};
@@ -32,6 +36,9 @@ void log(const XdsReport& report) {
   if (!report.type) {
     spdlog::warn("xds: {}: the stream has ended: {}; it is opened again, and what runs stays in use", report.server,
                  report.error);
+  } else if (report.stands_in) {
+    spdlog::warn("xds: {}: nobody answers: {} resources of the snapshot stand in{}{}", short_name(*report.type), report.resources,
+                 report.error.empty() ? "" : ", without those that are refused: ", report.error);
   } else if (report.server.empty()) {
     spdlog::warn("xds: {}: {}: what waits for it goes on without", short_name(*report.type), report.error);
   } else if (report.error.empty()) {
@@ -46,16 +53,18 @@ void log(const XdsReport& report) {
 }  // namespace
 
 XdsThread::XdsThread(const envoy::config::bootstrap::v3::Bootstrap& bootstrap, const envoy::config::core::v3::Node& node,
-                     SnapshotPublisher& publisher, SecretStore& secrets, DiscoveredSecrets& discovered, std::uint64_t seed)
-    : publisher_(publisher),
+                     SnapshotPublisher& publisher, SecretStore& secrets, DiscoveredSecrets& discovered, XdsOptions options)
+    : bootstrap_(bootstrap),
+      publisher_(publisher),
       transport_([this] { wake(); }),
       client_({.bootstrap = bootstrap,
                .node = node,
                .publisher = publisher,
                .secrets = secrets,
                .discovered = discovered,
-               .transport = transport_},
-              seed) {
+               .transport = transport_,
+               .reject_unknown_fields = options.reject_unknown_fields},
+              options.seed, std::move(options.last_good)) {
   publisher_.on_change(this, [this] { wake(); });
   thread_ = std::thread([this] { run(); });
 }
@@ -80,7 +89,8 @@ void XdsThread::wake() {
 
 void XdsThread::run() {
   pthread_setname_np(pthread_self(), "mr-xds");
-  spdlog::info("xds: clusters and listeners come from a control plane: listeners open when the first of them are there");
+  if (has_control_plane(bootstrap_))
+    spdlog::info("xds: resources come from a control plane: listeners open when what they need is there");
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     woken_ = false;

@@ -11,11 +11,17 @@
 
 namespace millrace::agent {
 
+struct XdsOptions {
+  std::uint64_t seed = 0;
+  LastGood last_good = {};             ///< stands in for servers that say nothing at the start
+  bool reject_unknown_fields = false;  ///< --reject-unknown-dynamic-fields
+};
+
 class XdsThread {
  public:
   /// What is given outlives this.
   XdsThread(const envoy::config::bootstrap::v3::Bootstrap& bootstrap, const envoy::config::core::v3::Node& node,
-            SnapshotPublisher& publisher, SecretStore& secrets, DiscoveredSecrets& discovered, std::uint64_t seed);
+            SnapshotPublisher& publisher, SecretStore& secrets, DiscoveredSecrets& discovered, XdsOptions options);
   ~XdsThread();
   XdsThread(const XdsThread&) = delete;
   XdsThread& operator=(const XdsThread&) = delete;
@@ -27,6 +33,7 @@ class XdsThread {
   void wake();
   void run();
 
+  const envoy::config::bootstrap::v3::Bootstrap& bootstrap_;
   SnapshotPublisher& publisher_;
   std::mutex mutex_;  // of what is below
   std::condition_variable wake_;

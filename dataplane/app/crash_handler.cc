@@ -2,6 +2,7 @@
 
 #include <execinfo.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -39,5 +40,7 @@ void install_crash_handler() {
   action.sa_flags = static_cast<int>(SA_SIGINFO | SA_RESETHAND | SA_NODEFER);
   for (const int number : kSignals) sigaction(number, &action, nullptr);
 }
+
+void allow_core_dumps(bool allow) { prctl(PR_SET_DUMPABLE, allow ? 1 : 0); }
 
 }  // namespace millrace::app

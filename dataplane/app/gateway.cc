@@ -15,8 +15,10 @@
 
 #include "control-agent/discovery/discovery_thread.h"
 #include "control-agent/discovery/name_thread.h"
-#include "control-agent/xds/xds_thread.h"
 #include "control-agent/jwks/key_set_thread.h"
+#include "control-agent/last_good/last_good_file.h"
+#include "control-agent/last_good/last_good_keeper.h"
+#include "control-agent/xds/xds_thread.h"
 #include "dataplane/app/ask_workers.h"
 #include "dataplane/app/open_port.h"
 #include "dataplane/app/port_report.h"
@@ -97,18 +99,25 @@ Gateway::Gateway(const Options& options, agent::Loaded loaded) : options_(option
       std::make_unique<agent::NameThread>(*loaded_.publisher, routable_families(loaded_.machine), random_secret<std::uint64_t>());
   key_set_thread_ = std::make_unique<agent::KeySetThread>(loaded_.key_sets, *loaded_.publisher, random_secret<std::uint64_t>());
   if (loaded_.discovery->descriptor() >= 0) discovery_thread_ = std::make_unique<agent::DiscoveryThread>(*loaded_.discovery);
-  if (loaded_.has_control_plane) {
-    xds_thread_ = std::make_unique<agent::XdsThread>(*loaded_.bootstrap, *loaded_.node, *loaded_.publisher, *loaded_.secrets,
-                                                     *loaded_.discovered_secrets, random_secret<std::uint64_t>());
+  if (loaded_.has_control_plane || loaded_.reports_load) {
+    xds_thread_ = std::make_unique<agent::XdsThread>(
+        *loaded_.bootstrap, *loaded_.node, *loaded_.publisher, *loaded_.secrets, *loaded_.discovered_secrets,
+        agent::XdsOptions{.seed = random_secret<std::uint64_t>(),
+                          .last_good = last_good(),
+                          .reject_unknown_fields = options_.reject_unknown_dynamic_fields});
+    if (loaded_.has_control_plane) keep_last_good();
   }
   secret_watcher_ = std::make_unique<agent::SecretWatcher>(loaded_.secrets);
   if (loaded_.overload != nullptr) overload_watcher_ = std::make_unique<agent::OverloadWatcher>(loaded_.overload);
   if (loaded_.admin_address) admin_ = std::make_unique<agent::AdminServer>(*loaded_.admin_address, *this);
+  if (!options_.csds_address.empty()) status_server_ = must(agent::StatusServer::start(options_.csds_address, *this));
   serve_snapshots();
 }
 
 Gateway::~Gateway() {
+  status_server_.reset();
   admin_.reset();
+  last_good_keeper_.reset();
   xds_thread_.reset();
   discovery_thread_.reset();
   key_set_thread_.reset();
@@ -183,16 +192,51 @@ void Gateway::watch_links() {
 }
 
 void Gateway::serve_snapshots() {
+  agent::SnapshotPublisher& publisher = *loaded_.publisher;
   if (!snapshots_started_) {
-    if (xds_thread_ != nullptr && !xds_thread_->client().is_warm()) return;
-    if (!name_thread_->discovery().is_warm() || !key_set_thread_->is_warm()) return;
     snapshots_started_ = true;
-    loaded_.publisher->start(snapshots_, [this](const std::vector<config::LogSink>& sinks) { return log_writer_->open(sinks); });
+    publisher.start_clusters(snapshots_);
+  }
+  publisher.follow_checks();
+  if (!is_open_ && is_warm()) {
+    is_open_ = true;
+    publisher.open_listeners();
   }
   std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
   for (const report::WorkerReport& report : reports_)
     oldest = std::min(oldest, static_cast<std::uint64_t>(report.snapshot_version.value()));
-  loaded_.publisher->collect(oldest);
+  publisher.collect(oldest);
+}
+
+bool Gateway::is_warm() const {
+  return (xds_thread_ == nullptr || xds_thread_->client().is_warm()) && name_thread_->discovery().is_warm() &&
+         key_set_thread_->is_warm() && loaded_.publisher->is_checked();
+}
+
+agent::LastGood Gateway::last_good() const {
+  if (options_.snapshot_path.empty()) return {};
+  auto read = agent::read_last_good(options_.snapshot_path);
+  if (!read) {
+    spdlog::error("snapshot: {}: nothing stands in for control planes that do not answer", read.error());
+    return {};
+  }
+  if (read->empty()) {
+    spdlog::info("snapshot: {} does not exist yet", options_.snapshot_path);
+  } else if (read->node_id != loaded_.node->id()) {
+    spdlog::warn("snapshot: {} was written for the node \"{}\", and this is \"{}\"", options_.snapshot_path, read->node_id,
+                 loaded_.node->id());
+  }
+  return std::move(*read);
+}
+
+void Gateway::keep_last_good() {
+  if (options_.snapshot_path.empty()) return;
+  last_good_keeper_ = std::make_unique<agent::LastGoodKeeper>(agent::LastGoodPlan{.path = options_.snapshot_path,
+                                                                                  .with_private_data = options_.snapshot_secrets,
+                                                                                  .node_id = loaded_.node->id(),
+                                                                                  .node_cluster = loaded_.node->cluster()},
+                                                              *loaded_.publisher, *loaded_.discovered_secrets,
+                                                              [this] { return xds_thread_->client().is_complete(); });
 }
 
 void Gateway::start_workers() {
@@ -203,6 +247,7 @@ void Gateway::start_workers() {
     controls_.emplace_back();
   }
   log_writer_ = std::make_unique<agent::LogWriter>(loaded_.snapshot->log_sinks, reports);
+  loaded_.publisher->open_sinks_with([this](const std::vector<config::LogSink>& sinks) { return log_writer_->open(sinks); });
   const std::uint16_t workers = static_cast<std::uint16_t>(loaded_.machine.worker_count);
   if (workers > 1) {
     steering_.emplace(rss_table(ports_, workers), all_rules(loaded_.machine));
@@ -289,6 +334,11 @@ void Gateway::drain_listeners(bool graceful) {
   }
 }
 
+void Gateway::fail_health_checks(bool fail) {
+  health_checks_fail_.store(fail);
+  for (worker::Control& control : controls_) control.fails_health_checks.store(fail, std::memory_order_relaxed);
+}
+
 void Gateway::reopen_logs() {
   log_writer_->reopen();
   spdlog::info("logs reopened");
@@ -296,7 +346,7 @@ void Gateway::reopen_logs() {
 
 agent::ServerState Gateway::state() const {
   if (draining_) return agent::ServerState::kDraining;
-  if (!snapshots_started_) return agent::ServerState::kPreInitializing;
+  if (!is_open_) return agent::ServerState::kPreInitializing;
   if (serving() && health_checks_fail_) return agent::ServerState::kDraining;
   return serving() ? agent::ServerState::kLive : agent::ServerState::kInitializing;
 }
@@ -388,15 +438,34 @@ agent::SubscriptionTable Gateway::subscriptions() const {
 }
 
 agent::DynamicResources Gateway::dynamic_resources() const {
-  return agent::dynamic_resources(*loaded_.publisher->world(), subscriptions());
+  agent::RefusedTable refused = loaded_.discovery->refused();
+  std::vector<agent::DynamicResource> secrets;
+  if (xds_thread_ != nullptr) {
+    refused.merge(xds_thread_->client().refused());
+    secrets = xds_thread_->client().secrets();
+  }
+  return agent::dynamic_resources(*loaded_.publisher->world(), subscriptions(), std::move(secrets), refused);
 }
 
 std::vector<agent::DiscoveryStat> Gateway::discovery_stats() const {
   auto out = agent::discovery_stats(*loaded_.publisher->world(), subscriptions(), name_thread_->discovery().stats());
-  if (xds_thread_ != nullptr) {
-    for (auto& stat : agent::control_plane_stats(xds_thread_->client().control_planes())) out.push_back(std::move(stat));
+  if (xds_thread_ == nullptr) return out;
+  const auto add = [&](std::vector<agent::DiscoveryStat> stats) {
+    out.insert(out.end(), std::make_move_iterator(stats.begin()), std::make_move_iterator(stats.end()));
+  };
+  if (loaded_.has_control_plane) {
+    add(agent::control_plane_stats(xds_thread_->client().control_planes()));
+    add(agent::unknown_field_stats(xds_thread_->client().unknown_fields()));
   }
+  if (const auto reports = xds_thread_->client().load_reports()) add(agent::load_reporter_stats(*reports));
+  if (last_good_keeper_ != nullptr) add(agent::last_good_stats(last_good_keeper_->stats()));
   return out;
+}
+
+std::vector<agent::RuntimeLayer> Gateway::runtime_layers() const { return loaded_.publisher->world()->runtime->layers; }
+
+Result<void, std::string> Gateway::modify_runtime(const agent::RuntimeEntries& values) {
+  return agent::override_runtime(*loaded_.publisher, values);
 }
 
 std::vector<std::string> Gateway::port_names() const {

@@ -13,6 +13,7 @@
 #include "config/model/snapshot_slot.h"
 #include "control-agent/admin/admin_server.h"
 #include "control-agent/admin/gateway_view.h"
+#include "control-agent/admin/status_server.h"
 #include "control-agent/bootstrap_loader.h"
 #include "control-agent/log_writer.h"
 #include "control-agent/overload/overload_watcher.h"
@@ -34,7 +35,9 @@ namespace millrace::agent {
 class DiscoveryThread;
 class KeySetThread;
 class NameThread;
+class LastGoodKeeper;
 class XdsThread;
+struct LastGood;
 }  // namespace millrace::agent
 
 namespace millrace::app {
@@ -85,6 +88,8 @@ class Gateway final : public agent::GatewayView {
   [[nodiscard]] const agent::SecretStore& secrets() const override { return *loaded_.secrets; }
   [[nodiscard]] agent::DynamicResources dynamic_resources() const override;
   [[nodiscard]] std::vector<agent::DiscoveryStat> discovery_stats() const override;
+  [[nodiscard]] std::vector<agent::RuntimeLayer> runtime_layers() const override;
+  [[nodiscard]] Result<void, std::string> modify_runtime(const agent::RuntimeEntries& values) override;
   [[nodiscard]] std::vector<std::string> port_names() const override;
   [[nodiscard]] agent::ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
                                                   std::size_t limit) override;
@@ -92,7 +97,7 @@ class Gateway final : public agent::GatewayView {
       const report::CaptureOrder& order) override;
   void quit() override { quit_requested_.store(true); }
   void drain_listeners(bool graceful) override;
-  void fail_health_checks(bool fail) override { health_checks_fail_.store(fail); }
+  void fail_health_checks(bool fail) override;
   void reopen_logs() override;
   [[nodiscard]] bool set_log_level(const std::string& level) override;
   [[nodiscard]] std::string log_level() const override;
@@ -102,6 +107,11 @@ class Gateway final : public agent::GatewayView {
   void open_crypto_device();
   void open_ports();
   void start_workers();
+  /// What listeners wait for is there.
+  [[nodiscard]] bool is_warm() const;
+  /// Of --snapshot.
+  [[nodiscard]] agent::LastGood last_good() const;
+  void keep_last_good();
   /// Of files and of control planes.
   [[nodiscard]] agent::SubscriptionTable subscriptions() const;
 
@@ -115,7 +125,8 @@ class Gateway final : public agent::GatewayView {
 
   // In the order of construction: what is below uses what is above, and goes first.
   config::SnapshotSlot snapshots_;
-  std::atomic<bool> snapshots_started_{false};
+  bool snapshots_started_ = false;
+  std::atomic<bool> is_open_{false};  ///< listeners have been opened, or are about to be
   nic::Placement placement_;
   bool adaptive_ = false;  ///< forced, because workers share CPUs
   std::unique_ptr<nic::Eal> eal_;
@@ -137,8 +148,10 @@ class Gateway final : public agent::GatewayView {
   std::unique_ptr<agent::NameThread> name_thread_;
   std::unique_ptr<agent::KeySetThread> key_set_thread_;
   std::unique_ptr<agent::DiscoveryThread> discovery_thread_;  ///< none without files to follow
-  std::unique_ptr<agent::XdsThread> xds_thread_;  ///< none without a control plane
+  std::unique_ptr<agent::XdsThread> xds_thread_;              ///< none without a control plane
+  std::unique_ptr<agent::LastGoodKeeper> last_good_keeper_;   ///< none without --snapshot
   std::unique_ptr<agent::AdminServer> admin_;
+  std::unique_ptr<agent::StatusServer> status_server_;  ///< none unless it was asked for
 };
 
 }  // namespace millrace::app

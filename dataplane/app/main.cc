@@ -12,6 +12,7 @@
 #include <iostream>
 #include <thread>
 
+#include "control-agent/last_good/last_good_file.h"
 #include "control-agent/log_format.h"
 #include "dataplane/app/crash_handler.h"
 #include "dataplane/app/gateway.h"
@@ -129,6 +130,13 @@ int run(const Options& options) {
     std::cerr << "--log-format and application_log_config both say how log lines look: leave one out\n";
     return kBadConfiguration;
   }
+  if (!options.snapshot_path.empty()) {
+    if (const auto good = millrace::agent::check_last_good_folder(options.snapshot_path, options.snapshot_secrets); !good) {
+      std::cerr << good.error() << "\n";
+      return kBadConfiguration;
+    }
+    if (!loaded->has_control_plane) loaded->warnings.push_back("--snapshot has no effect: nothing comes from a control plane");
+  }
   if (options.mode == Mode::kValidate) {
     for (const std::string& warning : loaded->warnings) std::cerr << "warning: " << warning << "\n";
     std::cout << "configuration OK\n";
@@ -150,6 +158,7 @@ int main(int argc, char** argv) {
   millrace::app::install_crash_handler();
   const auto parsed = millrace::app::parse_options(argc, argv);
   if (!parsed.options) return parsed.exit_status;
+  millrace::app::allow_core_dumps(parsed.options->enable_core_dump);
   try {
     return run(*parsed.options);
   } catch (const MachineError& error) {

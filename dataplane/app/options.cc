@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "dataplane/app/version.h"
+#include "dataplane/base/addresses.h"
 
 namespace millrace::app {
 namespace {
@@ -43,6 +44,17 @@ constexpr IgnoredFlag kIgnoredFlags[] = {
     {"--max-obj-name-len", true, "names are not limited"},
 };
 
+/// Without a host: nobody but this one.
+std::string with_host(const std::string& address) { return address.starts_with(":") ? "127.0.0.1" + address : address; }
+
+/// Empty: it can be listened at, as far as its form goes.
+std::string csds_address_error(const std::string& address) {
+  constexpr std::string_view kUnix = "unix:";
+  if (address.starts_with(kUnix)) return address.size() > kUnix.size() ? "" : "unix: needs the path of a socket";
+  const auto parsed = SocketAddress::parse(with_host(address));
+  return parsed && parsed->port != 0 ? "" : "\"" + address + "\" is neither IP:PORT, :PORT nor unix:PATH";
+}
+
 }  // namespace
 
 ParsedOptions parse_options(int argc, const char* const* argv) {
@@ -72,9 +84,19 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
          "--drain-strategy", [&](const std::string& strategy) { options.drain_immediately = strategy == "immediate"; },
          "gradual or immediate: how fast keep-alive connections are asked to leave")
       ->check(CLI::IsMember({"gradual", "immediate"}));
+  app.add_option_function<std::string>(
+         "--csds-address", [&](const std::string& address) { options.csds_address = with_host(address); },
+         "Where tools ask for the client's state (CSDS over gRPC): HOST:PORT, :PORT on the loopback address, or unix:PATH")
+      ->check([](const std::string& address) { return csds_address_error(address); });
   app.add_flag("--allow-unknown-static-fields", options.allow_unknown_static_fields, "Unknown fields in the files only warn");
   app.add_flag("--reject-unknown-dynamic-fields", options.reject_unknown_dynamic_fields,
                "Unknown fields from a control plane are errors");
+  app.add_flag("--enable-core-dump", options.enable_core_dump, "A crash may leave a core dump, which holds private keys");
+  auto* snapshot = app.add_option("--snapshot", options.snapshot_path,
+                                  "Keep what control planes have said in this file, and start from it when they are away");
+  app.add_flag("--snapshot-secrets", options.snapshot_secrets,
+               "The file holds private keys, too: nobody else may read its folder")
+      ->needs(snapshot);
 
   for (const IgnoredFlag& flag : kIgnoredFlags) {
     const auto warn = [&options, flag](const std::string& value) {

@@ -23,8 +23,12 @@ struct Options {
   std::string log_path;                    ///< empty: standard error
   std::uint32_t drain_time_seconds = 600;  ///< Envoy's default
   bool drain_immediately = false;          ///< --drain-strategy immediate
+  std::string csds_address;                ///< as gRPC listens: "127.0.0.1:15099", "unix:/path"; empty: nowhere
   bool allow_unknown_static_fields = false;
   bool reject_unknown_dynamic_fields = false;
+  std::string snapshot_path;          ///< where the last good configuration is kept; empty: nowhere
+  bool snapshot_secrets = false;      ///< with private keys
+  bool enable_core_dump = false;      ///< a crash may write one, with everything that is in memory
   std::vector<std::string> warnings;  ///< flags that were accepted and do nothing here
 };
 

@@ -63,6 +63,8 @@ inline constexpr std::size_t kMaxRequestHeadersBytes = 96 * 1024;
 inline constexpr std::size_t kDefaultRequestHeadersBytes = 60 * 1024;  // Envoy's max_request_headers_kb
 inline constexpr std::size_t kDefaultHeaderCount = 100;                // Envoy's max_headers_count
 inline constexpr std::size_t kMaxHeaderCount = 1'000;
+/// Parts of the key by which a request finds its route table.
+inline constexpr std::size_t kMaxScopeFragments = 8;
 inline constexpr std::size_t kJwtBytes = 32 * 1024;      // of one token in its text
 inline constexpr std::size_t kJwtsPerRequest = 8;        // each costs a verification
 inline constexpr std::size_t kJwtCacheEntries = 16'384;  // the most that jwt_cache_size can ask for, in each worker

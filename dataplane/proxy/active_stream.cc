@@ -30,7 +30,7 @@ ActiveStream::ActiveStream(Runtime& runtime, DownstreamConnection& connection, C
   info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
   info_.downstream_local = connection.addresses().local;
   info_.downstream_local_is_original = connection.addresses().local_is_original;
-  info_.downstream_remote = connection.addresses().remote;
+  info_.downstream_remote = info_.downstream_peer = connection.addresses().remote;
   info_.downstream_direct_remote = connection.addresses().direct_remote;
   info_.downstream_pipe = chain_.listener().pipe_path(connection.addresses().direct_remote);
   info_.connection_id = connection.id();
@@ -80,7 +80,10 @@ void ActiveStream::on_timeout(StreamTimeouts::Kind kind, Instant now) {
       if (upstream_->is_active()) {  // else it waits for another try
         cluster_->stats().upstream_rq_timeout.add();
         pool_->endpoint_stats().rq_timeout.add();
-        if (phase_ == Phase::kWaiting) upstream_->note_timeout(now);
+        if (phase_ == Phase::kWaiting) {
+          pool_->endpoint_stats().rq_error.add();
+          upstream_->note_timeout(now);
+        }
       }
       reply_timeout(LocalReplyReason::kUpstreamTimeout, now);
       break;

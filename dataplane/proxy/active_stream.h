@@ -158,6 +158,7 @@ class ActiveStream final : public Serviced,
   void choose_route_again() override { find_route(); }
   [[nodiscard]] SharedTokenBucket* connection_bucket(std::uint32_t id) override;
   [[nodiscard]] std::optional<ClusterHealth> cluster_health(std::string_view cluster) const override;
+  [[nodiscard]] bool fails_health_checks() const override;
 
   // Another try, if this one fails.
   [[nodiscard]] bool prepare_retries(const config::ForwardAction& action, Duration try_timeout, Instant now);

@@ -107,6 +107,8 @@ bool ActiveStream::filter_response_body(Instant now) {
 
 SharedTokenBucket* ActiveStream::connection_bucket(std::uint32_t id) { return connection_.buckets().find_or_make(id); }
 
+bool ActiveStream::fails_health_checks() const { return runtime_.fails_health_checks; }
+
 std::optional<ClusterHealth> ActiveStream::cluster_health(std::string_view cluster) const {
   const config::Cluster* found = runtime_.snapshot->find_cluster(cluster);
   if (found == nullptr) return std::nullopt;

@@ -12,6 +12,7 @@
 #include "dataplane/proxy/policy/path.h"
 #include "dataplane/proxy/policy/request_headers.h"
 #include "dataplane/proxy/policy/route_matcher.h"
+#include "dataplane/proxy/policy/scoped_routes.h"
 #include "dataplane/proxy/pool_choice.h"
 #include "dataplane/proxy/runtime.h"
 #include "dataplane/proxy/stream_retries.h"
@@ -75,7 +76,7 @@ bool ActiveStream::prepare(Instant now) {
 
 // Which is not acted upon yet: filters want to know what it says of them.
 void ActiveStream::find_route() {
-  const config::RouteTable* table = http().routes.get();
+  const config::RouteTable* table = route_table_of(http(), *request_);
   const config::VirtualHost* host = table == nullptr ? nullptr : find_virtual_host(*table, request_->authority);
   info_.virtual_host = host;
   info_.route = nullptr;
@@ -180,7 +181,7 @@ bool ActiveStream::admit_upgrade(const config::ForwardAction& action, Instant no
 bool ActiveStream::choose_endpoint(const config::ForwardAction& action, Instant now) {
   ClusterRuntime* cluster = levels_.cluster == nullptr
                                 ? nullptr
-                                : runtime_.clusters.find(*runtime_.snapshot, cluster_name(*levels_.cluster, *request_));
+                                : runtime_.clusters.find(*runtime_.snapshot, cluster_name(*levels_.cluster, *request_), now);
   if (cluster == nullptr) {
     stats().no_cluster.add();
     LocalReply answer = reply_of(LocalReplyReason::kNoCluster);
@@ -296,7 +297,8 @@ void ActiveStream::on_request_data(stream::Chain& data, bool end_stream, Instant
   timeouts_.touch(now);
   const bool wanted = phase_ == Phase::kWaiting || phase_ == Phase::kResponding || (phase_ == Phase::kComplete && switched_);
   unconsumed_bytes_ += data.size();
-  if (!wanted || request_sent_) {  // nobody waits for it any more
+  if (!wanted || request_sent_) {             // nobody waits for it any more
+    if (!data.empty()) abandon_shadows(now);  // or a copy that lacks this would end as if it were whole
     data.clear();
     drop_request_body();
   } else if (request_is_filtered()) {

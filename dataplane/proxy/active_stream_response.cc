@@ -18,6 +18,12 @@ namespace {
 /// Fields of a local reply; routes may add more.
 constexpr std::size_t kLocalReplyFields = 64;
 
+// From here on fields that are added may name it, as the access log does.
+void set_response(StreamInfo& info, const http::ResponseHead& head) {
+  info.response = &head;
+  info.response_code = head.status;
+}
+
 }  // namespace
 
 // RFC 9110 15.2: a proxy forwards interim responses, but for the 100 that it has answered by itself.
@@ -51,6 +57,7 @@ void ActiveStream::on_upstream_response(http::ResponseHead& head, bool end_strea
     else
       request_sent_ = true;  // an Upgrade that was refused has no body
   }
+  set_response(info_, head);
   const Instant sent = info_.upstream_request_sent.is_never() ? info_.start : info_.upstream_request_sent;
   if (!prepare_upstream_response(http(), levels_, head, info_, now - sent, environment()) || !add_made_cookies(head.headers)) {
     upstream_->cancel(now);
@@ -71,14 +78,14 @@ bool ActiveStream::add_made_cookies(http::HeaderMap& headers) const {
 // The connection manager's part, for every final response.
 void ActiveStream::send_head(http::ResponseHead& head, bool end_stream, Instant now) {
   const std::string_view date = runtime_.date.text(runtime_.wall_nanoseconds(now));
-  info_.response = &head;
   phase_ = Phase::kResponding;
+  if (runtime_.fails_health_checks) connection_.end_keep_alive();
   if (!connection_.is_draining() && runtime_.is_overloaded(report::OverloadAction::kDisableHttpKeepalive, chain_.listener())) {
     stats().downstream_cx_overload_disable_keepalive.add();
     connection_.end_keep_alive();
   }
   const bool filtered = filters_ == nullptr || filters_->pass_response(head, end_stream, now);
-  info_.response_code = head.status;
+  set_response(info_, head);
   if (!filtered || !prepare_response(http(), request_, head, date)) {
     info_.flags.set(ResponseFlag::kOverloadManager);
     reset_downstream(now);
@@ -205,6 +212,7 @@ void ActiveStream::reply(LocalReply answer, Instant now) {
   auto& head = *::new (memory) http::ResponseHead(arena_, kLocalReplyFields);
   const bool to_grpc = request_ != nullptr && is_grpc(*request_);
   bool built = to_grpc ? write_grpc_reply(answer, head) : write_local_reply(answer, head);
+  set_response(info_, head);
   if (built && answer.flag == ResponseFlag::kUpstreamOverflow)
     built = head.headers.add_reference(http::HeaderId::kXEnvoyOverloaded, "true");
   if (built && levels_.route != nullptr) {

@@ -123,7 +123,7 @@ void ActiveStream::try_again(Instant now) {
 
 // As the configuration is now: it may have changed while the request waited.
 bool ActiveStream::choose_another_endpoint(Instant now) {
-  ClusterRuntime* cluster = runtime_.clusters.find(*runtime_.snapshot, info_.cluster);
+  ClusterRuntime* cluster = runtime_.clusters.find(*runtime_.snapshot, info_.cluster, now);
   ConnectionPool* pool =
       cluster == nullptr
           ? nullptr
@@ -164,11 +164,12 @@ void ActiveStream::on_try_idle_timeout(Instant now) {
 // A try that took too long.
 void ActiveStream::end_try(LocalReplyReason reason, Instant now) {
   pool_->endpoint_stats().rq_timeout.add();
+  // A response that has begun was counted with its head.
+  if (phase_ == Phase::kWaiting) pool_->endpoint_stats().rq_error.add();
   upstream_->note_timeout(now);
   upstream_->cancel(now);
   if (retry_failure(UpstreamFailure::kLocalReset, now)) {
     try_timed_out_ = true;
-    pool_->endpoint_stats().rq_error.add();
   } else {
     reply_timeout(reason, now);
   }

@@ -15,7 +15,7 @@ void ActiveStream::start_shadows(const config::ForwardAction& action, Instant no
     if (!runtime_.context.rng.chance(policy.fraction.numerator, policy.fraction.denominator)) continue;
     const std::string_view name =
         policy.cluster_header.empty() ? policy.cluster : first_request_value(*request_, policy.cluster_header);
-    ClusterRuntime* cluster = runtime_.clusters.find(*runtime_.snapshot, name);
+    ClusterRuntime* cluster = runtime_.clusters.find(*runtime_.snapshot, name, now);
     ShadowRequest* shadow = cluster == nullptr ? nullptr : runtime_.shadow_pool.make(runtime_, *cluster);
     if (shadow == nullptr) continue;
     shadows_.push_back(*shadow);

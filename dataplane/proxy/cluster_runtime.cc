@@ -1,6 +1,5 @@
 #include "dataplane/proxy/cluster_runtime.h"
 
-#include <algorithm>
 #include <atomic>
 #include <unordered_map>
 
@@ -16,7 +15,7 @@ ClusterRuntime::ClusterRuntime(Runtime& runtime, std::shared_ptr<const config::C
       breakers_{CircuitBreakers(*cell_, config::RoutingPriority::kDefault, runtime.worker()),
                 CircuitBreakers(*cell_, config::RoutingPriority::kHigh, runtime.worker())},
       outlier_watch_(runtime, config_, now),
-      health_watch_(runtime, outlier_watch_, config_, now),
+      health_watch_(runtime, &outlier_watch_, config_, now),
       health_version_(cell_->health_version.load(std::memory_order_acquire)),
       balancer_(*config_, runtime.context.rng, zones()) {
   follow_thresholds();
@@ -62,7 +61,6 @@ void ClusterRuntime::follow_thresholds() {
 void ClusterRuntime::follow_endpoints(Instant now) {
   std::unordered_map<const report::EndpointCell*, ConnectionPool*> known;
   for (const auto& pool : pools_) known.insert_or_assign(&pool->cell(), pool.get());  // the newest of an endpoint
-  const std::vector<const report::EndpointCell*> before = members();
   by_endpoint_.clear();
   for (const config::Endpoint& endpoint : config_->endpoints) {
     const auto at = known.find(endpoint.cell.get());
@@ -78,14 +76,6 @@ void ClusterRuntime::follow_endpoints(Instant now) {
   for (const auto& [cell, pool] : known) pool->retire(now);
   std::erase_if(pools_, [](const auto& pool) { return pool->is_retired() && pool->is_unused(); });
   ages_.follow_endpoints(*config_, now);
-  if (runtime_.worker() == 0 && members() != before) stats_.membership_change.add();  // for all workers, once
-}
-
-std::vector<const report::EndpointCell*> ClusterRuntime::members() const {
-  std::vector<const report::EndpointCell*> cells;
-  for (const ConnectionPool* pool : by_endpoint_) cells.push_back(&pool->cell());
-  std::ranges::sort(cells);
-  return cells;
 }
 
 void ClusterRuntime::retire(Instant now) {

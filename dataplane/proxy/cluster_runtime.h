@@ -70,7 +70,6 @@ class ClusterRuntime {
   void follow_endpoints(Instant now);
   void follow_kind(Instant now);
   void follow_thresholds();
-  [[nodiscard]] std::vector<const report::EndpointCell*> members() const;
   void count(SubsetOutcome outcome);
   void follow_health(Instant now);
   [[nodiscard]] ZoneContext zones();

@@ -47,7 +47,7 @@ ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const 
       tls_(endpoint.tls),
       cell_(endpoint.cell),
       stats_(cell_->per_worker[runtime.worker()]),
-      endpoint_connections_(cell_->connections) {
+      endpoint_connections_(cell_->connections.get()) {
   follow_limits();
 }
 
@@ -64,7 +64,7 @@ ConnectionPool::ConnectionPool(ConnectionPool& root, config::RoutingPriority pri
       is_for_tunnels_(use.is_tunnel),
       cell_(root.cell_),
       stats_(root.stats_),
-      endpoint_connections_(cell_->connections),
+      endpoint_connections_(cell_->connections.get()),
       retired_(root.retired_) {
   if (use.client == nullptr) return;
   client_extensions_ = use.client->extensions;

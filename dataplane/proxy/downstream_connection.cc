@@ -66,11 +66,9 @@ DownstreamConnection::DownstreamConnection(Runtime& runtime, ListenerRuntime& li
   runtime_.arm_after(timer_, now, chain_.http().idle_timeout);
   runtime_.arm_after(lifetime_, now, chain_.http().max_connection_duration);
   stats.downstream_cx_rx_bytes_total.add(input_.size());
-  if (runtime_.draining || version().is_draining()) note_drain();
+  if (runtime_.draining || chain_.is_draining()) note_drain();
   if (!input_.empty() || stream_->readable() > 0 || stream_->read_ended()) wake();  // no event will tell of what came before
 }
-
-const ListenerVersion& DownstreamConnection::version() const { return chain_.version(); }
 
 void DownstreamConnection::wake() { runtime_.ready.wake(*this); }
 
@@ -354,7 +352,7 @@ void DownstreamConnection::on_closed(stream::ByteStream&, stream::CloseReason, I
 
 Arena* DownstreamConnection::on_stream_begin(http::StreamId id, Instant now) {
   auto& stats = chain_.http_stats();
-  ActiveStream* stream = runtime_.stream_pool.make(runtime_, *this, listener_.successor(chain_), id, now);
+  ActiveStream* stream = runtime_.stream_pool.make(runtime_, *this, chain_.successor(), id, now);
   if (stream == nullptr) {
     stats.downstream_rq_overload_close.add();
     return nullptr;

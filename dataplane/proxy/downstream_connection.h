@@ -25,7 +25,6 @@ namespace millrace::proxy {
 
 struct Runtime;
 class ListenerRuntime;
-class ListenerVersion;
 class ChainVersion;
 struct ReadyTransport;
 struct AllTag;
@@ -45,7 +44,7 @@ class DownstreamConnection final : public Serviced,
 
   [[nodiscard]] ListenerRuntime& listener() { return listener_; }
   /// That has accepted it.
-  [[nodiscard]] const ListenerVersion& version() const;
+  [[nodiscard]] const ChainVersion& chain() const { return chain_; }
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] const ClientAddresses& addresses() const { return addresses_; }
   /// Of its PROXY header, those that are kept.

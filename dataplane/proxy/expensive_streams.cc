@@ -36,7 +36,7 @@ void reset_expensive_streams(Runtime& runtime, const config::Overload& overload,
   std::size_t resets = 0;
   for (int wanted = kClasses - 1; wanted >= least && resets < kMostResets; --wanted) {
     for_each(runtime.downstreams, [&](DownstreamConnection& connection) {
-      if (resets >= kMostResets || connection.version().listener().bypasses_overload) return;
+      if (resets >= kMostResets || connection.chain().listener().bypasses_overload) return;
       if (class_of(connection.held_bytes(), overload.least_account_power) != wanted) return;
       connection.reset_in_overload(now);
       ++resets;

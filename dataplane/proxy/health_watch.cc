@@ -13,25 +13,26 @@ namespace millrace::proxy {
 
 using report::EndpointFault;
 
-HealthWatch::HealthWatch(Runtime& runtime, OutlierWatch& outliers, std::shared_ptr<const config::Cluster> config, Instant now)
+HealthWatch::HealthWatch(Runtime& runtime, OutlierWatch* outliers, std::shared_ptr<const config::Cluster> config, Instant now,
+                         const config::Cluster* serving)
     : runtime_(runtime), outliers_(outliers), config_(std::move(config)) {
-  HealthChecker::begin(*config_);
+  HealthChecker::begin(*config_, serving);
   follow_endpoints(nullptr, now);
 }
 
 HealthWatch::~HealthWatch() = default;
 
-void HealthWatch::update(std::shared_ptr<const config::Cluster> config, Instant now) {
+void HealthWatch::update(std::shared_ptr<const config::Cluster> config, Instant now, const config::Cluster* serving) {
   const std::shared_ptr<const config::Cluster> before = std::exchange(config_, std::move(config));
   HealthChecker::forget(*before, config_.get());
-  HealthChecker::begin(*config_);
+  HealthChecker::begin(*config_, serving);
   follow_endpoints(before->health_check.get(), now);
 }
 
-void HealthWatch::retire(Instant now) {
+void HealthWatch::retire(Instant now, const config::Cluster* successor) {
   stop(probes_, now);
   checker_.reset();
-  HealthChecker::forget(*config_, nullptr);
+  HealthChecker::forget(*config_, successor);
 }
 
 bool HealthWatch::checks(const config::Endpoint& endpoint) const {
@@ -70,16 +71,16 @@ void HealthWatch::stop(Probes& probes, Instant now) {
 Duration HealthWatch::conclude(const config::Endpoint& endpoint, const CheckResult& result, Instant now) {
   report::EndpointCell& cell = *endpoint.cell;
   if (result.excludes) checker_->exclude(cell);
-  const CheckOutcome outcome =
-      result.success ? checker_->on_success(cell, result.degraded) : checker_->on_failure(cell, result.failure, result.retriable);
+  const CheckOutcome outcome = result.success ? checker_->on_success(cell, result.degraded, now)
+                                              : checker_->on_failure(cell, result.failure, result.retriable);
   log(endpoint, outcome, result.failure, now);
-  OutlierDetector* detector = outliers_.detector();
+  OutlierDetector* detector = outliers_ == nullptr ? nullptr : outliers_->detector();
   if (result.success && !cell.has(EndpointFault::kFailedHealthCheck) && detector != nullptr) detector->on_healthy(cell, now);
   return checker_->wait_after(outcome, result.success);
 }
 
 void HealthWatch::fail_at_once(const config::Endpoint& endpoint, Instant now) {
-  if (!checker_ || endpoint.health_target == nullptr || !endpoint.cell->health.watched.load()) return;
+  if (!checker_ || endpoint.health_target == nullptr || !endpoint.cell->health.peek().watched.load()) return;
   checker_->exclude(*endpoint.cell);
   log(endpoint, checker_->on_failure(*endpoint.cell, CheckFailure::kPassive), CheckFailure::kPassive, now);
 }

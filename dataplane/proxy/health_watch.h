@@ -27,14 +27,17 @@ struct CheckResult {
 
 class HealthWatch {
  public:
-  /// From here on endpoints that are new count as failed.
-  HealthWatch(Runtime& runtime, OutlierWatch& outliers, std::shared_ptr<const config::Cluster> config, Instant now);
+  /// From here on endpoints that are new count as failed. `outliers` hears of good results; null: nobody does. `serving`: of a
+  /// cluster that waits for its first checks, what serves under its name meanwhile.
+  HealthWatch(Runtime& runtime, OutlierWatch* outliers, std::shared_ptr<const config::Cluster> config, Instant now,
+              const config::Cluster* serving = nullptr);
   ~HealthWatch();
 
   /// Takes over a new version: checks of what has not changed go on, and what was found of endpoints that stay remains.
-  void update(std::shared_ptr<const config::Cluster> config, Instant now);
-  /// The cluster is gone from the configuration: nothing is checked any more.
-  void retire(Instant now);
+  void update(std::shared_ptr<const config::Cluster> config, Instant now, const config::Cluster* serving = nullptr);
+  /// The cluster is gone from the configuration: nothing is checked any more. What was found is forgotten, but for the endpoints
+  /// of `successor`; null: there is none.
+  void retire(Instant now, const config::Cluster* successor = nullptr);
 
   /// An answer of `endpoint` to a request has said that it fails: x-envoy-immediate-health-check-fail.
   void fail_at_once(const config::Endpoint& endpoint, Instant now);
@@ -56,7 +59,7 @@ class HealthWatch {
   void log(const config::Endpoint& endpoint, const CheckOutcome& outcome, CheckFailure failure, Instant now);
 
   Runtime& runtime_;
-  OutlierWatch& outliers_;
+  OutlierWatch* outliers_;
   std::shared_ptr<const config::Cluster> config_;
   std::optional<HealthChecker> checker_;
   Probes probes_;

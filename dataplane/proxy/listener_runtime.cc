@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dataplane/proxy/access_log.h"
 #include "dataplane/proxy/connection_inspection.h"
 #include "dataplane/proxy/downstream_connection.h"
 #include "dataplane/proxy/local_connection.h"
@@ -29,6 +30,33 @@ ListenerVersion::ListenerVersion(std::shared_ptr<const config::Listener> listene
   }
 }
 
+// Their places are looked at first: mostly nothing has moved.
+void ListenerVersion::hand_over(ListenerVersion& newest, Instant drain_end) {
+  for (ChainVersion& chain : chains_) {
+    if (chain.is_draining()) continue;
+    const auto is_same = [&chain](const ChainVersion& other) {
+      return other.config().content_hash == chain.config().content_hash;
+    };
+    auto& others = newest.chains_;
+    const bool in_place = chain.index() < others.size() && is_same(others[chain.index()]);
+    const auto same = in_place ? others.begin() + chain.index() : std::ranges::find_if(others, is_same);
+    if (same != others.end()) {
+      chain.set_successor(*same);
+    } else {
+      chain.set_successor(chain);
+      chain.start_drain(drain_end);
+    }
+  }
+}
+
+void ListenerVersion::end(Instant drain_end) {
+  start_drain(drain_end);
+  for (ChainVersion& chain : chains_) {
+    chain.set_successor(chain);
+    chain.start_drain(drain_end);
+  }
+}
+
 ListenerRuntime::ListenerRuntime(Runtime& runtime, std::shared_ptr<const config::Listener> listener)
     : runtime_(runtime), drain_timer_(Timer::calling<&ListenerRuntime::on_drain_end>(*this)) {
   versions_.push_back(std::make_unique<ListenerVersion>(std::move(listener), runtime.worker()));
@@ -37,7 +65,10 @@ ListenerRuntime::ListenerRuntime(Runtime& runtime, std::shared_ptr<const config:
 void ListenerRuntime::update(std::shared_ptr<const config::Listener> listener, Instant now) {
   if (current().is(listener)) return;
   if (current().listener().content_hash != listener->content_hash) drain(now);
-  versions_.push_back(std::make_unique<ListenerVersion>(std::move(listener), runtime_.worker()));
+  auto newest = std::make_unique<ListenerVersion>(std::move(listener), runtime_.worker());
+  for (const auto& version : versions_) version->hand_over(*newest, now + runtime_.context.drain_time);
+  versions_.push_back(std::move(newest));
+  announce_drain(now);
   sweep();
 }
 
@@ -64,41 +95,43 @@ bool ListenerRuntime::is_unused() const {
 // one that may be on its way. Connections that are passed through know no good moment to end: they go on under the old version
 // until they end by themselves, or the drain does.
 void ListenerRuntime::drain(Instant now) {
-  for (const auto& version : versions_) {
-    if (!version->is_draining()) version->start_drain(now + runtime_.context.drain_time);
-  }
-  if (!drain_timer_.is_armed()) runtime_.context.timers.arm(drain_timer_, now + runtime_.context.drain_time);
+  for (const auto& version : versions_) version->end(now + runtime_.context.drain_time);
+  announce_drain(now);
+}
+
+void ListenerRuntime::announce_drain(Instant now) {
+  await_drain_end(now);
   for_each(runtime_.downstreams, [&](DownstreamConnection& connection) {
-    if (&connection.listener() == this) connection.announce_drain();
+    if (&connection.listener() == this && connection.chain().is_draining()) connection.announce_drain();
   });
 }
 
 void ListenerRuntime::on_drain_end(Instant now) {
-  Instant next = Instant::never();
-  for (const auto& version : versions_) {
-    if (version->drain_end() > now) {
-      next = std::min(next, version->drain_end());
-      continue;
-    }
-    const auto end = [&](auto& connection) {
-      if (&connection.version() == version.get()) connection.abort(now);
-    };
-    for_each(runtime_.inspections, end);
-    for_each(runtime_.acceptances, end);
-    for_each(runtime_.downstreams, [&](DownstreamConnection& connection) {
-      if (&connection.version() == version.get()) connection.end_drain(now);
-    });
-    for_each(runtime_.tcp_proxies, end);
-    for_each(runtime_.locals, end);
-  }
-  runtime_.context.timers.arm(drain_timer_, next);
+  const auto end = [now](auto& connection) {
+    if (connection.chain().drain_end() <= now) connection.abort(now);
+  };
+  for_each(runtime_.inspections, [now](ConnectionInspection& inspection) {
+    if (inspection.version().drain_end() <= now) inspection.abort(now);
+  });
+  for_each(runtime_.acceptances, end);
+  for_each(runtime_.downstreams, [now](DownstreamConnection& connection) {
+    if (connection.chain().drain_end() <= now) connection.end_drain(now);
+  });
+  for_each(runtime_.tcp_proxies, end);
+  for_each(runtime_.locals, end);
+  await_drain_end(now);
 }
 
-// Equal content means the same chains in the same order.
-ChainVersion& ListenerRuntime::successor(ChainVersion& accepted) {
-  ListenerVersion& newest = current();
-  if (&newest == &accepted.version() || newest.listener().content_hash != accepted.listener().content_hash) return accepted;
-  return newest.chain(accepted.index());
+void ListenerRuntime::await_drain_end(Instant now) {
+  Instant next = Instant::never();
+  const auto see = [&](const Drainable& part) {
+    if (part.drain_end() > now) next = std::min(next, part.drain_end());
+  };
+  for (const auto& version : versions_) {
+    see(*version);
+    std::ranges::for_each(version->chains(), see);
+  }
+  runtime_.context.timers.arm(drain_timer_, next);
 }
 
 void ListenerRuntime::on_accept(stream::ByteStream& stream, Instant now) {
@@ -174,15 +207,30 @@ void ListenerRuntime::start_transport_socket(ChainVersion& chain, ReadyTransport
   transport.stream.reset(now);
 }
 
-Admission ListenerRuntime::ask_filters(ChainVersion& chain, ReadyTransport& transport, Instant now) const {
+Admission ListenerRuntime::ask_filters(ChainVersion& chain, ReadyTransport& transport, Instant now) {
   const std::shared_ptr<const tls::SessionFacts> session = transport.stream.session_facts();
   StreamInfo info;
   info.downstream_local = transport.addresses.local;
-  info.downstream_remote = transport.addresses.remote;
+  info.downstream_remote = info.downstream_peer = transport.addresses.remote;
   info.downstream_direct_remote = transport.addresses.direct_remote;
   info.downstream_tls = session.get();
   info.server_name = transport.server_name;
-  return admit(chain.config().network_filters, info, runtime_.worker(), transport.count, now);
+  const Admission said = admit(chain.config().network_filters, info, runtime_.worker(), transport.count, now);
+  if (said.kind == Admission::Kind::kClose) log_closed(chain, said, info, now);
+  return said;
+}
+
+// As Envoy's TCP proxy does, which is there already when a filter before it closes the connection.
+void ListenerRuntime::log_closed(ChainVersion& chain, const Admission& why, StreamInfo& info, Instant now) {
+  if (chain.config().tcp() == nullptr) return;
+  Arena arena(runtime_.chunks);
+  info.start = info.response_sent = now;
+  info.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
+  info.downstream_pipe = chain.listener().pipe_path(info.downstream_direct_remote);
+  info.connection_id = ++runtime_.next_connection_id;
+  info.filter_chain = chain.config().name;
+  if (why.verdict) info.connection_termination_details = access_denied_details(*why.verdict, arena);
+  write_access_logs(chain.tcp().access_logs, info, runtime_.context);
 }
 
 void ListenerRuntime::start_filter(ChainVersion& chain, ReadyTransport transport, Instant now) {

@@ -25,10 +25,25 @@ namespace millrace::proxy {
 
 struct Admission;
 struct Runtime;
+struct StreamInfo;
 class ListenerVersion;
 
+/// Part of a listener's configuration that connections were accepted under.
+class Drainable {
+ public:
+  /// It is not in the configuration any more: what was accepted under it, and still is, has until `end`.
+  void start_drain(Instant end) {
+    if (!is_draining()) drain_end_ = end;
+  }
+  [[nodiscard]] bool is_draining() const { return !drain_end_.is_never(); }
+  [[nodiscard]] Instant drain_end() const { return drain_end_; }
+
+ private:
+  Instant drain_end_ = Instant::never();
+};
+
 /// One filter chain of one version of a listener. Lives as long as that version, which pin() keeps alive.
-class ChainVersion {
+class ChainVersion : public Drainable {
  public:
   ChainVersion(ListenerVersion& version, const config::FilterChain& config, std::uint32_t index, std::uint32_t worker);
 
@@ -37,6 +52,9 @@ class ChainVersion {
   [[nodiscard]] report::ListenerStats& listener_stats() const;
   [[nodiscard]] ListenerVersion& version() const { return version_; }
   [[nodiscard]] std::uint32_t index() const { return index_; }
+  /// The same chain in the newest version: itself, as long as there is none.
+  [[nodiscard]] ChainVersion& successor() { return *successor_; }
+  void set_successor(ChainVersion& successor) { successor_ = &successor; }
 
   /// Of a chain that ends in an HTTP connection manager.
   [[nodiscard]] const config::HttpConnectionManager& http() const { return *config_.http(); }
@@ -54,10 +72,12 @@ class ChainVersion {
   report::HttpStats* http_stats_ = nullptr;
   report::TcpStats* tcp_stats_ = nullptr;
   std::uint32_t index_;
+  ChainVersion* successor_ = this;  ///< of the newest version, which outlives its use
 };
 
-/// One version of a listener's configuration. Counted by this worker only, without atomics.
-class ListenerVersion {
+/// One version of a listener's configuration, which drains for connections without a chain yet. Counted by this worker only,
+/// without atomics.
+class ListenerVersion : public Drainable {
  public:
   ListenerVersion(std::shared_ptr<const config::Listener> listener, std::uint32_t worker);
 
@@ -65,13 +85,14 @@ class ListenerVersion {
   [[nodiscard]] report::ListenerStats& listener_stats() { return listener_stats_; }
   /// Null when the listener has no listener filters.
   [[nodiscard]] report::InspectorStats* inspector_stats() { return inspector_stats_; }
+  [[nodiscard]] std::vector<ChainVersion>& chains() { return chains_; }
   [[nodiscard]] ChainVersion& chain(std::uint32_t index) { return chains_[index]; }
   [[nodiscard]] bool is(const std::shared_ptr<const config::Listener>& listener) const { return listener_ == listener; }
 
-  /// Another version has taken over, or none: what it has accepted, and still accepts, has until `end`.
-  void start_drain(Instant end) { drain_end_ = end; }
-  [[nodiscard]] bool is_draining() const { return !drain_end_.is_never(); }
-  [[nodiscard]] Instant drain_end() const { return drain_end_; }
+  /// Its chains that are in `newest` as they are here go on there, the others drain. Those that drain already go on with it.
+  void hand_over(ListenerVersion& newest, Instant drain_end);
+  /// All of it drains.
+  void end(Instant drain_end);
 
   void pin() { ++pins_; }
   void unpin() { --pins_; }
@@ -83,7 +104,6 @@ class ListenerVersion {
   report::InspectorStats* inspector_stats_ = nullptr;
   std::vector<ChainVersion> chains_;
   std::size_t pins_ = 0;
-  Instant drain_end_ = Instant::never();
 };
 
 inline const config::Listener& ChainVersion::listener() const { return version_.listener(); }
@@ -105,9 +125,10 @@ class ListenerRuntime final : public stream::Acceptor {
  public:
   ListenerRuntime(Runtime& runtime, std::shared_ptr<const config::Listener> listener);
 
-  /// Takes over a new version. Content that changed drains what was accepted under the old one, handshakes under way included:
-  /// connections end with their next response, and the rest after ProxyContext::drain_time. Inspections under
-  /// way choose among the new version's chains. A new route table alone (equal content_hash) serves their next requests.
+  /// Takes over a new version. What was accepted under a chain that is there no more, or not as it was, drains, handshakes under
+  /// way included: connections end with their next response, and the rest after ProxyContext::drain_time. So does all that was
+  /// accepted, if the listener itself has changed. Inspections under way choose among the new version's chains. A new route table
+  /// alone (equal content hashes) serves the next requests.
   void update(std::shared_ptr<const config::Listener> listener, Instant now);
   /// The listener is gone from the configuration: drains all that it has accepted.
   void retire(Instant now);
@@ -119,9 +140,6 @@ class ListenerRuntime final : public stream::Acceptor {
   void serve(ReadyTransport transport, ConnectionTraits traits, Instant now);
 
   [[nodiscard]] ListenerVersion& current() { return *versions_.back(); }
-  /// The chain that serves the next request of a connection accepted by `accepted`.
-  [[nodiscard]] ChainVersion& successor(ChainVersion& accepted);
-
   /// The network filters of `chain`, over `transport`; a connection that one of them denies is closed, at once or later. Where
   /// the chain has a transport socket, of the plain text.
   void start_filter(ChainVersion& chain, ReadyTransport transport, Instant now);
@@ -129,9 +147,12 @@ class ListenerRuntime final : public stream::Acceptor {
  private:
   void start_transport_socket(ChainVersion& chain, ReadyTransport transport, Instant now);
   [[nodiscard]] bool has_room_for(stream::ByteStream& stream, ConnectionCount& count, Instant now);
-  [[nodiscard]] Admission ask_filters(ChainVersion& chain, ReadyTransport& transport, Instant now) const;
+  [[nodiscard]] Admission ask_filters(ChainVersion& chain, ReadyTransport& transport, Instant now);
+  void log_closed(ChainVersion& chain, const Admission& why, StreamInfo& info, Instant now);
   [[nodiscard]] bool start_serving(ChainVersion& chain, ReadyTransport transport, Instant now);
   void drain(Instant now);
+  void announce_drain(Instant now);
+  void await_drain_end(Instant now);
   void on_drain_end(Instant now);
   void sweep();
 

@@ -34,8 +34,6 @@ LocalConnection::LocalConnection(Runtime& runtime, ChainVersion& chain, ReadyTra
   wake();
 }
 
-const ListenerVersion& LocalConnection::version() const { return chain_.version(); }
-
 void LocalConnection::wake() { runtime_.ready.wake(*this); }
 
 void LocalConnection::service(Instant now) {

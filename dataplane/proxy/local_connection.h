@@ -24,7 +24,6 @@ namespace millrace::proxy {
 struct Runtime;
 struct ReadyTransport;
 class ChainVersion;
-class ListenerVersion;
 struct AllTag;
 struct GraveTag;
 
@@ -41,7 +40,7 @@ class LocalConnection final : public Serviced,
 
   void abort(Instant now);
   /// That has accepted it.
-  [[nodiscard]] const ListenerVersion& version() const;
+  [[nodiscard]] const ChainVersion& chain() const { return chain_; }
 
   void service(Instant now) override;
 

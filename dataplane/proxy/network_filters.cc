@@ -1,7 +1,5 @@
 #include "dataplane/proxy/network_filters.h"
 
-#include "dataplane/proxy/policy/access_rules.h"
-
 namespace millrace::proxy {
 namespace {
 
@@ -20,10 +18,11 @@ Admission ask(const config::Rbac& rbac, const Subject& subject) {
     (judge(*rbac.shadow_rules, asked).allowed ? stats.shadow_allowed : stats.shadow_denied).add();
   }
   if (!rbac.rules) return {};
-  const bool allowed = judge(*rbac.rules, asked).allowed;
+  const AccessVerdict verdict = judge(*rbac.rules, asked);
   report::RbacStats& stats = rbac.cell->per_worker[subject.worker];
-  (allowed ? stats.allowed : stats.denied).add();
-  return {.kind = allowed ? Admission::Kind::kServe : Admission::Kind::kClose};
+  (verdict.allowed ? stats.allowed : stats.denied).add();
+  if (verdict.allowed) return {};
+  return {.kind = Admission::Kind::kClose, .verdict = verdict};
 }
 
 Admission ask(const config::ConnectionLimit& limit, const Subject& subject) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "config/model/network_filter.h"
 #include "dataplane/base/time.h"
 #include "dataplane/proxy/connection_count.h"
+#include "dataplane/proxy/policy/access_rules.h"
 #include "dataplane/proxy/stream_info.h"
 
 namespace millrace::proxy {
@@ -15,7 +17,8 @@ namespace millrace::proxy {
 struct Admission {
   enum class Kind : std::uint8_t { kServe, kClose, kHold };
   Kind kind = Kind::kServe;
-  Duration delay = {};  ///< of kHold: it is closed then, and nothing is read until then
+  Duration delay = {};                        ///< of kHold: it is closed then, and nothing is read until then
+  std::optional<AccessVerdict> verdict = {};  ///< by which it is closed; nothing: for another reason
 };
 
 /// Whether a connection is served, asked once, when its transport is ready (after a TLS handshake, and before its first byte,

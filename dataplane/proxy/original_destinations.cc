@@ -80,7 +80,7 @@ ConnectionPool* OriginalDestinations::make(const SocketAddress& address) {
   const report::ClusterCell& cluster = *cluster_.config().cell;
   config::Endpoint endpoint = cluster_.config().original_dst->endpoint;
   endpoint.address = address;
-  endpoint.cell = std::make_shared<report::EndpointCell>(0, cluster.name + "|" + address.to_string(), cluster.per_worker.size());
+  endpoint.cell = std::make_shared<report::EndpointCell>(0, cluster.per_worker.size());
   const auto made = by_address_.emplace(
       address, Destination{.pool = std::make_unique<ConnectionPool>(runtime_, cluster_, endpoint), .used = true});
   return made.first->second.pool.get();

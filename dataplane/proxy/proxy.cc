@@ -79,6 +79,8 @@ void Proxy::start_drain(Instant now) {
   for_each(runtime_->inspections, drain);
 }
 
+void Proxy::set_fails_health_checks(bool fails) { runtime_->fails_health_checks = fails; }
+
 void Proxy::force_close_all(Instant now) {
   while (!runtime_->inspections.empty()) runtime_->inspections.front().abort(now);
   while (!runtime_->acceptances.empty()) runtime_->acceptances.front().abort(now);

@@ -87,6 +87,9 @@ class Proxy {
   /// are passed through go on until they end by themselves, or by force_close_all(). New connections are still served, one
   /// request each; the worker closes the listeners. Idempotent.
   void start_drain(Instant now);
+  /// Whoever asks whether this gateway is well hears that it is not (filter envoy.filters.http.health_check), and keep-alive ends
+  /// with each response, as long as that is so.
+  void set_fails_health_checks(bool fails);
   /// Resets every connection, both sides, and counts and logs what was in progress. Endpoints are not probed any more.
   void force_close_all(Instant now);
 

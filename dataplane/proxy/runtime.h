@@ -106,6 +106,7 @@ struct Runtime {
   std::uint64_t next_stream_id = 0;
   std::uint32_t reset_rounds = 0;  ///< of the snapshot's overload, those that were acted upon
   bool draining = false;
+  bool fails_health_checks = false;
 
   /// Null: nothing is watched.
   [[nodiscard]] const config::Overload* overload() const { return snapshot == nullptr ? nullptr : snapshot->overload.get(); }

@@ -47,10 +47,12 @@ struct StreamInfo {
   Instant upstream_response_started = Instant::never();
   Instant response_sent = Instant::never();  ///< last byte of the response
 
-  // Who. `downstream_remote` is the trusted client address (from x-forwarded-for where configured).
+  // Who. `downstream_remote` is the trusted client address (from x-forwarded-for where configured), `downstream_peer` that of the
+  // connection, as far as a PROXY header tells, `downstream_direct_remote` that of its packets.
   SocketAddress downstream_local;
   bool downstream_local_is_original = false;  ///< as ClientAddresses
   SocketAddress downstream_direct_remote;
+  SocketAddress downstream_peer;
   SocketAddress downstream_remote;
   SocketAddress upstream_host;    ///< the endpoint's address; port 0: none was chosen
   SocketAddress upstream_remote;  ///< where the connection goes: it may have several
@@ -70,6 +72,7 @@ struct StreamInfo {
   std::uint16_t response_code = 0;         ///< 0: none was sent
   std::string_view response_code_details;  ///< Envoy's texts: "via_upstream", "route_not_found", "upstream_response_timeout", ...
   std::string_view upstream_transport_failure;
+  std::string_view connection_termination_details;  ///< why a connection was closed: by which policy; empty: for nothing of that
   ResponseFlags flags;
   std::uint64_t bytes_received = 0;  ///< request body
   std::uint64_t bytes_sent = 0;      ///< response body

@@ -64,7 +64,7 @@ TcpProxyConnection::TcpProxyConnection(Runtime& runtime, ChainVersion& chain, Re
   info_.start_wall_nanoseconds = runtime_.wall_nanoseconds(now);
   info_.downstream_local = transport.addresses.local;
   info_.downstream_local_is_original = transport.addresses.local_is_original;
-  info_.downstream_remote = transport.addresses.remote;
+  info_.downstream_remote = info_.downstream_peer = transport.addresses.remote;
   info_.downstream_direct_remote = transport.addresses.direct_remote;
   info_.downstream_pipe = chain_.listener().pipe_path(transport.addresses.direct_remote);
   info_.connection_id = ++runtime_.next_connection_id;
@@ -86,8 +86,6 @@ TcpProxyConnection::~TcpProxyConnection() {
   chain_.unpin();
 }
 
-const ListenerVersion& TcpProxyConnection::version() const { return chain_.version(); }
-
 void TcpProxyConnection::wake() { runtime_.ready.wake(*this); }
 
 void TcpProxyConnection::service(Instant now) {
@@ -101,14 +99,14 @@ void TcpProxyConnection::service(Instant now) {
   if (state_ != State::kClosed && is_lost()) lost(now);
 }
 
-bool TcpProxyConnection::choose_cluster() {
+bool TcpProxyConnection::choose_cluster(Instant now) {
   if (cluster_ != nullptr) return true;  // chosen by an earlier attempt, which keeps to it
   const config::TcpProxy& proxy = chain_.tcp();
   const config::WeightedTcpCluster* target = pick_cluster(proxy, runtime_.context.rng);
   std::string_view name = target == nullptr ? std::string_view() : target->name;
   if (proxy.cluster_from_server_name && !server_name_.empty()) name = server_name_;
   if (target != nullptr) metadata_match_ = target->metadata_match.get();
-  cluster_ = runtime_.clusters.find(*runtime_.snapshot, name);
+  cluster_ = runtime_.clusters.find(*runtime_.snapshot, name, now);
   if (cluster_ == nullptr) {
     chain_.tcp_stats().downstream_cx_no_route.add();
     info_.flags.set(ResponseFlag::kNoClusterFound);
@@ -163,7 +161,7 @@ bool TcpProxyConnection::admit(ConnectionPool& endpoint) {
 CircuitBreakers& TcpProxyConnection::breakers() { return breakers_of(*endpoint_); }
 
 void TcpProxyConnection::connect(Instant now) {
-  if (!choose_cluster() || !choose_endpoint(now)) return give_up(now);
+  if (!choose_cluster(now) || !choose_endpoint(now)) return give_up(now);
   state_ = State::kConnecting;
   connected_ = false;
   connect_started_ = now;

@@ -31,7 +31,6 @@ struct ReadyTransport;
 class ChainVersion;
 class CircuitBreakers;
 class ClusterRuntime;
-class ListenerVersion;
 class ConnectionPool;
 struct AllTag;
 struct GraveTag;
@@ -48,7 +47,7 @@ class TcpProxyConnection final : public Serviced,
   /// Resets both sides.
   void abort(Instant now);
   /// That has accepted it.
-  [[nodiscard]] const ListenerVersion& version() const;
+  [[nodiscard]] const ChainVersion& chain() const { return chain_; }
 
   void service(Instant now) override;
 
@@ -65,7 +64,7 @@ class TcpProxyConnection final : public Serviced,
   void wake();
 
   // To an endpoint.
-  [[nodiscard]] bool choose_cluster();
+  [[nodiscard]] bool choose_cluster(Instant now);
   [[nodiscard]] bool choose_endpoint(Instant now);
   [[nodiscard]] bool admit(ConnectionPool& endpoint);
   [[nodiscard]] CircuitBreakers& breakers();

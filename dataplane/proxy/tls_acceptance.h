@@ -27,7 +27,7 @@ class TlsAcceptance final : public Serviced, public stream::ByteStreamEvents, pu
   [[nodiscard]] bool start(ReadyTransport& transport, Instant now);
   void abort(Instant now);
   /// That has accepted it.
-  [[nodiscard]] const ListenerVersion& version() const { return chain_.version(); }
+  [[nodiscard]] const ChainVersion& chain() const { return chain_; }
 
   void service(Instant now) override;
 

@@ -1,5 +1,6 @@
 // Cells: what outlives a configuration snapshot, per listener, network filter, cluster and endpoint. Made by the agent, keyed
-// by name and address; a block per worker, so that workers never write the same line; any thread may read and add up.
+// by name and address; a block per worker, so that workers never write the same line; any thread may read and add up. Of clusters
+// and endpoints there may be very many that nobody uses: what they have beyond a few words is made at its first use.
 #pragma once
 
 #include <array>
@@ -15,8 +16,10 @@
 #include "dataplane/report/counter.h"
 #include "dataplane/report/health_record.h"
 #include "dataplane/report/histogram.h"
+#include "dataplane/report/lazy.h"
 #include "dataplane/report/outlier_record.h"
 #include "dataplane/report/stats.def"
+#include "dataplane/report/worker_blocks.h"
 
 namespace millrace::report {
 
@@ -130,15 +133,15 @@ class alignas(64) SharedTotal {
   std::atomic<std::uint64_t> taken_{0};
 };
 
-/// `id` is small and stable for the life of the process: workers index their pools by it.
-template <typename Stats>
+/// `id` is small and stable for the life of the process: workers index their pools by it. `Blocks`: of statistics, by worker.
+template <typename Stats, typename Blocks = std::vector<Stats>>
 struct Cell {
   Cell(std::uint32_t cell_id, std::string cell_name, std::size_t workers)
       : id(cell_id), name(std::move(cell_name)), per_worker(workers) {}
 
   const std::uint32_t id;
   const std::string name;
-  std::vector<Stats> per_worker;
+  Blocks per_worker;
 };
 
 /// Named by address, as in Envoy: "0.0.0.0_80".
@@ -189,12 +192,13 @@ struct ByteRateCell {
 };
 
 /// What a cluster's workers share besides its counters.
-struct ClusterCell : Cell<ClusterStats> {
+struct ClusterCell : Cell<ClusterStats, WorkerBlocks<ClusterStats>> {
   using Cell::Cell;
   /// Counts changes of its endpoints' faults: a worker that sees another value than last time looks at them again.
   std::atomic<std::uint32_t> health_version{0};
-  std::array<BreakerTotals, kBreakerPriorities> breakers;  ///< by config::RoutingPriority
-  OutlierShared outlier;
+  Counter membership_change;  ///< worker 0's, for all: it is counted of clusters that nobody uses, too
+  Lazy<std::array<BreakerTotals, kBreakerPriorities>> breakers;  ///< by config::RoutingPriority
+  Lazy<OutlierShared> outlier;
 };
 
 /// What has been found of an endpoint, whatever the control plane says. Bits: an endpoint may have several.
@@ -207,9 +211,18 @@ enum class EndpointFault : std::uint32_t {
   kHealthCheckTimedOut = 32,  ///< the last check of one that fails them
 };
 
-/// Named "cluster|address".
-struct EndpointCell : Cell<EndpointStats> {
-  using Cell::Cell;
+/// What an endpoint's cell is found by again.
+struct EndpointKey {
+  std::uint32_t cluster = 0;  ///< of its cluster's cell
+  SocketAddress address = {};
+  constexpr bool operator==(const EndpointKey&) const = default;
+};
+
+struct EndpointCell {
+  EndpointCell(std::uint32_t cell_id, const EndpointKey& cell_key, std::size_t workers)
+      : id(cell_id), key(cell_key), per_worker(workers) {}
+  /// One that is in no table.
+  EndpointCell(std::uint32_t cell_id, std::size_t workers) : EndpointCell(cell_id, {}, workers) {}
 
   [[nodiscard]] bool has(EndpointFault fault) const {
     return (faults.load(std::memory_order_relaxed) & static_cast<std::uint32_t>(fault)) != 0;
@@ -223,10 +236,13 @@ struct EndpointCell : Cell<EndpointStats> {
     return changed;
   }
 
+  const std::uint32_t id;
   std::atomic<std::uint32_t> faults{0};
-  SharedCount connections;  ///< of all workers, where per_host_thresholds limit them
-  OutlierRecord outlier;
-  HealthRecord health;
+  const EndpointKey key;
+  WorkerBlocks<EndpointStats> per_worker;
+  Lazy<SharedCount> connections;  ///< of all workers, where per_host_thresholds limit them
+  Lazy<OutlierRecord> outlier;
+  Lazy<HealthRecord> health;
 };
 
 }  // namespace millrace::report

@@ -14,7 +14,7 @@ namespace millrace::report {
 
 class TurnHistogram {
  public:
-  static constexpr std::size_t kBuckets = 14;
+  static constexpr std::size_t kBuckets = 22;  ///< up to a second
 
   /// Bucket i holds turns of at most this many microseconds, and more than the bucket before; the last has no bound.
   [[nodiscard]] static constexpr std::uint64_t bound_microseconds(std::size_t bucket) { return std::uint64_t{1} << bucket; }

@@ -19,7 +19,8 @@ enum class Lifecycle : std::uint8_t {
 struct Control {
   // Agent to worker.
   std::atomic<Lifecycle> wanted{Lifecycle::kServing};
-  std::atomic<bool> close_listeners{false};  ///< refuse new connections, go on serving the others
+  std::atomic<bool> close_listeners{false};      ///< refuse new connections, go on serving the others
+  std::atomic<bool> fails_health_checks{false};  ///< /healthcheck/fail
 
   // Both ways.
   Mailbox mailbox;

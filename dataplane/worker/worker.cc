@@ -47,15 +47,16 @@ std::unique_ptr<tls::RecordEngine> make_record_engine(const WorkerConfig& config
   return chosen == kCryptoDevice ? config.device_engine(std::move(engine)) : std::move(engine);
 }
 
-// Those that a cluster's endpoints may name.
-void know_pipes(const config::Snapshot& snapshot, host::Transport& host) {
-  for (const auto& [name, cluster] : snapshot.clusters) {
-    for (const config::Endpoint& endpoint : cluster->endpoints) {
+// Those that the endpoints of new clusters may name: a snapshot may hold thousands that are known.
+void know_pipes(const config::Snapshot::Clusters& before, const config::Snapshot::Clusters& now, host::Transport& host) {
+  config::Snapshot::Clusters::for_each_change(before, now, [&](const std::string&, const auto*, const auto* cluster) {
+    if (cluster == nullptr) return;
+    for (const config::Endpoint& endpoint : (*cluster)->endpoints) {
       if (!endpoint.pipe.empty()) host.know_pipe(endpoint.pipe);
       if (endpoint.health_target != nullptr && !endpoint.health_target->pipe.empty())
         host.know_pipe(endpoint.health_target->pipe);
     }
-  }
+  });
 }
 
 std::int64_t read_gauge(const void* gauge) { return *static_cast<const std::int64_t*>(gauge); }
@@ -202,12 +203,17 @@ void Worker::adopt_snapshot(Instant now) {
   const std::shared_ptr<const config::Snapshot> snapshot = snapshots_.current();
   snapshot_version_ = snapshot->version;
   overload_ = snapshot->overload;
-  if (host_) know_pipes(*snapshot, *host_);
+  if (host_) {
+    know_pipes(clusters_, snapshot->clusters, *host_);
+    know_pipes(checking_, snapshot->checking, *host_);
+    clusters_ = snapshot->clusters;
+    checking_ = snapshot->checking;
+  }
   proxy_.apply(snapshot, now);
   if (lifecycle_ == Lifecycle::kServing) listeners_.follow(*snapshot, now);
   control_.listeners_failed.store(static_cast<std::uint32_t>(listeners_.failed()), std::memory_order_relaxed);
   report_.snapshot_version.set(static_cast<std::int64_t>(snapshot_version_));
-  control_.listening.store(true, std::memory_order_release);
+  if (!snapshot->holds_listeners) control_.listening.store(true, std::memory_order_release);
 }
 
 void Worker::follow_overload(Instant now) {
@@ -221,6 +227,7 @@ void Worker::follow_overload(Instant now) {
 
 void Worker::follow_control(Instant now) {
   if (control_.close_listeners.load(std::memory_order_relaxed)) listeners_.close_all(now);
+  proxy_.set_fails_health_checks(control_.fails_health_checks.load(std::memory_order_relaxed));
   const Lifecycle wanted = control_.wanted.load(std::memory_order_relaxed);
   if (wanted >= Lifecycle::kDraining && lifecycle_ == Lifecycle::kServing) {
     lifecycle_ = Lifecycle::kDraining;

@@ -113,6 +113,8 @@ class alignas(64) Worker {
   PublishedCounters published_;
 
   std::uint64_t snapshot_version_ = 0;
+  config::Snapshot::Clusters clusters_;  // of the snapshot
+  config::Snapshot::Clusters checking_;
   std::shared_ptr<const config::Overload> overload_;  // of the snapshot; null: nothing is watched
   bool stops_accepting_ = false;
   Lifecycle lifecycle_ = Lifecycle::kServing;

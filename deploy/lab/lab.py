@@ -101,7 +101,7 @@ class Namespace:
     def attach_interface(self, interface: str, addresses: list[str]) -> None:
         """Waits for `interface` (a gateway's TAP appears when the gateway starts), gives it addresses and brings it up."""
         exists = lambda: self.run(["ip", "link", "show", interface], check=False, capture_output=True).returncode == 0
-        wait_until(exists, 20, f"interface {interface} in namespace {self.name}")
+        wait_until(exists, 60, f"interface {interface} in namespace {self.name}")
         for address in addresses:
             options = ["nodad"] if ":" in address else []
             self.run(["ip", "address", "add", address, "dev", interface, *options])

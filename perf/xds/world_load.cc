@@ -27,6 +27,7 @@ constexpr int kChanges = 100;
 class FedTransport final : public XdsTransport {
  public:
   XdsStreamId open(const XdsServer&, const std::string&, XdsProtocol) override { return ++last_; }
+  XdsStreamId open_load_reports(const XdsServer&) override { return 0; }  // nobody wants any
   void send(XdsStreamId, XdsRequest request) override {
     const auto* delta = dynamic_cast<const envoy::service::discovery::v3::DeltaDiscoveryRequest*>(request.get());
     if (delta != nullptr && delta->has_error_detail()) {
@@ -169,7 +170,7 @@ int run(int clusters) {
                     .transport = transport},
                    1);
   config::SnapshotSlot slot;
-  loaded->publisher->start(slot, nullptr);
+  loaded->publisher->start(slot);
   Instant now = Instant::from_nanoseconds(1'000'000'000);
   const auto serve = [&] {
     const double start = cpu_milliseconds();

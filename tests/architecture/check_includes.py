@@ -21,7 +21,7 @@ BASE = ("dataplane/base/",)
 AROUND = BASE + PACKETS + ("dataplane/report/", "tls/")
 TRANSPORT = AROUND + ("config/model/", "dataplane/stream/")
 # Of TLS, the agent knows what is configured and what is shown of it.
-TLS_CONTEXTS = ("tls/certificate.h", "tls/context.h", "tls/context_slot.h", "tls/dns_name.h", "tls/library_client.h", "tls/signature.h")
+TLS_CONTEXTS = ("tls/certificate.h", "tls/context.h", "tls/context_slot.h", "tls/digest.h", "tls/dns_name.h", "tls/library_client.h", "tls/signature.h")
 ALL = ("nic/", "tls/", "config/", "dataplane/", "control-agent/")
 
 # Folder or file -> what it may include besides what lies in itself.

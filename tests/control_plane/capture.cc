@@ -14,6 +14,7 @@ namespace millrace::test {
 std::optional<Capture> Capture::read(const std::filesystem::path& folder, const std::set<std::string>& skipped,
                                      std::string& error) {
   Capture capture;
+  capture.skipped_ = skipped;
   std::error_code failed;
   for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
     if (entry.path().extension() != ".pb") continue;

@@ -17,7 +17,7 @@ struct CapturedResponse {
 
 class Capture {
  public:
-  /// `skipped`: types that are left out. An error says what is wrong with the folder.
+  /// `skipped`: type URLs that are left out. An error says what is wrong with the folder.
   [[nodiscard]] static std::optional<Capture> read(const std::filesystem::path& folder, const std::set<std::string>& skipped,
                                                    std::string& error);
 
@@ -27,6 +27,7 @@ class Capture {
   [[nodiscard]] const CapturedResponse* next() const;
   void advance() { ++position_; }
   [[nodiscard]] std::size_t left() const { return responses_.size() - position_; }
+  [[nodiscard]] bool skips(const std::string& type_url) const { return skipped_.contains(type_url); }
 
  private:
   struct Numbered {
@@ -34,6 +35,7 @@ class Capture {
     CapturedResponse response;
   };
   std::vector<Numbered> responses_;
+  std::set<std::string> skipped_;
   std::size_t position_ = 0;
   std::size_t allowed_ = 0;
 };

@@ -11,6 +11,8 @@
 
 #include "control-agent/loader.h"
 #include "control-agent/scalars.h"
+#include "control-agent/to_json.h"
+#include "tests/control_plane/client_status.h"
 
 namespace millrace::test {
 namespace {
@@ -104,19 +106,20 @@ Resource resource_of(const Json& entry, const std::string& type_url) {
           .ttl = ttl_of(entry)};
 }
 
-/// Those of a response that was recorded: "file" and its "form".
-std::vector<Resource> recorded_resources(const Json& order) {
-  const std::string path = order["file"].get<std::string>();
+Form form_of(const Json& order) { return order.value("form", "sotw") == "delta" ? Form::kDelta : Form::kStateOfTheWorld; }
+
+/// A response that was recorded: "file" and its "form".
+Response recorded_response(const Json& order) {
+  const std::string path = order.at("file").get<std::string>();
   std::ifstream file(path, std::ios::binary);
   const std::string bytes(std::istreambuf_iterator<char>(file), {});
-  const Form form = order.value("form", "sotw") == "delta" ? Form::kDelta : Form::kStateOfTheWorld;
-  auto response = decode_response(form, bytes);
+  auto response = decode_response(form_of(order), bytes);
   if (!file || !response) throw BadOrder(path + ": cannot be read as a response of this form: is \"form\" sotw or delta?");
-  return std::move(response->resources);
+  return std::move(*response);
 }
 
 std::vector<Resource> resources_of(const Json& order, const std::string& type_url) {
-  if (order.contains("file")) return recorded_resources(order);
+  if (order.contains("file")) return recorded_response(order).resources;
   std::vector<Resource> resources;
   for (const auto& entry : order.value("resources", Json::array())) resources.push_back(resource_of(entry, type_url));
   return resources;
@@ -124,6 +127,15 @@ std::vector<Resource> resources_of(const Json& order, const std::string& type_ur
 
 std::vector<std::string> texts_of(const Json& order, const char* field) {
   return order.value(field, Json::array()).get<std::vector<std::string>>();
+}
+
+Response response_of(const Json& order) {
+  const std::string url = type_of(order);
+  return {.type_url = url,
+          .version = order.value("version", ""),
+          .nonce = order.value("nonce", ""),
+          .resources = resources_of(order, url),
+          .removed = texts_of(order, "remove")};
 }
 
 // --- what is served
@@ -167,6 +179,30 @@ Json replay(ControlPlane& plane, const Json& order) {
   return {{"left", *left}};
 }
 
+// --- recordings
+
+Json read(ControlPlane&, const Json& order) {
+  const Response response = recorded_response(order);
+  Json resources = Json::array();
+  for (const Resource& resource : response.resources) {
+    if (!resource.body) throw BadOrder("\"" + resource.name + "\" is a heartbeat: it has no content to read");
+    resources.push_back({{"name", resource.name}, {"version", resource.version}, {"resource", agent::to_json(*resource.body)}});
+  }
+  return {{"type", short_name(response.type_url)},
+          {"version", response.version},
+          {"nonce", response.nonce},
+          {"resources", std::move(resources)},
+          {"remove", response.removed}};
+}
+
+Json write(ControlPlane&, const Json& order) {
+  const std::string path = order.at("into").get<std::string>();
+  std::ofstream file(path, std::ios::binary);
+  file << encode_response(form_of(order), response_of(order));
+  if (!file.flush()) throw BadOrder(path + ": cannot be written");
+  return Json::object();
+}
+
 // --- what goes wrong
 
 Json style(ControlPlane& plane, const Json& order) {
@@ -196,17 +232,37 @@ Json release(ControlPlane& plane, const Json& order) {
 Json send(ControlPlane& plane, const Json& order) {
   const std::string url = type_of(order);
   if (order.contains("bytes")) return {{"streams", plane.say_bytes(url, bytes_of(order["bytes"]), stream_of(order))}};
-  const Response response{.type_url = url,
-                          .version = order.value("version", ""),
-                          .nonce = order.value("nonce", ""),
-                          .resources = resources_of(order, url),
-                          .removed = texts_of(order, "remove")};
-  return {{"streams", plane.say(response, stream_of(order))}};
+  return {{"streams", plane.say(response_of(order), stream_of(order))}};
 }
 
 Json heartbeat(ControlPlane& plane, const Json& order) {
   const std::vector<std::string> names = texts_of(order, "names");
   return {{"streams", plane.prolong(type_of(order), {names.begin(), names.end()})}};
+}
+
+Json loads(ControlPlane& plane, const Json& order) {
+  envoy::service::load_stats::v3::LoadStatsResponse wanted;
+  for (const std::string& name : texts_of(order, "clusters")) wanted.add_clusters(name);
+  wanted.set_send_all_clusters(order.value("all", false));
+  wanted.set_report_endpoint_granularity(order.value("by_endpoint", false));
+  const std::chrono::duration<double> interval(order.value("seconds", 0.0));
+  const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(interval).count();
+  wanted.mutable_load_reporting_interval()->set_seconds(nanoseconds / 1'000'000'000);
+  wanted.mutable_load_reporting_interval()->set_nanos(static_cast<int>(nanoseconds % 1'000'000'000));
+  return {{"streams", plane.loads().ask(wanted)}};
+}
+
+Json load_reports(ControlPlane& plane, const Json& order) {
+  return {{"reports", plane.loads().reports(order.value("first", std::size_t{0}))}};
+}
+
+Json client_status(ControlPlane&, const Json& order) {
+  envoy::service::status::v3::ClientStatusRequest request;
+  agent::SourceMap places;
+  agent::Diagnostics diagnostics(&places);
+  if (!agent::parse_text(order.value("request", Json::object()).dump(), "request", {}, request, places, diagnostics))
+    throw BadOrder(diagnostics.errors().at(0).to_string());
+  return ask_for_status(order.at("address").get<std::string>(), request, order.value("streamed", false));
 }
 
 Json close(ControlPlane& plane, const Json& order) {
@@ -252,11 +308,16 @@ constexpr std::array kCommands{
     Command{"update", update},
     Command{"forget", forget},
     Command{"replay", replay},
+    Command{"read", read},
+    Command{"write", write},
     Command{"style", style},
     Command{"hold", hold},
     Command{"release", release},
     Command{"new_streams", new_streams},
     Command{"send", send},
+    Command{"loads", loads},
+    Command{"load_reports", load_reports},
+    Command{"client_status", client_status},
     Command{"close", close},
     Command{"stop", stop},
     Command{"start", start},

@@ -93,7 +93,8 @@ void ControlPlane::push(const std::string& type_url) {
 }
 
 void ControlPlane::answer(Open& open, const std::string& type_url) {
-  if (open.mute || replay_ || held(type_url)) return;
+  const bool replayed = replay_ && !replay_->skips(type_url);
+  if (open.mute || replayed || held(type_url)) return;
   const TypeState* state = snapshot_.find(type_url);
   if (state == nullptr) return;
   if (const auto bytes = open.conversation.answer(type_url, *state)) open.stream->send(*bytes);
@@ -184,7 +185,7 @@ std::size_t ControlPlane::prolong(const std::string& type_url, const std::set<st
 
 std::size_t ControlPlane::end_streams(const grpc::Status& status, std::optional<std::uint64_t> stream) {
   const std::scoped_lock hold(lock_);
-  std::size_t count = 0;
+  std::size_t count = loads_.end_streams(status, stream);
   for (auto& [id, open] : streams_) {
     if (stream && id != *stream) continue;
     open.stream->finish(status);
@@ -230,13 +231,16 @@ bool ControlPlane::wait_for_verdict(const std::string& type_url, const std::stri
 
 grpc::ServerGenericBidiReactor* ControlPlane::accept(const grpc::GenericCallbackServerContext& context) {
   const auto method = find_method(context.method());
+  const bool reports_load = LoadReports::is_method(context.method());
   const std::scoped_lock hold(lock_);
-  if (!method) return new RefusedCall({grpc::StatusCode::UNIMPLEMENTED, "no stream of discovery: " + context.method()});
+  if (!method && !reports_load)
+    return new RefusedCall({grpc::StatusCode::UNIMPLEMENTED, "no stream of discovery: " + context.method()});
   if (welcome_ == Welcome::kRefuse) {
     ++refused_;
     return new RefusedCall(refusal_);
   }
   const std::uint64_t id = ++opened_;
+  if (reports_load) return loads_.accept(id, welcome_ == Welcome::kHang);
   auto* stream = new Stream(id, *this);
   streams_.emplace(id, Open{.stream = stream,
                             .conversation = Conversation(id, method->form, method->type_url, style_),

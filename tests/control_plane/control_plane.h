@@ -18,6 +18,7 @@
 #include "tests/control_plane/conversation.h"
 #include "tests/control_plane/front.h"
 #include "tests/control_plane/journal.h"
+#include "tests/control_plane/load_reports.h"
 #include "tests/control_plane/stream.h"
 
 namespace millrace::test {
@@ -50,7 +51,7 @@ class ControlPlane final : public StreamUser {
   void update(const std::string& type_url, const std::string& version, std::vector<Resource> resources,
               const std::vector<std::string>& removed, bool touch);
   void forget(const std::string& type_url);
-  /// Instead of the snapshot. Nothing: the snapshot again.
+  /// Instead of the snapshot, which still serves the types that the capture skips. Nothing: the snapshot again.
   void replay(std::optional<Capture> capture);
   /// Up to this response. Returns how many are left; nothing: there is no replay.
   std::optional<std::size_t> replay_until(std::size_t last);
@@ -70,6 +71,9 @@ class ControlPlane final : public StreamUser {
   std::size_t prolong(const std::string& type_url, const std::set<std::string>& names);
   /// Ends streams behind what was sent. Returns how many.
   std::size_t end_streams(const grpc::Status& status, std::optional<std::uint64_t> stream);
+
+  /// Who reports load to it.
+  [[nodiscard]] LoadReports& loads() { return loads_; }
 
   // --- what was heard
   [[nodiscard]] nlohmann::ordered_json requests(std::size_t first) const;
@@ -111,6 +115,7 @@ class ControlPlane final : public StreamUser {
   std::set<std::string> held_;
   bool hold_all_ = false;
   Journal journal_;
+  LoadReports loads_;
   std::map<std::uint64_t, Open> streams_;
   std::uint64_t opened_ = 0;
   std::uint64_t refused_ = 0;

@@ -14,6 +14,7 @@
 #include "control-agent/scalars.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/service/discovery/v3/discovery.pb.h"
+#include "envoy/service/load_stats/v3/lrs.grpc.pb.h"
 #include "tests/control_plane/commands.h"
 
 namespace millrace::test {
@@ -321,6 +322,36 @@ TEST_F(ControlPlaneTest, RepeatsWhatAnotherSaid) {
   EXPECT_EQ(tell({{"do", "replay"}}), Json::object());
 }
 
+TEST_F(ControlPlaneTest, ServesFromItsSnapshotWhatAReplaySkips) {
+  const std::string folder = std::string(MILLRACE_SOURCE_DIR) + "/tests/data/xds/go-control-plane-delta";
+  set_clusters("1", {"mine"});
+  tell({{"do", "set"}, {"type", "EDS"}, {"version", "1"}, {"resources", {{{"cluster_name", "mine"}}}}});
+  tell({{"do", "replay"}, {"folder", folder}, {"skip", {"CDS", "SRDS", "RTDS"}}});
+  DeltaCaller client(channel_, kDeltaAds);
+  client.ask("CDS");
+  EXPECT_THAT(names(client.read().value()), ElementsAre("mine"));
+  client.ask("EDS", {"mine"});
+  EXPECT_EQ(client.read()->system_version_info(), "v0") << "what is replayed is not served";
+}
+
+TEST_F(ControlPlaneTest, WritesWhatItHasReadOfARecording) {
+  const auto copy = std::filesystem::temp_directory_path() / ("mr-response-" + std::to_string(getpid()));
+  for (const std::string name : {"go-control-plane-sotw/001-CDS", "istiod-gateway-sotw/002-EDS", "istiod-gateway-delta/003-LDS",
+                                 "istiod-gateway-delta/004-RDS", "istiod-update-gateway-delta/015-CDS"}) {
+    SCOPED_TRACE(name);
+    const std::string file = std::string(MILLRACE_SOURCE_DIR) + "/tests/data/xds/" + name + ".pb";
+    const std::string form = name.find("-delta") == std::string::npos ? "sotw" : "delta";
+    const Json read = tell({{"do", "read"}, {"file", file}, {"form", form}});
+    ASSERT_FALSE(read.contains("error")) << read;
+    Json order = read;
+    order.update({{"do", "write"}, {"into", copy}, {"form", form}});
+    EXPECT_EQ(tell(order), Json::object());
+    EXPECT_EQ(tell({{"do", "read"}, {"file", copy}, {"form", form}}), read);
+    EXPECT_EQ(std::filesystem::file_size(copy), std::filesystem::file_size(file)) << "nothing is lost";
+  }
+  std::filesystem::remove(copy);
+}
+
 TEST_F(ControlPlaneTest, ServesTheResourcesOfARecordedResponse) {
   const std::string file = std::string(MILLRACE_SOURCE_DIR) + "/tests/data/xds/go-control-plane-delta/001-CDS.pb";
   EXPECT_EQ(tell({{"do", "set"}, {"type", "CDS"}, {"version", "1"}, {"file", file}, {"form", "delta"}}), Json::object());
@@ -329,6 +360,32 @@ TEST_F(ControlPlaneTest, ServesTheResourcesOfARecordedResponse) {
   EXPECT_THAT(names(client.read().value()), ElementsAre("cluster-v0-0", "cluster-v0-1", "cluster-v0-2", "cluster-v0-3"));
   EXPECT_THAT(tell({{"do", "set"}, {"type", "CDS"}, {"version", "1"}, {"file", "/none"}})["error"].get<std::string>(),
               HasSubstr("/none"));
+}
+
+TEST_F(ControlPlaneTest, AsksForLoadAndRemembersWhatItIsTold) {
+  using load_stats = envoy::service::load_stats::v3::LoadReportingService;
+  const auto stub = load_stats::NewStub(channel_);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  const auto stream = stub->StreamLoadStats(&context);
+  tell({{"do", "loads"}, {"clusters", {"a", "b"}}, {"seconds", 1.5}, {"by_endpoint", true}});
+  envoy::service::load_stats::v3::LoadStatsRequest report;
+  report.mutable_node()->set_id("me");
+  ASSERT_TRUE(stream->Write(report));
+  envoy::service::load_stats::v3::LoadStatsResponse order;
+  ASSERT_TRUE(stream->Read(&order));
+  EXPECT_THAT(order.clusters(), ElementsAre("a", "b"));
+  EXPECT_EQ(order.load_reporting_interval().seconds(), 1);
+  EXPECT_EQ(order.load_reporting_interval().nanos(), 500'000'000);
+  EXPECT_TRUE(order.report_endpoint_granularity());
+  EXPECT_EQ(tell({{"do", "loads"}, {"all", true}})["streams"], 1);
+  ASSERT_TRUE(stream->Read(&order));
+  EXPECT_TRUE(order.send_all_clusters());
+  EXPECT_EQ(tell({{"do", "load_reports"}})["reports"][0]["report"]["node"]["id"], "me");
+  EXPECT_THAT(tell({{"do", "load_reports"}, {"first", 1}})["reports"], IsEmpty());
+  EXPECT_EQ(tell({{"do", "close"}, {"code", 14}})["streams"], 1);
+  EXPECT_FALSE(stream->Read(&order));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST_F(ControlPlaneTest, SaysWhatIsWrongWithAnOrder) {

@@ -25,7 +25,8 @@ bool Front::open() {
   int port = 0;
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address_, credentials(security_), &port);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a taken port is an error
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);         // a taken port is an error
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);  // clients may ask as often as they like whether it lives
   builder.SetMaxReceiveMessageSize(-1);
   service_ = std::make_unique<Service>(acceptor_);
   builder.RegisterCallbackGenericService(service_.get());

@@ -55,7 +55,7 @@ std::string short_name(std::string_view type_url) {
 
 bool is_wildcard_type(std::string_view type_url) {
   const std::string name = short_name(type_url);
-  return name == "CDS" || name == "LDS" || name == "NDS";
+  return name == "CDS" || name == "LDS" || name == "SRDS" || name == "NDS";
 }
 
 std::optional<StreamMethod> find_method(std::string_view path) {

@@ -23,7 +23,7 @@ struct StreamMethod {
 [[nodiscard]] std::optional<std::string> find_type_url(std::string_view name);
 /// The short name of a type, or the type URL itself where it has none.
 [[nodiscard]] std::string short_name(std::string_view type_url);
-/// A request without names asks for everything of this type: clusters and listeners.
+/// A request without names asks for everything of this type: clusters, listeners and scopes.
 [[nodiscard]] bool is_wildcard_type(std::string_view type_url);
 /// The method's form and type; nothing: no stream of discovery.
 [[nodiscard]] std::optional<StreamMethod> find_method(std::string_view path);

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import threading
 
@@ -50,6 +52,15 @@ class ControlPlane:
         """As a crash: no stream is ended, only connections."""
         self.process.kill()
         self._forget()
+
+    @contextlib.contextmanager
+    def hanging(self):
+        """Its connections stay, and it does nothing at all. It takes no orders meanwhile."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         if self.process is None:
@@ -104,6 +115,10 @@ class ControlPlane:
     def requests_for(self, kind_url_end: str, first: int = 0) -> list[dict]:
         """The requests of a type, such as "Cluster", without what says who asks."""
         return [entry["request"] for entry in self.requests(first) if entry["request"].get("type_url", "").endswith("." + kind_url_end)]
+
+    def load_reports(self, first: int = 0) -> list[dict]:
+        """LoadStatsRequests, also those that only say who reports."""
+        return [entry["report"] for entry in self.tell("load_reports", first=first)["reports"]]
 
     def streams(self) -> list[dict]:
         """Those that are open."""

@@ -1,5 +1,7 @@
 """Configuration that files bring while the gateway runs: clusters, listeners, routes and endpoints, changed under load."""
 
+import collections
+import contextlib
 import ipaddress
 import json
 import pathlib
@@ -162,11 +164,14 @@ def test_the_config_dump_shows_what_files_brought(lab):
 
 
 class NameServer:
-    """Answers A and AAAA over UDP on the host's loopback, where the agent asks; as long as it is silent, not at all."""
+    """Answers A and AAAA over UDP on the host's loopback, where the agent asks; as long as it is silent, not at all, and as long as it is
+    broken, by SERVFAIL."""
 
     def __init__(self):
         self.records: dict[str, list[str]] = {}
-        self.silent = False
+        self.ttls: dict[str, int] = {}  # s; else 30
+        self.asked: collections.Counter[str] = collections.Counter()
+        self.silent = self.broken = False
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -188,11 +193,13 @@ class NameServer:
             at += 1 + query[at]
         kind = struct.unpack_from(">H", query, at + 1)[0]
         name = ".".join(labels)
+        self.asked[name] += 1
         addresses = [ipaddress.ip_address(text) for text in self.records.get(name, [])]
-        wanted = [one.packed for one in addresses if kind == {4: 1, 6: 28}[one.version]]
-        header = query[:2] + struct.pack(">HHHHH", 0x8180 | (0 if name in self.records else 3), 1, len(wanted), 0, 0)
+        wanted = [] if self.broken else [one.packed for one in addresses if kind == {4: 1, 6: 28}[one.version]]
+        code = 2 if self.broken else 0 if name in self.records else 3
+        header = query[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(wanted), 0, 0)
         return header + query[12:at + 5] + b"".join(
-            b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 30, len(data)) + data for data in wanted)
+            b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self.ttls.get(name, 30), len(data)) + data for data in wanted)
 
     def close(self):
         self.socket.sendto(b"", ("127.0.0.1", self.port))
@@ -230,25 +237,34 @@ def names():
     server.close()
 
 
-def named_gateway(namespace, names: NameServer) -> Gateway:
-    routes = [{"match": {"prefix": f"/{kind}"}, "route": {"cluster": kind, "auto_host_rewrite": True}} for kind in ("strict", "logical")]
+def named_gateway(namespace, names: NameServer, **more: dict) -> Gateway:
+    """With a cluster of each kind, and STRICT_DNS ones of those names and fields."""
+    clusters = [named_cluster(kind, f"{kind.upper()}_DNS", 8000, names) for kind in ("strict", "logical")]
+    clusters += [named_cluster(name, "STRICT_DNS", 8000, names, **fields) for name, fields in more.items()]
+    routes = [{"match": {"prefix": f"/{one['name']}"}, "route": {"cluster": one["name"], "auto_host_rewrite": True}} for one in clusters]
     edge = listener("edge", 80, Files(pathlib.Path("/")))
     manager = edge["filter_chains"][0]["filters"][0]["typed_config"]
     del manager["rds"]
     manager["route_config"] = {"name": "r", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}
-    clusters = [named_cluster(kind, f"{kind.upper()}_DNS", 8000, names) for kind in ("strict", "logical")]
     return Gateway(namespace, "static_resources: " + json.dumps({"listeners": [edge], "clusters": clusters}),
                    host_addresses=[f"{HOST}/24", f"{SECOND}/24"])
 
 
-def test_clusters_follow_their_names(names):
-    with Namespace() as namespace, named_gateway(namespace, names) as gateway:
+@contextlib.contextmanager
+def named_lab(names: NameServer, **more: dict):
+    """The gateway, and what asks it for a path, with servers at both addresses that say which they are."""
+    with Namespace() as namespace, named_gateway(namespace, names, **more) as gateway:
         for ip in (HOST, SECOND):
             namespace.start(["/usr/bin/python3", "-c", WHO, ip, "8000"])
             namespace.wait_for_port(ip, 8000)
 
         def ask(path: str) -> str:
             return namespace.run(["curl", "-sS", "--max-time", "5", f"http://{GATEWAY}{path}"], check=False, capture_output=True, text=True).stdout
+        yield gateway, ask
+
+
+def test_clusters_follow_their_names(names):
+    with named_lab(names) as (gateway, ask):
         assert ask("/strict") == f"{HOST} strict.test", "ready means resolved; the name is what auto_host_rewrite writes"
         assert ask("/logical") == f"{HOST} logical.test"
         names.records["strict.test"] = [HOST, SECOND]
@@ -264,6 +280,32 @@ def test_clusters_follow_their_names(names):
         assert used(gateway, "cluster.strict.update_empty") > 0
         assert used(gateway, "cluster.strict.update_failure") == failures
         assert used(gateway, "cluster.strict.update_no_rebuild") > 0
+
+
+def test_records_say_how_long_they_hold(names):
+    names.records |= {"brief.test": [HOST], "lasting.test": [HOST]}
+    names.ttls["brief.test"] = 1
+    with named_lab(names, brief={"respect_dns_ttl": True, "dns_refresh_rate": "300s"}, lasting={"respect_dns_ttl": True}) as (gateway, ask):
+        assert ask("/brief") == f"{HOST} brief.test"
+        names.records["brief.test"] = [SECOND]
+        wait_until(lambda: ask("/brief") == f"{SECOND} brief.test", 10, "the new address, a second later")
+        assert names.asked["strict.test"] > 3 and names.asked["lasting.test"] == 1, "asked each 0.2 s, and once in 30 s"
+
+
+def test_addresses_stay_while_the_name_server_fails(names):
+    with named_lab(names) as (gateway, ask):
+        def failures() -> int:
+            return min(used(gateway, f"cluster.{kind}.update_failure") for kind in ("strict", "logical"))
+
+        assert failures() == 0
+        names.broken = True
+        wait_until(lambda: failures() >= 3, 20, "failures")
+        names.silent = True
+        assert [ask(f"/{kind}") for kind in ("strict", "logical")] == [f"{HOST} strict.test", f"{HOST} logical.test"]
+        assert used(gateway, "cluster.strict.membership_total") == 1
+        names.records = {"strict.test": [SECOND], "logical.test": [SECOND]}
+        names.silent = names.broken = False
+        wait_until(lambda: ask("/strict") == f"{SECOND} strict.test", 20, "the new address")
 
 
 def test_the_gateway_waits_for_its_names(names):

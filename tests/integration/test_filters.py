@@ -1,4 +1,5 @@
-"""HTTP filters before a real origin, with real clients: faults, CORS, rate limits over two workers, whole requests."""
+"""HTTP filters before a real origin, with real clients: faults, CORS and CSRF, rate limits over two workers, whole requests, changes of
+fields, answers to health checkers."""
 
 import gzip
 import hashlib
@@ -49,7 +50,7 @@ http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_
 """
 
 
-def listener(name: str, port: int, filters: list[tuple[str, str]], route: str = "") -> str:
+def listener(name: str, port: int, filters: list[tuple[str, str]], route: str = "", action: str = "") -> str:
     """A listener whose connection manager has filters, each as type and fields, before the router."""
     chain = "".join(f"{{name: f{i}, typed_config: {{\"@type\": {FILTERS}.{kind}{fields and ', ' + fields}}}}}, "
                     for i, (kind, fields) in enumerate(filters))
@@ -63,7 +64,7 @@ def listener(name: str, port: int, filters: list[tuple[str, str]], route: str = 
           stat_prefix: {name}
           http_filters: [{chain}{{name: router, typed_config: {{"@type": {FILTERS}.router.v3.Router}}}}]
           route_config: {{name: {name}, virtual_hosts: [{{name: all, domains: ["*"], routes: [
-            {{match: {{prefix: /}}, route: {{cluster: origin}}{route}}}]}}]}}
+            {{match: {{prefix: /}}, route: {{cluster: origin{action}}}{route}}}]}}]}}
 """
 
 
@@ -76,7 +77,24 @@ def compressor(name: str, fields: str = "") -> tuple[str, str]:
     return "compressor.v3.Compressor", f"response_direction_config: {{}}, {library('compressor', name)}{fields}"
 
 
+def bucket(tokens: int) -> str:
+    return f"token_bucket: {{max_tokens: {tokens}, fill_interval: 3600s}}"
+
+
+def health_check(path: str, fields: str) -> tuple[str, str]:
+    return "health_check.v3.HealthCheck", f"headers: [{{name: ':path', string_match: {{exact: {path}}}}}], {fields}"
+
+
+def overwrite(field: str, value: str) -> str:
+    return f"{{append: {{header: {{key: {field}, value: '{value}'}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}}}"
+
+
+def limit_of_user(name: str, tokens: int) -> str:
+    return f"{{entries: [{{key: user, value: {name}}}], {bucket(tokens)}}}"
+
+
 ALWAYS = "{default_value: {numerator: 100}}"
+PERCENT = "percentage: {numerator: 100}"
 LISTENERS = "".join([
     listener("delay", 80, [("fault.v3.HTTPFault", "delay: {fixed_delay: 0.4s, percentage: {numerator: 100}}")]),
     listener("abort", 81, [("fault.v3.HTTPFault", "abort: {http_status: 418, percentage: {numerator: 100}}")]),
@@ -91,6 +109,24 @@ LISTENERS = "".join([
     listener("codings", 87, [compressor("gzip"), compressor("brotli", ", choose_first: true"), compressor("zstd")]),
     listener("slow", 88, [("bandwidth_limit.v3.BandwidthLimit",
                            f"stat_prefix: slow, enable_mode: REQUEST_AND_RESPONSE, limit_kbps: {SLOW_KIBIBYTES}")]),
+    listener("csrf", 89, [("csrf.v3.CsrfPolicy", f"filter_enabled: {ALWAYS}, additional_origins: [{{suffix: .friend.example}}]")]),
+    listener("checked", 90, [health_check("/healthz", "pass_through_mode: false"),
+                             health_check("/ready", "pass_through_mode: false, cluster_min_healthy_percentages: {origin: {value: 100}}"),
+                             health_check("/not-ready", "pass_through_mode: false, cluster_min_healthy_percentages: {empty: {value: 1}}"),
+                             health_check("/ok", "pass_through_mode: true, cache_time: 60s")]),
+    listener("asked", 91, [("fault.v3.HTTPFault", f"delay: {{header_delay: {{}}, {PERCENT}}}, abort: {{header_abort: {{}}, {PERCENT}}}, "
+                                                  f"response_rate_limit: {{header_limit: {{}}, {PERCENT}}}")]),
+    listener("users", 92, [("local_ratelimit.v3.LocalRateLimit",
+                            f"stat_prefix: users, {bucket(6)}, filter_enabled: {ALWAYS}, filter_enforced: {ALWAYS}, status: {{code: 503}}, "
+                            "enable_x_ratelimit_headers: DRAFT_VERSION_03, "
+                            f"descriptors: [{limit_of_user('small', 2)}, {limit_of_user('large', 4)}]")],
+             action=", rate_limits: [{actions: [{request_headers: {header_name: x-user, descriptor_key: user}}]}]"),
+    listener("changed", 93, [("header_mutation.v3.HeaderMutation",
+                              f"mutations: {{request_mutations: [{overwrite('x-request-id', 'by-%REQ(x-who)%')}, {{remove: x-forwarded-proto}}], "
+                              f"response_mutations: [{overwrite('x-where', 'filter')}, {overwrite('x-told', '%RESPONSE_CODE% %RESP(CONTENT-TYPE)%')}, "
+                              "{remove: content-type}]}")],
+             f", typed_per_filter_config: {{f0: {{\"@type\": {FILTERS}.header_mutation.v3.HeaderMutationPerRoute, "
+             f"mutations: {{response_mutations: [{overwrite('x-where', 'route')}]}}}}}}"),
     listener("buffer", 84, [("buffer.v3.Buffer", f"max_request_bytes: {BUFFER_BYTES}")]),
 ])
 
@@ -99,7 +135,7 @@ LISTENERS = "".join([
 def lab(tmp_path_factory):
     """Two workers: what they share has to be shared."""
     with Namespace() as namespace:
-        text = bootstrap(LISTENERS, static_cluster("origin", [(HOST, ORIGIN_PORT)]))
+        text = bootstrap(LISTENERS, static_cluster("origin", [(HOST, ORIGIN_PORT)]) + static_cluster("empty", []))
         with gateway_with_two_workers(namespace, text) as gateway:
             yield namespace, gateway, Origin(namespace, tmp_path_factory.mktemp("origin"))
 
@@ -213,3 +249,65 @@ def test_all_workers_share_a_bandwidth(lab, tmp_path):
     assert stats["slow.http_bandwidth_limit.response_allowed_total_size"] == 6 * size
     assert stats["slow.http_bandwidth_limit.response_enabled"] == 6
     assert stats["slow.http_bandwidth_limit.response_pending"] == 0
+
+
+def test_only_friends_may_change_things(lab, curl):
+    def code(*arguments: str) -> str:
+        return curl(89, "-o", "/dev/null", "-w", "%{http_code}", *arguments)
+
+    assert curl(89, "-d", "x", "-H", "origin: https://evil.test", "-w", " %{http_code}") == "Invalid origin 403"
+    assert code("-d", "x") == "403", "nobody knows where it comes from"
+    assert code("-H", "origin: https://evil.test") == "200", "it changes nothing"
+    assert code("-d", "x", "-H", f"origin: http://{GATEWAY}:89") == "200"
+    assert code("-d", "x", "-H", "origin: https://www.friend.example") == "200"
+    assert code("-d", "x", "-H", f"referer: http://{GATEWAY}:89/page") == "200"
+    stats = lab[1].stats("csrf.csrf")
+    assert [stats[f"http.csrf.csrf.{name}"] for name in ("missing_source_origin", "request_invalid", "request_valid")] == [1, 2, 3]
+
+
+def test_health_checkers_get_their_answers(lab, curl):
+    def code(path: str) -> str:
+        return curl(90, "-o", "/dev/null", "-w", "%{http_code}", path=path)
+
+    total = "cluster.origin.upstream_rq_total"
+    before = lab[1].stats("upstream_rq_total")[total]
+    assert [code(path) for path in ("/healthz", "/ready", "/not-ready")] == ["200", "200", "503"]
+    assert lab[1].stats("upstream_rq_total")[total] == before
+    assert [code("/ok") for _ in range(20)] == ["200"] * 20
+    assert 1 <= lab[1].stats("upstream_rq_total")[total] - before <= 2, "once for each worker: then they remember"
+
+
+def test_requests_ask_for_their_faults(lab, curl):
+    def timed(*arguments: str, path: str = "/ok") -> tuple[str, float]:
+        code, seconds = curl(91, "-o", "/dev/null", "-w", "%{http_code} %{time_total}", *arguments, path=path).split()
+        return code, float(seconds)
+
+    (lab[2].files / "paced.bin").write_bytes(bytes(200 * 1024))
+    assert timed()[0] == "200"
+    code, seconds = timed("-H", "x-envoy-fault-delay-request: 300")
+    assert code == "200" and seconds >= 0.3
+    assert timed("-H", "x-envoy-fault-abort-request: 418")[0] == "418"
+    assert timed("-H", "x-envoy-fault-abort-request: 418", "-H", "x-envoy-fault-abort-request-percentage: 0")[0] == "200"
+    code, seconds = timed("-H", "x-envoy-fault-throughput-response: 400", path="/paced.bin")
+    assert code == "200" and seconds >= 0.4, "200 KiB at 400 KiB a second"
+    stats = lab[1].stats("http.asked.fault")
+    assert [stats[f"http.asked.fault.{name}_injected"] for name in ("delays", "aborts", "response_rl")] == [1, 1, 1]
+
+
+def test_users_have_rates_of_their_own(curl):
+    def codes(user: str, times: int) -> list[str]:
+        return [curl(92, "-o", "/dev/null", "-w", "%{http_code}", "-H", f"x-user: {user}") for _ in range(times)]
+
+    head = curl(92, "-D", "-", "-o", "/dev/null", "-H", "x-user: small")
+    assert "x-ratelimit-limit: 2" in head and "x-ratelimit-remaining: 1" in head
+    assert codes("small", 3) == ["200", "503", "503"]
+    assert codes("large", 5) == ["200"] * 4 + ["503"]
+    assert codes("any", 7).count("200") <= 6, "who has none shares the common one"
+
+
+def test_fields_change_on_their_way(curl):
+    head, _, body = curl(93, "-i", "-H", "x-who: alice", "-H", "x-request-id: forged", path="/headers").partition("\n\n")
+    assert "proto= id=by-alice" in body
+    fields = dict(line.split(": ", 1) for line in head.lower().splitlines()[1:])
+    assert fields["x-told"] == "200 text/plain" and fields["x-where"] == "route", "the route's come behind the filter's"
+    assert "content-type" not in fields

@@ -4,6 +4,7 @@ TCP, over TLS, over gRPC. Panic is off: what fails must get no request at all.""
 import contextlib
 import json
 import pathlib
+import signal
 
 import pytest
 
@@ -47,17 +48,16 @@ Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 """
 
 # The health service of a gRPC server, over TLS if it gets certificate and key. Its second argument is a file that says what it answers:
-# a number of HealthCheckResponse.ServingStatus, the name of a grpc.StatusCode, or "hang". The third gets the requests.
+# a number of HealthCheckResponse.ServingStatus, or the name of a grpc.StatusCode. The third gets the requests.
 GRPC_ORIGIN = """
-import concurrent.futures, pathlib, sys, time
+import concurrent.futures, pathlib, sys
 import grpc
 address, answer, log, *tls = sys.argv[1:]
 def check(request, context):
     with open(log, "a") as file: print(request, sorted(context.invocation_metadata()), file=file)
     text = pathlib.Path(answer).read_text()
-    if text == "hang": time.sleep(5)
-    elif text.isdigit(): return bytes([8, int(text)])
-    context.abort(getattr(grpc.StatusCode, text, grpc.StatusCode.INTERNAL), "as asked for")
+    if text.isdigit(): return bytes([8, int(text)])
+    context.abort(getattr(grpc.StatusCode, text), "as asked for")
 handlers = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(check)})
 server = grpc.server(concurrent.futures.ThreadPoolExecutor(8), handlers=[handlers])
 if tls:
@@ -121,6 +121,16 @@ class World:
 
     def stop(self, port: int) -> None:
         stop(self.running.pop(port))
+
+    @contextlib.contextmanager
+    def hanging(self, port: int):
+        """The server does nothing at all: one that only slept would say at its deadline, the gateway's timeout, that this is over."""
+        server = self.running[port]
+        server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            server.send_signal(signal.SIGCONT)
 
     @contextlib.contextmanager
     def unavailable(self, port: int):
@@ -322,10 +332,9 @@ def test_a_grpc_server_that_does_not_serve_gets_nothing_and_returns(gateway, wor
 
 def test_a_grpc_server_that_hangs_times_out(gateway, world):
     wait_for(gateway, "grpc", 1)
-    world.set_grpc(GRPC_PORT, "hang")
-    wait_for(gateway, "grpc", 0)
-    wait_until(lambda: flags(gateway, "grpc", FIRST_PORT) == "/failed_active_hc/active_hc_timeout", 10, "the reason")
-    world.set_grpc(GRPC_PORT, "1")
+    with world.hanging(GRPC_PORT):
+        wait_for(gateway, "grpc", 0)
+        assert flags(gateway, "grpc", FIRST_PORT) == "/failed_active_hc/active_hc_timeout"
     wait_for(gateway, "grpc", 1)
 
 

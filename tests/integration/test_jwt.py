@@ -1,6 +1,8 @@
 """JSON Web Tokens, as Istio's RequestAuthentication asks for them, with keys and tokens of another library."""
 
 import base64
+import hashlib
+import hmac
 import json
 import time
 
@@ -36,34 +38,50 @@ def encode_number(number: int, size: int | None = None) -> str:
     return encode(number.to_bytes(size or (number.bit_length() + 7) // 8, "big"))
 
 
+HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+CURVES = {"256": ("P-256", ec.SECP256R1(), 32), "384": ("P-384", ec.SECP384R1(), 48), "512": ("P-521", ec.SECP521R1(), 66)}
+ALGORITHMS = [kind + size for kind in ("RS", "PS", "ES", "HS") for size in HASHES] + ["EdDSA"]
+
+
 class Issuer:
-    """Keys of three kinds, each named by its algorithm."""
+    """A key of each kind, named by its algorithms."""
 
     def __init__(self):
         self.rsa = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.ec = ec.generate_private_key(ec.SECP256R1())
+        self.ec = {size: ec.generate_private_key(curve) for size, (_, curve, _) in CURVES.items()}
         self.ed25519 = ed25519.Ed25519PrivateKey.generate()
+        self.secret = hashlib.shake_256(str(self.rsa.private_numbers().d).encode()).digest(64)
 
     def jwks(self) -> str:
-        numbers, point = self.rsa.public_key().public_numbers(), self.ec.public_key().public_numbers()
+        numbers = self.rsa.public_key().public_numbers()
+        keys = [{"kty": "RSA", "kid": kind + size, "alg": kind + size, "n": encode_number(numbers.n), "e": encode_number(numbers.e)}
+                for kind in ("RS", "PS") for size in HASHES]
+        for size, (curve, _, length) in CURVES.items():
+            point = self.ec[size].public_key().public_numbers()
+            keys.append({"kty": "EC", "kid": f"ES{size}", "crv": curve, "x": encode_number(point.x, length), "y": encode_number(point.y, length)})
+            keys.append({"kty": "oct", "kid": f"HS{size}", "alg": f"HS{size}", "k": encode(self.secret)})
         raw = self.ed25519.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        return json.dumps({"keys": [
-            {"kty": "RSA", "kid": "RS256", "alg": "RS256", "n": encode_number(numbers.n), "e": encode_number(numbers.e)},
-            {"kty": "EC", "kid": "ES256", "crv": "P-256", "x": encode_number(point.x, 32), "y": encode_number(point.y, 32)},
-            {"kty": "OKP", "kid": "EdDSA", "crv": "Ed25519", "x": encode(raw)}]})
+        keys.append({"kty": "OKP", "kid": "EdDSA", "crv": "Ed25519", "x": encode(raw)})
+        return json.dumps({"keys": keys})
 
     def token(self, algorithm: str = "RS256", **claims) -> str:
         payload = {"iss": "issuer", "sub": "alice", "aud": "books", "exp": int(time.time()) + 600, **claims}
+        payload = {name: value for name, value in payload.items() if value is not None}
         text = ".".join(encode(json.dumps(part).encode()) for part in ({"alg": algorithm, "kid": algorithm}, payload))
         return f"{text}.{encode(self.sign(algorithm, text.encode()))}"
 
     def sign(self, algorithm: str, content: bytes) -> bytes:
-        if algorithm == "RS256":
-            return self.rsa.sign(content, padding.PKCS1v15(), hashes.SHA256())
-        if algorithm == "EdDSA":
+        kind, size = algorithm[:2], algorithm[2:]
+        if kind == "Ed":
             return self.ed25519.sign(content)
-        r, s = utils.decode_dss_signature(self.ec.sign(content, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        if kind == "HS":
+            return hmac.digest(self.secret, content, f"sha{size}")
+        digest = HASHES[size]
+        if kind == "ES":
+            length = CURVES[size][2]
+            return b"".join(n.to_bytes(length, "big") for n in utils.decode_dss_signature(self.ec[size].sign(content, ec.ECDSA(digest))))
+        how = padding.PKCS1v15() if kind == "RS" else padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
+        return self.rsa.sign(content, how, digest)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +90,15 @@ def issuer():
 
 
 @pytest.fixture(scope="module")
-def gateway(namespace, issuer, tmp_path_factory):
-    keys = tmp_path_factory.mktemp("keys") / "jwks.json"
+def other_issuer():
+    return Issuer()
+
+
+@pytest.fixture(scope="module")
+def gateway(namespace, issuer, other_issuer, tmp_path_factory):
+    keys, other_keys = (tmp_path_factory.mktemp("keys") / "jwks.json" for _ in range(2))
     keys.write_text(issuer.jwks())
+    other_keys.write_text(other_issuer.jwks())
     jwt = "envoy.extensions.filters.http.jwt_authn.v3"
     authentication = {
         "@type": f"type.googleapis.com/{jwt}.JwtAuthentication",
@@ -82,8 +106,14 @@ def gateway(namespace, issuer, tmp_path_factory):
             "issuer": "issuer", "audiences": ["books"], "local_jwks": {"filename": str(keys)}, "forward": True,
             "forward_payload_header": "x-jwt-payload", "payload_in_metadata": "payload", "jwt_cache_config": {},
             "normalize_payload_in_metadata": {"space_delimited_claims": ["scope"]},
-            "claim_to_headers": [{"header_name": "x-jwt-sub", "claim_name": "sub"}], "clear_route_cache": True}},
+            "claim_to_headers": [{"header_name": "x-jwt-sub", "claim_name": "sub"}], "clear_route_cache": True},
+            "strict": {"issuer": "other", "local_jwks": {"filename": str(other_keys)}, "from_cookies": ["session"], "clock_skew_seconds": 5,
+                       "from_headers": [{"name": "x-other", "value_prefix": "token="}], "require_expiration": True,
+                       "payload_in_metadata": "other"}},
         "rules": [
+            {"match": {"prefix": "/both"},
+             "requires": {"requires_all": {"requirements": [{"provider_name": "origins-0"}, {"provider_name": "strict"}]}}},
+            {"match": {"prefix": "/strict"}, "requires": {"provider_name": "strict"}},
             {"match": {"prefix": "/optional"},
              "requires": {"requires_any": {"requirements": [{"provider_name": "origins-0"}, {"allow_missing": {}}]}}},
             {"match": {"prefix": "/"}, "requires": {"provider_name": "origins-0"}}],
@@ -92,6 +122,8 @@ def gateway(namespace, issuer, tmp_path_factory):
     disabled = f'{{envoy.filters.http.jwt_authn: {{"@type": type.googleapis.com/{jwt}.PerRouteConfig, disabled: true}}}}'
     routes = (f"[{{match: {{prefix: /open}}, route: {{cluster: origin}}, typed_per_filter_config: {disabled}}}, "
               "{match: {prefix: /, headers: [{name: x-jwt-sub, string_match: {exact: bob}}]}, direct_response: {status: 418}}, "
+              "{match: {prefix: /, dynamic_metadata: [{filter: envoy.filters.http.jwt_authn, path: [{key: payload}, {key: team}, {key: name}], "
+              "value: {string_match: {exact: tea}}}]}, direct_response: {status: 204}}, "
               "{match: {prefix: /}, route: {cluster: origin}}]")
     listener = http_listener("edge", 80, routes).replace("http_filters:\n", f"http_filters:\n          - {filter_text}\n")
     with Gateway(namespace, bootstrap(listener, static_cluster("origin", [(HOST, ORIGIN_PORT)]))) as made:
@@ -110,13 +142,23 @@ def bearer(token: str) -> list[str]:
     return ["-H", f"authorization: Bearer {token}"]
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_good_token_passes_and_its_claims_are_told(curl, issuer, algorithm):
     token = issuer.token(algorithm)
     seen = json.loads(curl(*bearer(token), "-H", "x-jwt-sub: forged", f"{BASE}/books"))
     assert seen["x-jwt-sub"] == "alice"
     assert seen["x-jwt-payload"] == token.split(".")[1]
     assert seen["authorization"] == f"Bearer {token}"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_another_signature_does_not(curl, issuer, other_issuer, algorithm):
+    assert curl(*bearer(other_issuer.token(algorithm)), f"{BASE}/books") == "Jwt verification fails"
+    signed = issuer.token(algorithm).rsplit(".", 1)[0]
+    kind = {"RS": "PS", "PS": "RS"}.get(algorithm[:2])
+    if kind:
+        forged = encode(issuer.sign(kind + algorithm[2:], signed.encode()))
+        assert curl(*bearer(f"{signed}.{forged}"), f"{BASE}/books") == "Jwt verification fails", "of this key, but padded in another way"
 
 
 def test_a_token_may_stand_in_the_query(curl, issuer):
@@ -160,3 +202,36 @@ def test_verified_tokens_are_remembered_and_counted(gateway, curl, issuer):
     grown = {name.rsplit(".", 1)[1]: after[name] - before[name] for name in after}
     assert grown["allowed"] == 3 and grown["denied"] == 0
     assert grown["jwt_cache_hit"] == 2 and grown["jwt_cache_miss"] == 1
+
+
+def test_a_claim_in_the_metadata_chooses_the_route(curl, issuer):
+    def code(team) -> str:
+        return curl("-o", "/dev/null", "-w", "%{http_code}", *bearer(issuer.token(team=team)), f"{BASE}/books")
+
+    assert [code(team) for team in ({"name": "tea"}, {"name": "coffee"}, "tea")] == ["204", "200", "200"]
+
+
+def test_tokens_may_stand_in_cookies_and_fields(curl, other_issuer):
+    token = other_issuer.token("ES384", iss="other")
+    for fields in (["-b", f"a=b; session={token}; c=d"], ["-H", f"x-other: token={token}"]):
+        assert json.loads(curl(*fields, f"{BASE}/strict"))["path"] == "/strict"
+    assert curl("-b", f"sessions={token}", f"{BASE}/strict") == curl(*bearer(token), f"{BASE}/strict") == "Jwt is missing"
+
+
+def test_clocks_may_differ_a_little(curl, other_issuer):
+    def answer(**claims) -> str:
+        text = curl("-b", f"session={other_issuer.token(iss='other', **claims)}", f"{BASE}/strict")
+        return "good" if text.startswith("{") else text
+
+    now = int(time.time())
+    assert answer(exp=now - 2) == answer(nbf=now + 3) == "good"
+    assert answer(exp=now - 8) == "Jwt is expired"
+    assert answer(nbf=now + 12) == "Jwt not yet valid"
+    assert answer(exp=None) == "Jwt verification fails", "it must have an end"
+
+
+def test_all_of_several_tokens_are_required(curl, issuer, other_issuer):
+    mine, other = bearer(issuer.token("PS512")), ["-b", f"session={other_issuer.token('HS384', iss='other')}"]
+    assert json.loads(curl(*mine, *other, f"{BASE}/both"))["x-jwt-sub"] == "alice"
+    assert curl(*mine, f"{BASE}/both") == curl(*other, f"{BASE}/both") == "Jwt is missing"
+    assert curl(*mine, "-b", f"session={issuer.token('HS384', iss='other')}", f"{BASE}/both") == "Jwt verification fails"

@@ -7,13 +7,14 @@ import time
 import pytest
 
 from conftest import ORIGIN_PORT, Origin, bootstrap, http_listener
-from lab import GATEWAY, HOST, Gateway, static_cluster, stop, wait_until
+from lab import GATEWAY, HOST, Gateway, Namespace, static_cluster, stop, wait_until
 
 API = "type.googleapis.com/envoy.extensions."
 EDGE, FREE, FEW, SLOW = 80, 81, 82, 83
 SILENT_PORT = 8009
 SLOW_CLIENTS = 600 if os.environ.get("MILLRACE_SANITIZE") else 3000  # of all kinds together
 GLOBAL_LIMIT = 5000
+SMALL_LIMIT = 4
 
 
 def overload_manager(pressure_file) -> str:
@@ -65,13 +66,18 @@ def origin(namespace, gateway, tmp_path_factory):
     return made
 
 
-@pytest.fixture
-def inject(gateway, pressure):
+def injector(gateway, pressure):
     def set_to(value: float):
         fresh = pressure.with_suffix(".new")
         fresh.write_text(str(value))
         fresh.rename(pressure)
         wait_until(lambda: gateway.stats("overload")["overload.injected.pressure"] == round(value * 100), 10, f"a pressure of {value}")
+    return set_to
+
+
+@pytest.fixture
+def inject(gateway, pressure):
+    set_to = injector(gateway, pressure)
     yield set_to
     set_to(0)
 
@@ -182,3 +188,112 @@ def test_slow_clients_cost_little_and_are_ended(namespace, gateway, origin, curl
     stop(slow)
     wait_until(lambda: gateway.stats("packets_in_use")[packets] - before < 3_000, 30, "packet buffers to come back")
     assert status(curl, EDGE) == "200"
+
+
+@pytest.fixture(scope="module")
+def strict_gateway(tmp_path_factory):
+    """A gateway of its own, that takes SMALL_LIMIT connections, resets new ones at a pressure of 0.5 and what holds most memory from 0.7 on;
+    behind it an origin that never reads."""
+    pressure = tmp_path_factory.mktemp("strict") / "pressure"
+    pressure.write_text("0")
+    actions = "".join(f"    - {{name: envoy.overload_actions.{name}, triggers: [{{name: injected, {trigger}}}]}}\n" for name, trigger in (
+        ("reject_incoming_connections", "threshold: {value: 0.5}"),
+        ("reset_high_memory_stream", "scaled: {scaling_threshold: 0.7, saturation_threshold: 0.9}")))
+    manager = f"""overload_manager:
+  refresh_interval: 0.05s
+  buffer_factory_config: {{minimum_account_to_track_power_of_two: 17}}
+  resource_monitors:
+  - {{name: injected, typed_config: {{"@type": {API}resource_monitors.injected_resource.v3.InjectedResourceConfig, filename: "{pressure}"}}}}
+  - {{name: connections, typed_config: {{"@type": {API}resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig,
+      max_active_downstream_connections: {SMALL_LIMIT}}}}}
+  actions:
+{actions}"""
+    routes = "[{match: {prefix: /silent}, route: {cluster: silent, timeout: 0s}}, {match: {prefix: /}, direct_response: {status: 200}}]"
+    free = http_listener("free", FREE, routes).replace("    filter_chains:", "    ignore_global_conn_limit: true\n    filter_chains:", 1)
+    text = manager + bootstrap(http_listener("edge", EDGE, routes) + free, static_cluster("silent", [(HOST, SILENT_PORT)]))
+    with Namespace() as namespace, Gateway(namespace, text) as gateway:
+        silence = "import socket, sys, time; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(1e6)"
+        namespace.start(["/usr/bin/python3", "-c", silence, HOST, str(SILENT_PORT)])
+        namespace.wait_for_port(HOST, SILENT_PORT)
+        gateway.inject = injector(gateway, pressure)
+        yield gateway
+
+
+@pytest.fixture
+def strict(strict_gateway):
+    yield strict_gateway
+    strict_gateway.inject(0)
+
+
+# Opens so many connections to a port, says in which of them a request is answered, and keeps them until its input ends; then asks again.
+HOLD = r"""
+import socket, sys
+def begin(one):
+    one.settimeout(10)
+    try: one.connect((sys.argv[1], int(sys.argv[2])))
+    except ConnectionResetError: return "reset"
+    return ask(one)
+def ask(one):
+    try:
+        one.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        return "200" if one.recv(1000).startswith(b"HTTP/1.1 200") else "closed"
+    except (ConnectionResetError, BrokenPipeError): return "reset"
+sockets = [socket.socket() for _ in range(int(sys.argv[3]))]
+print(*map(begin, sockets), flush=True)
+sys.stdin.read()
+print(*map(ask, sockets))
+"""
+
+
+def hold(gateway, port: int, count: int) -> subprocess.Popen:
+    return gateway.namespace.start(["/usr/bin/python3", "-c", HOLD, GATEWAY, str(port), str(count)], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+
+
+def test_all_listeners_together_have_a_limit(strict):
+    first = hold(strict, EDGE, SMALL_LIMIT + 2)
+    assert first.stdout.readline().split() == ["200"] * SMALL_LIMIT + ["reset"] * 2
+    free = hold(strict, FREE, 2)
+    assert free.communicate("", timeout=10)[0].split() == ["200"] * 4, "a listener that ignores the limit"
+    assert strict.stats("overflow")[f"listener.{GATEWAY}_{EDGE}.downstream_global_cx_overflow"] == 2
+    assert first.communicate("", timeout=10)[0].split()[:SMALL_LIMIT] == ["200"] * SMALL_LIMIT
+    assert hold(strict, EDGE, 1).communicate("", timeout=10)[0].split() == ["200"] * 2, "there is room again"
+
+
+def test_new_connections_are_rejected_and_others_go_on(strict):
+    first = hold(strict, EDGE, 2)
+    assert first.stdout.readline().split() == ["200"] * 2
+    strict.inject(0.5)
+    assert hold(strict, EDGE, 1).communicate("", timeout=10)[0].split()[0] == "reset"
+    assert strict.stats("overload_reject")[f"listener.{GATEWAY}_{EDGE}.downstream_cx_overload_reject"] == 1
+    assert first.communicate("", timeout=10)[0].split() == ["200"] * 2
+    strict.inject(0)
+    assert hold(strict, EDGE, 1).communicate("", timeout=10)[0].split() == ["200"] * 2
+
+
+# Sends as much as is taken of a body of the size that it is given, says so, and when its input ends whether the connection is still there.
+UPLOAD = r"""
+import socket, sys
+one = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1)
+left = int(sys.argv[3])
+one.sendall(b"PUT /silent HTTP/1.1\r\nhost: a\r\ncontent-length: 100000000\r\n\r\n")
+try:
+    while left: left -= one.send(b"x" * min(left, 65536))
+except TimeoutError: pass
+print("sent", flush=True)
+sys.stdin.read()
+try: print("closed" if one.recv(1) == b"" else "answered")
+except TimeoutError: print("open")
+except ConnectionResetError: print("reset")
+"""
+
+
+def test_what_holds_most_memory_is_reset(strict):
+    large, small = (strict.namespace.start(["/usr/bin/python3", "-c", UPLOAD, GATEWAY, str(EDGE), str(size)], stdin=subprocess.PIPE,
+                                           stdout=subprocess.PIPE, text=True) for size in (50_000_000, 1_000))
+    assert [one.stdout.readline() for one in (large, small)] == ["sent\n"] * 2
+    strict.inject(0.95)
+    count = "overload.envoy.overload_actions.reset_high_memory_stream.count"
+    wait_until(lambda: strict.stats("overload")[count] == 1, 10, "a reset")
+    assert [one.communicate("", timeout=10)[0] for one in (large, small)] == ["reset\n", "open\n"]
+    assert strict.stats("overload")[count] == 1

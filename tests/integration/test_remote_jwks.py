@@ -148,7 +148,7 @@ def test_keys_are_fetched_once_and_verify_tokens(namespace, ask):
         assert ask(Issuer().token()) == ("401", "Jwt verification fails")
         assert server.requests == [("/keys?v=1", "issuer.test:8443")]
         assert fetches(gateway) == (1, 0)
-        assert "jwks: https://issuer.test:8443/keys?v=1: 3 keys are in use" in gateway.log_text()
+        assert "jwks: https://issuer.test:8443/keys?v=1: 13 keys are in use" in gateway.log_text()
 
 
 def test_keys_that_the_issuer_changes_are_taken(namespace, ask):

@@ -1,6 +1,8 @@
-"""Circuit breakers and outlier detection with two workers, against real origins: one that is slow, one that can be made to fail."""
+"""Circuit breakers, lives of connections and outlier detection with two workers, against real origins: they are slow when they are asked
+for it, one can be made to fail, and one is not there."""
 
 import concurrent.futures
+import time
 
 import pytest
 
@@ -9,10 +11,14 @@ from lab import GATEWAY, HOST, static_cluster, stop, wait_until
 
 GOOD_PORT = 8000
 BAD_PORT = 8001
+THIRD_PORT = 8002
+DEAD_PORT = 8003
+MANY_PORT, SHORT_PORT = 83, 84
 BASE = f"http://{GATEWAY}"
+MANY = f"{BASE}:{MANY_PORT}"
 SLOW_SECONDS = 2
 
-# GET /slow takes its time; PUT /fail and PUT /recover say how GET is answered from then on.
+# GET /slow takes its time, and what ends with /pause less of it; PUT /fail, /error and /recover say how GET is answered from then on.
 ORIGIN = f"""
 import http.server, sys, time
 status = 200
@@ -22,10 +28,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(code); self.send_header("content-length", "0"); self.end_headers()
     def do_GET(self):
         if self.path == "/slow": time.sleep({SLOW_SECONDS})
+        if self.path.endswith("/pause"): time.sleep(0.3)
         self.answer(status)
     def do_PUT(self):
         global status
-        status = 503 if self.path == "/fail" else 200
+        status = {{"/fail": 503, "/error": 500, "/recover": 200}}[self.path]
         self.answer(200)
     def log_message(self, *a): pass
 http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
@@ -35,6 +42,26 @@ LIMITS = {"single": "max_requests: 1, track_remaining: true", "narrow": "max_con
 DETECTION = ("outlier_detection: {consecutive_5xx: 5, interval: 0.2s, base_ejection_time: 2s, max_ejection_percent: 50}, "
              "common_lb_config: {healthy_panic_threshold: {}}")
 
+# Endpoints and fields of clusters that paths of their names lead to. Who is ejected stays so.
+PROTOCOL = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+NO_RUNS = "interval: 1s, base_ejection_time: 300s, max_ejection_percent: 50, enforcing_consecutive_5xx: 0"
+MANY_CLUSTERS = {
+    "hosts": ([GOOD_PORT, BAD_PORT], ", circuit_breakers: {per_host_thresholds: [{max_connections: 1}]}"),
+    "pools": ([GOOD_PORT, BAD_PORT], ", circuit_breakers: {thresholds: [{max_connection_pools: 1}]}"),
+    "short": ([GOOD_PORT], ", typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"
+                           f"\"@type\": {PROTOCOL}, "
+                           "explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {max_requests_per_connection: 3}}}"),
+    "gateways": ([GOOD_PORT, BAD_PORT], f", outlier_detection: {{{NO_RUNS}, consecutive_gateway_failure: 3, enforcing_success_rate: 0, "
+                                        "enforcing_consecutive_gateway_failure: 100}"),
+    "local": ([GOOD_PORT, DEAD_PORT], f", outlier_detection: {{{NO_RUNS}, split_external_local_origin_errors: true, "
+                                      "consecutive_local_origin_failure: 4}"),
+    "rates": ([GOOD_PORT, BAD_PORT, THIRD_PORT], f", outlier_detection: {{{NO_RUNS}, success_rate_minimum_hosts: 3, success_rate_request_volume: 5, "
+                                                 "success_rate_stdev_factor: 1000}"),
+    "percent": ([GOOD_PORT, BAD_PORT], f", outlier_detection: {{{NO_RUNS}, enforcing_success_rate: 0, enforcing_failure_percentage: 100, "
+                                       "failure_percentage_minimum_hosts: 2, failure_percentage_request_volume: 5, "
+                                       "failure_percentage_threshold: 60}"),
+}
+
 
 @pytest.fixture(scope="module")
 def gateway(namespace):
@@ -43,14 +70,20 @@ def gateway(namespace):
     clusters = "".join(static_cluster(name, [(HOST, GOOD_PORT)], f", circuit_breakers: {{thresholds: [{{{limits}}}]}}")
                        for name, limits in LIMITS.items())
     clusters += static_cluster("watched", [(HOST, GOOD_PORT), (HOST, BAD_PORT)], f", {DETECTION}")
+    paths = ", ".join(f"{{match: {{prefix: /{name}}}, route: {{cluster: {name}}}}}" for name in MANY_CLUSTERS)
+    listeners += http_listener("many", MANY_PORT, f"[{paths}]")
+    listeners += http_listener("few", SHORT_PORT, "[{match: {prefix: /}, direct_response: {status: 200}}]",
+                               manager="common_http_protocol_options: {max_requests_per_connection: 2}")
+    clusters += "".join(static_cluster(name, [(HOST, port) for port in ports], f", common_lb_config: {{healthy_panic_threshold: {{}}}}{fields}")
+                        for name, (ports, fields) in MANY_CLUSTERS.items())
     with gateway_with_two_workers(namespace, bootstrap(listeners, clusters)) as made:
         yield made
 
 
 @pytest.fixture(scope="module", autouse=True)
 def origins(namespace, gateway):
-    servers = [namespace.start(["/usr/bin/python3", "-c", ORIGIN, HOST, str(port)]) for port in (GOOD_PORT, BAD_PORT)]
-    for port in (GOOD_PORT, BAD_PORT):
+    servers = [namespace.start(["/usr/bin/python3", "-c", ORIGIN, HOST, str(port)]) for port in (GOOD_PORT, BAD_PORT, THIRD_PORT)]
+    for port in (GOOD_PORT, BAD_PORT, THIRD_PORT):
         namespace.wait_for_port(HOST, port)
     yield
     for server in servers:
@@ -120,3 +153,74 @@ def test_an_endpoint_that_fails_is_ejected_and_comes_back(gateway, curl):
     assert stats["cluster.watched.outlier_detection.ejections_enforced_consecutive_5xx"] == 1
     assert stats["cluster.watched.outlier_detection.ejections_enforced_total"] == 1
     assert [get() for _ in range(10)] == ["200"] * 10
+
+
+def codes_of(curl, name: str, count: int) -> list[str]:
+    """Statuses of requests one after the other for a path of MANY_CLUSTERS."""
+    return curl("-o", "/dev/null", "-w", "%{http_code}\\n", f"{MANY}/{name}/[1-{count}]").split()
+
+
+@pytest.fixture
+def origin_says(curl):
+    """Tells the bad origin how to answer."""
+    def tell(what: str):
+        curl("-X", "PUT", f"http://{HOST}:{BAD_PORT}/{what}")
+    yield tell
+    tell("recover")
+
+
+def test_an_endpoint_has_a_limit_of_connections(gateway, curl):
+    assert at_the_same_time(curl, f"{MANY}/hosts/pause", 12) == ["200 "] * 12, "those that find none wait"
+    total = gateway.stats("^cluster.hosts.upstream_cx_total")["cluster.hosts.upstream_cx_total"]
+    assert 2 <= total <= 4, "one to each endpoint, and at most one more by the worker that has none"
+
+
+def test_a_cluster_has_a_limit_of_pools(gateway, curl):
+    answers = at_the_same_time(curl, f"{MANY}/pools/pause", 12)
+    served = answers.count("200 ")
+    assert 1 <= served < 12 and answers.count("503 ") == 12 - served, answers
+    stats = gateway.stats("^cluster.pools")
+    assert stats["cluster.pools.upstream_cx_pool_overflow"] == 12 - served
+    assert stats["cluster.pools.circuit_breakers.default.cx_pool_open"] == 1
+
+
+def test_connections_end_after_some_requests(gateway, namespace, curl):
+    assert codes_of(curl, "short", 9) == ["200"] * 9
+    stats = gateway.stats("^cluster.short.upstream_cx")
+    assert stats["cluster.short.upstream_cx_max_requests"] == stats["cluster.short.upstream_cx_total"] == 3
+    connects = curl("-o", "/dev/null", "-w", "%{num_connects}", f"{BASE}:{SHORT_PORT}/[1-6]")
+    assert connects == "101010"
+    assert gateway.stats("^http.few")["http.few.downstream_cx_max_requests_reached"] == 3
+
+
+def ejections(gateway, name: str, kind: str) -> int:
+    return gateway.stats(f"^cluster.{name}.outlier")[f"cluster.{name}.outlier_detection.ejections_enforced_{kind}"]
+
+
+def test_errors_of_gateways_eject(gateway, curl, origin_says):
+    origin_says("error")
+    assert codes_of(curl, "gateways", 20).count("500") == 10
+    assert ejections(gateway, "gateways", "total") == 0
+    origin_says("fail")
+    assert codes_of(curl, "gateways", 20).count("503") == 3
+    assert ejections(gateway, "gateways", "consecutive_gateway_failure") == 1
+
+
+def test_who_is_not_there_is_ejected(gateway, curl):
+    assert codes_of(curl, "local", 20).count("503") == 4
+    assert ejections(gateway, "local", "consecutive_local_origin_failure") == 1
+
+
+@pytest.mark.parametrize("name, kind", [("rates", "success_rate"), ("percent", "failure_percentage")])
+def test_who_is_worse_than_others_is_ejected(gateway, curl, origin_says, name, kind):
+    def ejected() -> bool:
+        codes_of(curl, name, 30)
+        return ejections(gateway, name, kind) > 0
+
+    assert codes_of(curl, name, 30) == ["200"] * 30
+    time.sleep(1.2)
+    assert ejections(gateway, name, "total") == 0
+    origin_says("fail")
+    wait_until(ejected, 10, f"an ejection by {kind}")
+    assert codes_of(curl, name, 30) == ["200"] * 30
+    assert f"{name}::{HOST}:{BAD_PORT}::health_flags::/failed_outlier_check" in gateway.admin("/clusters")

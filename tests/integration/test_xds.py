@@ -1,5 +1,6 @@
 """A gateway and its control plane: start-up, updates, rejections, and control planes that fail in every way."""
 
+import json
 import re
 import time
 
@@ -7,9 +8,9 @@ import pytest
 
 from certificates import Authority
 from conftest import ORIGIN_PORT
-from control_plane import DATA, ControlPlane
-from lab import GATEWAY, Namespace, wait_until
-from xds_lab import (ADS, API, FORMS, PORTS, Load, XdsGateway, ads_bootstrap, answer, api_source, assignment, bootstrap_of, eds_cluster,
+from control_plane import ControlPlane
+from lab import GATEWAY, HOST, Namespace, wait_until
+from xds_lab import (ADS, API, FORMS, PORTS, Load, XdsGateway, address, ads_bootstrap, answer, api_source, assignment, bootstrap_of, eds_cluster,
                      first_snapshot, generation_of, listener, management_cluster, routes, secret, serves, serving, start_origin, static_cluster)
 
 
@@ -97,6 +98,16 @@ def test_each_type_comes_from_its_own_source(plane, form, tmp_path):
         wait_until(lambda: generation_of(namespace) == "2", 5, "the new routes")
 
 
+def test_routes_of_a_static_listener_may_be_all_that_a_control_plane_says(plane, form, tmp_path):
+    own = {"api_config_source": api_source(form), "resource_api_version": "V3"}
+    plane.set("RDS", "1", routes("routes", "found", "1"))
+    text = bootstrap_of({}, management_cluster("xds", plane.address), static_cluster("found"), listeners=[listener("edge", 80, source=own)])
+    with serving(text, tmp_path) as (namespace, _):
+        assert generation_of(namespace) == "1"
+        plane.set("RDS", "2", routes("routes", "found", "2"))
+        wait_until(lambda: generation_of(namespace) == "2", 5, "the new routes")
+
+
 def test_a_control_plane_on_a_unix_socket(form, tmp_path):
     with ControlPlane(f"unix:{tmp_path}/xds.sock") as plane:
         first_snapshot(plane)
@@ -104,7 +115,9 @@ def test_a_control_plane_on_a_unix_socket(form, tmp_path):
             assert generation_of(namespace) == "1"
 
 
-def test_a_control_plane_behind_mutual_tls(tmp_path):
+@pytest.fixture
+def tls(tmp_path):
+    """A control plane that wants a certificate, and the transport socket with which it is asked."""
     authority = Authority(tmp_path / "ca", "control plane")
     server = authority.issue("server", names="DNS:xds.example")
     client = authority.issue("client", names="DNS:client.example")
@@ -114,8 +127,13 @@ def test_a_control_plane_behind_mutual_tls(tmp_path):
         "common_tls_context": {"tls_certificates": [own], "validation_context": {"trusted_ca": {"filename": str(authority.certificate)}}}}}
     with ControlPlane(certificate=server[0], key=server[1], client_ca=authority.certificate) as plane:
         first_snapshot(plane)
-        with serving(ads_bootstrap("DELTA_GRPC", management_cluster("xds", plane.address, socket)), tmp_path) as (namespace, _):
-            assert generation_of(namespace) == "1"
+        yield plane, socket
+
+
+def test_a_control_plane_behind_mutual_tls(tls, tmp_path):
+    plane, socket = tls
+    with serving(ads_bootstrap("DELTA_GRPC", management_cluster("xds", plane.address, socket)), tmp_path) as (namespace, _):
+        assert generation_of(namespace) == "1"
 
 
 def test_what_is_late_is_waited_for_as_long_as_is_configured(plane, form, tmp_path):
@@ -207,6 +225,21 @@ def test_an_unchanged_listener_under_a_new_version_drains_nobody(lab, form):
     assert gateway.value("listener_manager.listener_modified") == 0
 
 
+def test_filter_chains_that_come_and_change_drain_nobody_else(lab, form):
+    namespace, gateway, plane = lab
+    with Load(namespace, gateway):
+        opened = gateway.value("http.edge.downstream_cx_total")
+        for version in range(2, 12):
+            changed = listener("edge", 80)
+            other = listener("edge", 80, server=f"v{version}")["filter_chains"][0]
+            strangers = {"source_prefix_ranges": [{"address_prefix": "203.0.113.0", "prefix_len": 24}]}
+            changed["filter_chains"].insert(0, other | {"name": "other", "filter_chain_match": strangers})
+            plane.set("LDS", str(version), changed)
+            plane.wait_for_ack("LDS", str(version))
+        assert gateway.value("http.edge.downstream_cx_total") == opened
+    assert gateway.value("listener_manager.listener_modified") == 10
+
+
 def test_a_lease_that_is_not_prolonged_ends(lab, form):
     namespace, gateway, plane = lab
     leased = {"resource": static_cluster("leased"), "ttl_seconds": 2}
@@ -237,16 +270,67 @@ def test_a_cluster_serves_once_its_endpoints_are_there(lab, form):
 
 
 def test_a_changed_cluster_stays_what_it_was_until_the_new_one_is_warm(lab, form):
+    """Its endpoints get another name, of which nothing is known yet."""
     namespace, gateway, plane = lab
+    changed = eds_cluster("found", "7s")
+    changed["eds_cluster_config"]["service_name"] = "elsewhere"
+    endpoints = lambda: set(re.findall(r"^found::([0-9.:]+?)::cx_active", gateway.admin("/clusters"), re.MULTILINE))
+    before, after = {f"{HOST}:{ORIGIN_PORT}"}, {f"{HOST}:{port}" for port in PORTS[1:]}
+    sent = lambda: gateway.value("cluster.found.upstream_rq_completed")
     with Load(namespace, gateway):
         plane.tell("hold", types=["EDS"])
-        plane.update("CDS", "2", eds_cluster("found", "7s"))
+        plane.update("CDS", "2", changed)
         plane.wait_for_ack("CDS", "2")
+        wait_until(lambda: gateway.value("cluster_manager.warming_clusters") == 1, 5, "the warming cluster")
+        named = "resource_names_subscribe" if "DELTA" in form else "resource_names"
+        wait_until(lambda: "elsewhere" in plane.requests_for("ClusterLoadAssignment")[-1].get(named, []), 5, "a request for its endpoints")
+        count = sent()
         time.sleep(1)
-        plane.update("EDS", "2", assignment("found", *PORTS))
+        assert endpoints() == before and sent() > count + 100, "it serves as it was"
+        shown = json.loads(gateway.admin("/config_dump?mask=dynamic_warming_clusters"))["configs"]
+        assert any("dynamic_warming_clusters" in part for part in shown), "the new one waits"
+        plane.update("EDS", "2", assignment("elsewhere", *PORTS[1:]))
         plane.tell("release")
         plane.wait_for_ack("EDS", "2")
+        wait_until(lambda: gateway.value("cluster_manager.warming_clusters") == 0, 5, "the end of warming")
+        wait_until(lambda: endpoints() == after, 5, "the new endpoints")
+        count = sent()
+        time.sleep(0.5)
+        assert sent() > count + 100, "the new one serves"
     assert gateway.value("cluster_manager.cluster_modified") == 1
+
+
+# Nothing goes to endpoints that have not passed.
+CHECKED = {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}, "health_checks": [
+    {"timeout": "1s", "interval": "1s", "no_traffic_interval": "1s", "unhealthy_threshold": 1, "healthy_threshold": 1, "tcp_health_check": {}}]}
+
+
+def test_a_cluster_takes_over_when_its_endpoints_have_been_checked(lab, form):
+    namespace, gateway, plane = lab
+    wait_for_checks = lambda: wait_until(lambda: gateway.value("cluster_manager.warming_clusters") == 0, 10, "the first checks")
+    with Load(namespace, gateway):
+        plane.update("CDS", "2", eds_cluster("found") | CHECKED)
+        plane.wait_for_ack("CDS", "2")
+        wait_until(lambda: gateway.value("cluster.found.health_check.success") > 0, 10, "a check")
+        wait_for_checks()
+        plane.update("CDS", "3", static_cluster("found") | {"load_assignment": assignment("found", *PORTS[1:])} | CHECKED)
+        plane.wait_for_ack("CDS", "3")
+        wait_for_checks()
+        wait_until(lambda: f"found::{HOST}:{PORTS[1]}::" in gateway.admin("/clusters"), 10, "the other endpoints")
+
+
+def test_listeners_open_when_endpoints_have_been_checked(plane, form, tmp_path):
+    first_snapshot(plane)
+    nobody = {"endpoint": {"address": address("198.18.0.77", 80)}}
+    some = assignment("found", ORIGIN_PORT)
+    some["endpoints"][0]["lb_endpoints"].append(nobody)
+    plane.set("CDS", "1", eds_cluster("found") | CHECKED)
+    plane.set("EDS", "1", some)
+    with serving(ads_bootstrap(form, management_cluster("xds", plane.address)), tmp_path) as (namespace, gateway):
+        stats = gateway.stats("cluster.found.health_check")
+        assert stats["cluster.found.health_check.attempt"] >= 2, "the origin refuses the first: it comes later"
+        assert stats["cluster.found.health_check.failure"] >= 1
+        wait_until(lambda: serves(namespace), 10, "the origin's next check")
 
 
 def test_a_listener_listens_once_its_routes_are_there(lab, form):
@@ -424,6 +508,122 @@ def test_a_flapping_server_fails_no_request(lab, form):
     assert 2 <= refused <= 30, "streams are tried again, and not without pause"
 
 
+def test_a_server_that_comes_and_goes_every_second_fails_no_request(lab, form):
+    """Each time another process, which knows nothing at first."""
+    namespace, gateway, plane = lab
+    with Load(namespace, gateway, connections=4):
+        opened = gateway.value("http.edge.downstream_cx_total")
+        for _ in range(15):
+            plane.kill()
+            time.sleep(0.5)
+            plane.start()
+            first_snapshot(plane)
+            time.sleep(0.5)
+            assert generation_of(namespace) == "1"
+        plane.set("RDS", "2", routes("routes", "found", "2"))
+        plane.wait_for_ack("RDS", "2")
+        wait_until(lambda: generation_of(namespace) == "2", 10, "the routes after the storm")
+        assert gateway.value("http.edge.downstream_cx_total") - opened <= 40, "those of curl: the load kept its own"
+    assert gateway.value("listener_manager.listener_modified") == 0
+
+
+def test_a_server_that_hangs_after_it_has_served_fails_no_request(lab, form):
+    namespace, gateway, plane = lab
+    with Load(namespace, gateway, connections=4):
+        with plane.hanging():
+            time.sleep(5)
+            assert generation_of(namespace) == "1"
+        plane.set("RDS", "2", routes("routes", "found", "2"))
+        plane.wait_for_ack("RDS", "2")
+        wait_until(lambda: generation_of(namespace) == "2", 10, "the routes after the pause")
+    assert plane.tell("streams")["opened"] == 1, "nobody was to ask whether it lives"
+
+
+def test_a_server_that_hangs_behind_tls_is_given_up_when_keep_alive_says_so(tls, tmp_path):
+    """It has been silent for long: whether it lives was asked more than once."""
+    plane, socket = tls
+    cluster = management_cluster("xds", plane.address, socket)
+    protocol = cluster["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]["explicit_http_config"]
+    protocol["http2_protocol_options"] = {"connection_keepalive": {"interval": "1s", "timeout": "2s"}}
+    with serving(ads_bootstrap("DELTA_GRPC", cluster), tmp_path) as (namespace, gateway):
+        connected = lambda: gateway.value("control_plane.connected_state")
+        with Load(namespace, gateway, connections=4):
+            time.sleep(6)
+            assert connected() == 1 and plane.tell("streams")["opened"] == 1, "one that answers is kept"
+            with plane.hanging():
+                since = time.monotonic()
+                wait_until(lambda: connected() == 0, 10, "the loss")
+                assert 2 <= time.monotonic() - since <= 6, "interval and timeout, 3 s, and as much for a busy machine"
+                assert generation_of(namespace) == "1"
+            wait_until(lambda: connected() == 1, 10, "another stream")
+            plane.set("RDS", "2", routes("routes", "found", "2"))
+            plane.wait_for_ack("RDS", "2")
+            wait_until(lambda: generation_of(namespace) == "2", 10, "the routes after the pause")
+
+
+def test_a_server_that_comes_back_with_an_older_version_is_followed(lab, form):
+    namespace, gateway, plane = lab
+    with Load(namespace, gateway, connections=4):
+        plane.set("CDS", "5", eds_cluster("found", "6s"), static_cluster("plain"), static_cluster("newer"))
+        plane.set("EDS", "5", assignment("found", *PORTS))
+        plane.set("LDS", "5", listener("edge", 80), listener("newer", 81))
+        plane.set("RDS", "5", routes("routes", "newer", "5"))
+        wait_until(lambda: generation_of(namespace) == "5" and serves(namespace, 81), 10, "the newer world")
+        plane.kill()
+        time.sleep(1)
+        assert generation_of(namespace) == "5", "nobody has said otherwise"
+        plane.start()
+        first_snapshot(plane)
+        for kind in ("CDS", "EDS", "LDS", "RDS"):
+            plane.wait_for_ack(kind, "1")
+        wait_until(lambda: generation_of(namespace) == "1", 10, "the older routes")
+        wait_until(lambda: "newer::" not in gateway.admin("/clusters"), 15, "the end of the newer cluster")
+        wait_until(lambda: "failed to connect" in answer(namespace, 81), 10, "the end of the newer listener")
+        wait_until(lambda: f"found::{HOST}:{PORTS[1]}::" not in gateway.admin("/clusters"), 10, "the end of the newer endpoints")
+
+
+def test_half_a_world_leaves_the_other_half_as_it_was(lab, form):
+    """A server that has started anew says clusters and nothing else, for longer than anybody waits, and dies. Nothing is kept on disk."""
+    namespace, gateway, plane = lab
+    with Load(namespace, gateway, connections=4):
+        plane.kill()
+        plane.start()
+        plane.set("CDS", "2", eds_cluster("found", "7s"), static_cluster("plain"), eds_cluster("more"))
+        plane.wait_for_ack("CDS", "2")
+        wait_until(lambda: gateway.value("cluster.more.init_fetch_timeout") == 1, 20, "the end of initial_fetch_timeout")
+        for kind in ("ClusterLoadAssignment", "Listener", "RouteConfiguration"):
+            assert plane.requests_for(kind), f"{kind} is asked for"
+        assert f"found::{HOST}:{ORIGIN_PORT}::" in gateway.admin("/clusters"), "as it was said last"
+        assert gateway.value("cluster_manager.cluster_modified") == 1
+        plane.kill()
+        time.sleep(1)
+        assert generation_of(namespace) == "1"
+        plane.start()
+        first_snapshot(plane)
+        plane.set("RDS", "3", routes("routes", "found", "3"))
+        wait_until(lambda: generation_of(namespace) == "3", 10, "the whole world again")
+    for stem in ("cluster_manager.cds", "listener_manager.lds"):
+        assert gateway.value(f"{stem}.update_rejected") == 0
+
+
+def test_half_a_world_is_waited_for_at_the_start(plane, form, tmp_path):
+    """The server dies between listeners and routes; nothing is kept on disk."""
+    first_snapshot(plane)
+    plane.tell("hold", types=["RDS"])
+    with Namespace() as namespace:
+        gateway = XdsGateway(namespace, ads_bootstrap(form, management_cluster("xds", plane.address)))
+        with gateway.starting():
+            plane.wait_for_ack("LDS", "1")
+            plane.kill()
+            time.sleep(2)
+            assert not gateway.is_live(), "its routes have not come"
+            plane.start()
+            first_snapshot(plane)
+            wait_until(gateway.is_live, 10, "the other half")
+            start_origin(namespace, tmp_path)
+            wait_until(lambda: generation_of(namespace) == "1", 10, "a request that is answered")
+
+
 def test_another_server_stands_in_where_the_first_cannot_be_reached(form, tmp_path):
     with ControlPlane() as first, ControlPlane() as second:
         for plane, generation in ((first, "first"), (second, "second")):
@@ -475,17 +675,3 @@ def test_a_secret_that_does_not_fit_is_rejected(secure):
     plane.set("SDS", "2", secret("edge-certificate", (pairs[0][0], pairs[1][1])))
     assert "edge-certificate" in plane.wait_for_nack("SDS", "2")
     assert subject(namespace) == "leaf-0"
-
-
-# --- what real control planes said
-
-@pytest.mark.parametrize("name", ["istiod-gateway-delta", "istiod-gateway-sotw"])
-def test_a_recorded_conversation_is_accepted(plane, name, tmp_path):
-    plane.tell("replay", folder=str(DATA / name), skip=["SRDS", "RTDS"])
-    with Namespace() as namespace:
-        dynamic = {"ads_config": api_source("DELTA_GRPC" if name.endswith("delta") else "GRPC", "xds"), "cds_config": ADS, "lds_config": ADS}
-        # Nobody answers at the socket of secrets: what needs them goes on without after initial_fetch_timeout.
-        secrets = management_cluster("sds-grpc", f"unix:{tmp_path}/nobody")
-        gateway = XdsGateway(namespace, bootstrap_of(dynamic, management_cluster("xds", plane.address), secrets))
-        with gateway.starting():
-            wait_until(lambda: all(plane.tell("last", type=kind)["ack"] for kind in ("CDS", "EDS", "LDS", "RDS")), 25, "acceptance of all")

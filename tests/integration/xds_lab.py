@@ -89,8 +89,9 @@ def ads_bootstrap(form: str, *management: dict, fetch_timeout: str | None = None
     return bootstrap_of(dynamic, *management)
 
 
-def bootstrap_of(dynamic: dict, *clusters: dict) -> str:
-    parts = {"node": {"id": "test-id", "cluster": "test-cluster"}, "dynamic_resources": dynamic, "static_resources": {"clusters": list(clusters)}}
+def bootstrap_of(dynamic: dict, *clusters: dict, listeners: list[dict] | None = None) -> str:
+    parts = {"node": {"id": "test-id", "cluster": "test-cluster"}, "dynamic_resources": dynamic,
+             "static_resources": {"clusters": list(clusters), "listeners": listeners or []}}
     return "".join(f"{name}: {json.dumps(value)}\n" for name, value in parts.items())
 
 
@@ -179,9 +180,10 @@ def start_origin(namespace, directory: pathlib.Path) -> Origin:
 class Load:
     """wrk on kept-alive connections while the block runs; every request must have been answered with 2xx."""
 
-    def __init__(self, namespace, gateway, *, connections: int = 40, url: str = f"http://{GATEWAY}/ok", name: str = "edge"):
+    def __init__(self, namespace, gateway, *, connections: int = 40, url: str = f"http://{GATEWAY}/ok", name: str = "edge",
+                 headers: tuple[str, ...] = ()):
         self.namespace, self.gateway, self.name = namespace, gateway, name
-        self.command = ["wrk", "-t1", f"-c{connections}", "-d600s", "--timeout", "10s", url]
+        self.command = ["wrk", "-t1", f"-c{connections}", "-d600s", "--timeout", "10s", *(part for field in headers for part in ("-H", field)), url]
         self.requests = 0
 
     def __enter__(self) -> "Load":

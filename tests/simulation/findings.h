@@ -15,6 +15,10 @@ class Findings {
     ++count_;
     if (texts_.size() < kKept) texts_.push_back(std::move(text));
   }
+  void add(const Findings& others) {
+    for (const std::string& text : others.texts_) add(text);
+    count_ += others.count_ - others.texts_.size();
+  }
   [[nodiscard]] bool empty() const { return count_ == 0; }
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] std::string render() const {

@@ -25,17 +25,6 @@ constexpr std::string_view kTransient[] = {"tcp.connections.syn_sent",
                                            "proxy.upstream_connections",
                                            "proxy.requests"};
 
-std::shared_ptr<const config::RetryPolicy> retry_policy(std::uint32_t retries, Duration try_timeout) {
-  if (retries == 0) return nullptr;
-  auto policy = std::make_shared<config::RetryPolicy>();
-  policy->conditions.add(config::RetryCondition::k5xx);  // failures without a response included
-  policy->num_retries = retries;
-  policy->per_try_timeout = try_timeout;
-  policy->avoid_previous_hosts = true;
-  policy->host_selection_retries = 10;
-  return policy;
-}
-
 std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
   return test::make_snapshot({.listener = {config.addresses[0].address, config.port},
                               .endpoints = config.endpoints,
@@ -43,9 +32,11 @@ std::shared_ptr<config::Snapshot> snapshot_of(const GatewayConfig& config) {
                               .client_idle = Duration::seconds(60),  // of clients that crashed
                               .connect_timeout = config.connect_timeout,
                               .upstream_idle = config.upstream_idle,
-                              .retry = retry_policy(config.retries, config.try_timeout),
+                              .retry = config.retry,
                               .hedge_on_try_timeout = config.hedged,
+                              .counts_attempts = config.counts_attempts,
                               .mirrored = config.mirrored,
+                              .high_priority = config.high_priority,
                               .breakers = config.breakers,
                               .outlier_detection = config.outlier_detection,
                               .health_check = config.health_check,
@@ -139,6 +130,10 @@ bool Gateway::Member::turn(Instant now) {
   return gateway.exchange_ != nullptr && !gateway.exchange_->may_sleep(index) ? true : busy;
 }
 
+bool Gateway::is_worker(const Node& node) const {
+  return std::ranges::any_of(members_, [&](const auto& member) { return member.get() == &node; });
+}
+
 Instant Gateway::next_due() const {
   Instant due = Instant::never();
   for (const auto& member : members_) due = std::min(due, member->next_due());
@@ -179,45 +174,6 @@ void Gateway::audit_ownership(Findings& findings) const {
   }
 }
 
-// A worker without a connection to an endpoint opens one whatever the limit says.
-void Gateway::audit_limits(Findings& findings) const {
-  using report::BreakerResource;
-  const config::BreakerThresholds& limits = cluster_->breakers.of(config::RoutingPriority::kDefault);
-  const auto audit = [&](const char* what, BreakerResource resource, std::uint64_t limit) {
-    std::uint64_t used = 0;
-    for (const report::ClusterStats& worker : cluster_->cell->per_worker)
-      used += static_cast<std::uint64_t>(worker.breakers[0].of(resource).value());
-    const std::uint64_t taken = cluster_->cell->breakers[0].of(resource).taken.load();
-    if (used > limit || used > taken)
-      findings.add(std::string("gateway: ") + std::to_string(used) + " " + what + ", of " + std::to_string(taken) +
-                   " that workers have taken and " + std::to_string(limit) + " that may be");
-  };
-  audit("connections", BreakerResource::kConnections, limits.max_connections + members_.size() * cluster_->endpoints.size());
-  audit("waiting requests", BreakerResource::kPendingRequests, limits.max_pending_requests);
-  audit("requests", BreakerResource::kRequests, limits.max_requests);
-  audit("retries", BreakerResource::kRetries, limits.max_retries);
-}
-
-// Worker 0 may be held up when it is time to sweep.
-void Gateway::audit_ejections(Findings& findings, Instant now) const {
-  constexpr auto kPatience = Duration::seconds(3);
-  if (!cluster_->outlier_detection) return;
-  const config::OutlierDetection& detection = *cluster_->outlier_detection;
-  std::size_t ejected = 0;
-  for (const config::Endpoint& endpoint : cluster_->endpoints) {
-    if (!endpoint.cell->has(report::EndpointFault::kEjected)) continue;
-    ++ejected;
-    const report::OutlierRecord& record = endpoint.cell->outlier;
-    const Duration most = std::min(detection.base_ejection_time * record.ejections_in_a_row, detection.max_ejection_time);
-    if (now - record.ejected_at > most + record.jitter + detection.interval + kPatience)
-      findings.add("gateway: " + endpoint.address.to_string() + " is ejected for too long");
-  }
-  const bool too_many = ejected * 100 > detection.max_ejection_percent * cluster_->endpoints.size();
-  if (too_many && !(detection.always_eject_one_host && ejected == 1))
-    findings.add("gateway: " + std::to_string(ejected) + " endpoints are ejected");
-  if (cluster_->cell->outlier.ejected.load() != ejected) findings.add("gateway: ejections are miscounted");
-}
-
 void Gateway::audit_health_checks(Findings& findings) const {
   if (cluster_->health_check == nullptr) return;
   std::uint64_t attempts = 0;
@@ -231,6 +187,23 @@ void Gateway::audit_health_checks(Findings& findings) const {
   for (const config::Endpoint& endpoint : cluster_->endpoints) {
     if (endpoint.address == dead_endpoint_ && config::health_of(endpoint) == config::EndpointHealth::kHealthy)
       findings.add("gateway: " + endpoint.address.to_string() + " is healthy, and nobody is there");
+  }
+}
+
+void Gateway::audit_absence(const SocketAddress& address, Duration time, Duration late, Findings& findings) const {
+  if (cluster_->health_check == nullptr) return;
+  const config::HealthCheck& check = *cluster_->health_check;
+  const Duration between =
+      std::max({check.interval, check.unhealthy_interval, check.no_traffic_interval, check.no_traffic_healthy_interval,
+                check.unhealthy_edge_interval, check.healthy_edge_interval}) +
+      check.interval_jitter;
+  // One that has found somebody may just be over.
+  const Duration enough = check.initial_jitter + (between + check.timeout) * (check.unhealthy_threshold + 1) + late;
+  if (time <= enough) return;
+  for (const config::Endpoint& endpoint : cluster_->endpoints) {
+    if (endpoint.address == address && config::health_of(endpoint) == config::EndpointHealth::kHealthy)
+      findings.add("gateway: " + address.to_string() + " is healthy, and nobody has been there for " +
+                   std::to_string(time.to_milliseconds()) + " ms");
   }
 }
 
@@ -261,9 +234,9 @@ void Gateway::audit_counters(Findings& findings) const {
   expect_equal("frames that ports and workers received", received, published("io.frames_received"));
   expect_equal("what workers handed over, and what arrived", published("io.handed_over"),
                published("io.taken_over") + published("io.overheard"));
-  const std::int64_t opened = published("tcp.active_opens") + published("tcp.passive_opens");
-  if (opened == 0) findings.add("gateway: no connection was counted");
 }
+
+bool Gateway::has_opened_connections() const { return published("tcp.active_opens") > 0 && published("tcp.passive_opens") > 0; }
 
 bool Gateway::clean() const {
   return std::ranges::all_of(kTransient, [&](std::string_view name) { return published(name) == 0; });
@@ -274,8 +247,10 @@ void Gateway::audit_leaks(Findings& findings) {
     if (published(name) != 0) findings.add("gateway: leak: " + std::string(name) + " is " + std::to_string(published(name)));
   }
   for (const report::ClusterStats& worker : cluster_->cell->per_worker) {
-    for (const report::Gauge& used : worker.breakers[0].in_use) {
-      if (used.value() != 0) findings.add("gateway: leak: a circuit breaker counts " + std::to_string(used.value()));
+    for (const report::BreakerUse& priority : worker.breakers) {
+      for (const report::Gauge& used : priority.in_use) {
+        if (used.value() != 0) findings.add("gateway: leak: a circuit breaker counts " + std::to_string(used.value()));
+      }
     }
   }
 }

@@ -34,10 +34,11 @@ struct GatewayConfig {
   Duration route_timeout;                ///< zero: none
   Duration connect_timeout = Duration::seconds(120);
   Duration upstream_idle = Duration::seconds(30);
-  std::uint32_t retries = 0;  ///< of each request, after whatever failure, at endpoints that it has not seen
-  Duration try_timeout = {};  ///< zero: none
-  bool hedged = false;        ///< a try whose time is over goes on beside the next
-  bool mirrored = false;      ///< the same endpoints get a copy of each request
+  std::shared_ptr<const config::RetryPolicy> retry = {};  ///< of each request; null: none
+  bool hedged = false;                                    ///< a try whose time is over goes on beside the next
+  bool counts_attempts = false;                           ///< x-envoy-attempt-count, towards endpoints and clients
+  bool mirrored = false;                                  ///< the same endpoints get a copy of each request
+  bool high_priority = false;                             ///< of requests to "/high"
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
   std::shared_ptr<const config::HealthCheck> health_check = {};
@@ -61,6 +62,7 @@ class Gateway final {
   [[nodiscard]] Instant next_due() const;
   [[nodiscard]] std::size_t workers() const { return members_.size(); }
   [[nodiscard]] Node& worker(std::size_t index) { return *members_[index]; }
+  [[nodiscard]] bool is_worker(const Node& node) const;
   [[nodiscard]] Port& port(std::size_t index) { return *ports_[index]; }
   [[nodiscard]] nic::HeapPool& packets() { return packets_; }
   [[nodiscard]] std::uint64_t log_lines() const { return log_lines_; }
@@ -70,17 +72,20 @@ class Gateway final {
   void hog(std::size_t left);
   /// Every flow is with the worker that owns it, at any time.
   void audit_ownership(Findings& findings) const;
-  /// No limit is exceeded but where it is documented, and ejected endpoints return when they should, at any time.
-  void audit_limits(Findings& findings) const;
-  void audit_ejections(Findings& findings, Instant now) const;
+  /// Of the one cluster, as it is configured now.
+  [[nodiscard]] const config::Cluster& cluster() const { return *cluster_; }
   /// An endpoint has one check under way at the most, and one where nobody listens is not healthy, at any time.
   void audit_health_checks(Findings& findings) const;
+  /// Nobody has been there for `time`: health checks have found out, or have had too little time for it. `late`: workers may be.
+  void audit_absence(const SocketAddress& endpoint, Duration time, Duration late, Findings& findings) const;
   /// The next configuration has none.
   void end_health_checks();
   /// Gives each worker a turn: they publish in turns only.
   void wake_workers();
   /// At rest: what went from worker to worker has arrived, and what the ports count is what the workers count.
   void audit_counters(Findings& findings) const;
+  /// As its workers count them: from clients and to endpoints.
+  [[nodiscard]] bool has_opened_connections() const;
   /// Everything is over: nothing may be left.
   void audit_leaks(Findings& findings);
   [[nodiscard]] bool clean() const;

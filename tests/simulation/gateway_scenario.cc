@@ -3,17 +3,22 @@
 #include <algorithm>
 
 #include "tests/simulation/audit.h"
+#include "tests/simulation/breaker_oracle.h"
 #include "tests/simulation/draw.h"
+#include "tests/simulation/ejection_oracle.h"
 #include "tests/simulation/gateway.h"
+#include "tests/simulation/retry_oracle.h"
 
 namespace millrace::sim {
 namespace {
 
 constexpr std::size_t kUnplannedSlices = 3;
+constexpr int kLooks = 3;
 constexpr Duration kSlice = Duration::milliseconds(500);
 constexpr Duration kLongestRun = Duration::seconds(4 * 3'600);
 constexpr Duration kLongestDrain = Duration::seconds(3'600);
 constexpr std::uint16_t kOriginPort = 8'000;
+constexpr std::uint32_t kMany = 1'000;  // of what a limit never stops
 
 RequestPlan draw_request(Draw& draw, std::uint32_t most_bits) {
   RequestPlan plan;
@@ -53,50 +58,155 @@ void draw_events(Draw& draw, GatewayScenario& scenario) {
   }
 }
 
-// Failures that retries make up for must stay unseen, where it is certain that they do: few enough at a time, small enough to be
-// kept.
-void draw_retries(Draw& draw, GatewayScenario& scenario) {
-  constexpr std::size_t kSurelyAdmitted = 3;
-  constexpr std::uint64_t kSurelyKept = 16'384;
+constexpr config::RetryCondition kRetryOn[] = {
+    config::RetryCondition::k5xx,
+    config::RetryCondition::kGatewayError,
+    config::RetryCondition::kReset,
+    config::RetryCondition::kResetBeforeRequest,
+    config::RetryCondition::kConnectFailure,
+    config::RetryCondition::kRefusedStream,
+    config::RetryCondition::kRetriableStatusCodes,
+};
+
+// Some retry whatever fails, some what their conditions cover, and some nothing.
+void draw_retry_policy(Draw& draw, GatewayScenario& scenario) {
   if (!draw.one_in(3)) return;
-  scenario.retries = draw.between(1, 4);
+  auto policy = std::make_shared<config::RetryPolicy>();
+  policy->num_retries = draw.between(1, 4);
+  policy->avoid_previous_hosts = true;
+  policy->host_selection_retries = 10;
+  const bool whatever = draw.one_in(2);
+  if (whatever) policy->conditions.add(config::RetryCondition::k5xx);
+  for (const config::RetryCondition condition : kRetryOn) {
+    if (!whatever && draw.one_in(4)) policy->conditions.add(condition);
+  }
+  policy->status_codes = {429};
+  if (draw.one_in(2)) policy->status_codes.push_back(503);
+  if (draw.one_in(3)) {
+    policy->per_try_timeout = draw.milliseconds(200, 5'000);
+    scenario.hedged = draw.one_in(2);
+  }
+  if (draw.one_in(2)) scenario.breakers.thresholds[0].max_retries = kMany;
   scenario.dead_endpoint = draw.one_in(3);
-  for (RequestPlan& plan : scenario.requests) {
-    if (draw.one_in(2)) plan.failed_tries = draw.between(1, 3);
-    plan.failure = draw.one_in(2) ? RequestPlan::Failure::kReset : RequestPlan::Failure::kUnavailable;
-    plan.fails_early = draw.one_in(2);
-    plan.may_fail = plan.failed_tries + (scenario.dead_endpoint ? 1 : 0) > scenario.retries ||
-                    scenario.clients.size() > kSurelyAdmitted || plan.request_bytes > kSurelyKept;
-  }
+  scenario.retry = std::move(policy);
 }
 
-// Origins that do worse than to refuse. A limit on the time of a try hits good ones, too.
-void draw_worse_failures(Draw& draw, GatewayScenario& scenario) {
+void draw_failure(Draw& draw, bool any_kind, RequestPlan& plan) {
   using Failure = RequestPlan::Failure;
-  if (scenario.retries == 0 || !draw.one_in(2)) return;
-  scenario.try_timeout = draw.milliseconds(200, 5'000);
-  scenario.hedged = draw.one_in(2);
+  constexpr int kStatuses[] = {500, 503, 429};
+  plan.failure = draw.one_in(2) ? Failure::kReset : Failure::kStatus;
+  if (any_kind) plan.failure = static_cast<Failure>(draw.between(0, static_cast<std::uint32_t>(Failure::kHang)));
+  if (plan.failure == Failure::kResetInBody && plan.response_bytes == 0) plan.failure = Failure::kResetInHead;
+  plan.failure_status = kStatuses[draw.between(0, 2)];
+  if (draw.one_in(2)) plan.failed_tries = draw.between(1, 3);
+  plan.fails_early = draw.one_in(2);
+}
+
+// Failures that retries make up for must stay unseen, where it is certain that they do: few enough at a time, small enough to be
+// kept, and without a limit on the time of a try, which hits good ones, too.
+bool surely_hides_failures(const GatewayScenario& scenario, const RequestPlan& plan) {
+  constexpr std::uint64_t kSurelyKept = 16'384;
+  const std::uint32_t dead = scenario.dead_endpoint ? 1 : 0;
+  if (plan.failed_tries + dead == 0) return !scenario.limits_tries();
+  if (scenario.retry == nullptr || scenario.limits_tries() || plan.failed_tries + dead > scenario.retry->num_retries)
+    return false;
+  if (scenario.clients.size() > scenario.breakers.thresholds[0].max_retries || plan.request_bytes > kSurelyKept) return false;
+  if (dead > 0 && plan.failed_tries >= scenario.origins) return false;  // all were tried, and any may be tried again
+  return (plan.failed_tries == 0 || covers(*scenario.retry, plan)) &&
+         (dead == 0 || covers_connect_failure(*scenario.retry, plan.failed_tries > 0));
+}
+
+void draw_failures(Draw& draw, GatewayScenario& scenario) {
+  const bool fails = scenario.retry != nullptr || draw.one_in(4);
+  const bool any_kind = draw.one_in(2);
   for (RequestPlan& plan : scenario.requests) {
-    plan.failure = static_cast<Failure>(draw.between(0, static_cast<std::uint32_t>(Failure::kHang)));
-    if (plan.failure == Failure::kResetInBody && plan.response_bytes == 0) plan.failure = Failure::kResetInHead;
-    plan.may_fail = true;
+    if (fails) draw_failure(draw, any_kind, plan);
+    plan.may_fail = !surely_hides_failures(scenario, plan);
   }
 }
 
-// Small limits, and endpoints that are soon ejected and soon return. What either refuses may be seen.
-void draw_resilience(Draw& draw, GatewayScenario& scenario) {
-  const bool limited = draw.one_in(5);
-  if (limited) {
-    config::BreakerThresholds& limits = scenario.breakers.thresholds[0];
-    limits.max_connections = draw.between(1, 6);
-    limits.max_pending_requests = draw.between(1, 6);
-    limits.max_requests = draw.one_in(3) ? draw.between(50, 300) : draw.between(1, 6);
-    limits.max_retries = draw.between(0, 3);
+bool origins_hang(const GatewayScenario& scenario) {
+  return std::ranges::any_of(scenario.requests, [](const RequestPlan& plan) {
+    return plan.failed_tries > 0 &&
+           (plan.failure == RequestPlan::Failure::kHang || plan.failure == RequestPlan::Failure::kGarbage);
+  });
+}
+
+config::BreakerThresholds draw_thresholds(Draw& draw) {
+  config::BreakerThresholds limits;
+  limits.max_connections = draw.between(1, 6);
+  limits.max_pending_requests = draw.between(1, 6);
+  limits.max_requests = draw.one_in(3) ? draw.between(50, 300) : draw.between(1, 6);
+  limits.max_retries = draw.between(0, 3);
+  if (draw.one_in(3)) limits.max_connection_pools = draw.between(1, 8);
+  if (draw.one_in(2)) {
+    limits.retry_budget =
+        config::RetryBudget{.percent = static_cast<double>(draw.between(0, 100)), .min_concurrency = draw.between(0, 4)};
   }
-  const bool watched = draw.one_in(5);
+  return limits;
+}
+
+// Small limits. What they refuse may be seen, and is told as such; a failure that they let nobody make up for may be seen, too,
+// and where origins hang, so may waiting for too long.
+void draw_limits(Draw& draw, GatewayScenario& scenario) {
+  if (!draw.one_in(5)) return;
+  scenario.limited = true;
+  for (config::BreakerThresholds& limits : scenario.breakers.thresholds) limits = draw_thresholds(draw);
+  if (draw.one_in(2)) {
+    for (std::uint32_t& most : scenario.breakers.max_connections_per_endpoint) most = draw.between(1, 4);
+  }
+  const bool prioritised = draw.one_in(2);
+  const bool hangs = origins_hang(scenario);
+  const bool pools = std::ranges::any_of(scenario.breakers.thresholds, [](const config::BreakerThresholds& limits) {
+    return limits.max_connection_pools != config::kUnlimited;  // what finds none is told that there is no endpoint
+  });
+  for (RequestPlan& plan : scenario.requests) {
+    plan.high_priority = prioritised && draw.one_in(2);
+    plan.may_overflow = true;
+    plan.may_fail |= plan.failed_tries > 0 || scenario.dead_endpoint || hangs || pools;
+  }
+}
+
+// An origin that nobody finds, in turns. What it was about is lost; other failures may be seen where it had to make up for them.
+void draw_flaps(Draw& draw, GatewayScenario& scenario) {
+  if (!draw.one_in(6)) return;
+  const std::size_t origin = 1 + draw.between(1, static_cast<std::uint32_t>(scenario.origins));
+  Duration at = draw.milliseconds(0, 2'000);
+  for (std::uint32_t i = draw.between(1, 6); i > 0; --i) {
+    const Duration down = draw.one_in(4) ? draw.milliseconds(2'000, 20'000) : draw.milliseconds(10, 2'000);
+    scenario.events.push_back({.at = at, .fault = GatewayScenario::Fault::kRefuse, .node = origin, .time = down});
+    at = at + down + draw.milliseconds(10, 2'000);
+  }
+  for (RequestPlan& plan : scenario.requests) plan.may_fail = true;
+}
+
+void draw_rates(Draw& draw, config::OutlierDetection& detection) {
+  const auto enforcing = [&] { return draw.one_in(2) ? 100u : 0u; };
+  auto& success = detection.success_rate;
+  success.minimum_hosts = draw.between(1, 3);
+  success.request_volume = draw.between(1, 5);
+  success.stdev_factor = draw.between(0, 1'500);
+  success.enforcing_percent = enforcing();
+  success.enforcing_local_origin_percent = enforcing();
+  auto& failures = detection.failure_percentage;
+  failures.threshold = draw.between(10, 100);
+  failures.minimum_hosts = draw.between(1, 3);
+  failures.request_volume = draw.between(1, 5);
+  failures.enforcing_percent = enforcing();
+  failures.enforcing_local_origin_percent = enforcing();
+}
+
+// Endpoints that are soon ejected and soon return. Nobody sees that: of too few healthy ones all are used.
+void draw_outlier_detection(Draw& draw, GatewayScenario& scenario) {
+  const bool watched = draw.one_in(scenario.has(GatewayScenario::Fault::kRefuse) ? 2 : 5);
   if (watched) {
     config::OutlierDetection& detection = scenario.outlier_detection.emplace();
-    detection.consecutive_5xx.count = draw.between(1, 4);
+    for (config::ConsecutiveFailures* run :
+         {&detection.consecutive_5xx, &detection.consecutive_gateway_failure, &detection.consecutive_local_origin_failure}) {
+      run->count = draw.between(1, 4);
+      run->enforcing_percent = draw.one_in(4) ? 0 : 100;
+    }
+    if (draw.one_in(2)) draw_rates(draw, detection);
     detection.interval = draw.milliseconds(100, 1'000);
     detection.base_ejection_time = draw.milliseconds(100, 2'000);
     detection.max_ejection_time = detection.base_ejection_time + draw.milliseconds(0, 5'000);
@@ -105,13 +215,12 @@ void draw_resilience(Draw& draw, GatewayScenario& scenario) {
     detection.always_eject_one_host = draw.one_in(2);
     detection.split_external_local_origin_errors = draw.one_in(3);
   }
-  if (!limited && !watched) return;
-  for (RequestPlan& plan : scenario.requests) plan.may_fail = true;
 }
 
-// Of connections alone: origins know of no other requests than theirs. Before the first one requests fail.
+// Of connections alone: origins know of no other requests than theirs. Of too few healthy endpoints all are used, but for those
+// that do not count until their first check: before it requests fail.
 void draw_health_checks(Draw& draw, GatewayScenario& scenario) {
-  if (!draw.one_in(4)) return;
+  if (!draw.one_in(scenario.has(GatewayScenario::Fault::kRefuse) ? 2 : 4)) return;
   auto check = std::make_shared<config::HealthCheck>();
   check->timeout = draw.milliseconds(50, 2'000);
   check->interval = check->unhealthy_interval = draw.milliseconds(50, 3'000);
@@ -123,8 +232,38 @@ void draw_health_checks(Draw& draw, GatewayScenario& scenario) {
   check->healthy_threshold = draw.between(1, 3);
   check->exclude_new_endpoints = draw.one_in(2);
   check->check = config::TcpHealthCheck{};
+  for (RequestPlan& plan : scenario.requests) plan.may_fail |= check->exclude_new_endpoints;
   scenario.health_check = std::move(check);
-  for (RequestPlan& plan : scenario.requests) plan.may_fail = true;
+}
+
+std::string describe_policy(const config::RetryPolicy& policy) {
+  constexpr const char* kNames[] = {
+      "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "refused-stream", "retriable-status-codes"};
+  std::string text = std::to_string(policy.num_retries) + " retries on (";
+  for (std::size_t i = 0; i < std::size(kRetryOn); ++i) {
+    if (policy.conditions.has(kRetryOn[i])) text += std::string(kNames[i]) + " ";
+  }
+  for (const std::uint32_t status : policy.status_codes) text += std::to_string(status) + " ";
+  text.back() = ')';
+  if (policy.per_try_timeout > Duration())
+    text += ", tries of " + std::to_string(policy.per_try_timeout.to_milliseconds()) + " ms";
+  return text;
+}
+
+std::string describe_limits(const config::CircuitBreakers& breakers) {
+  const auto number = [](std::uint32_t limit) { return limit == config::kUnlimited ? "all" : std::to_string(limit); };
+  std::string text;
+  for (std::size_t priority = 0; priority < config::kRoutingPriorities; ++priority) {
+    const config::BreakerThresholds& limits = breakers.thresholds[priority];
+    text += (priority == 0 ? "" : " and for high priority ") + number(limits.max_connections) + " connections, " +
+            number(breakers.max_connections_per_endpoint[priority]) + " to each endpoint, " +
+            number(limits.max_pending_requests) + " waiting, " + number(limits.max_requests) + " requests, " +
+            number(limits.max_connection_pools) + " pools, ";
+    text += limits.retry_budget ? std::to_string(static_cast<int>(limits.retry_budget->percent)) + " % or " +
+                                      number(limits.retry_budget->min_concurrency) + " retries"
+                                : number(limits.max_retries) + " retries";
+  }
+  return text;
 }
 
 // Network k lies between the gateway (.2) and one host (.1); 0 is the clients'.
@@ -138,15 +277,17 @@ GatewayConfig gateway_config(const GatewayScenario& scenario) {
   for (std::size_t network = 0; network <= scenario.origins; ++network) config.addresses.push_back(address(scenario, network, 2));
   for (std::size_t i = 1; i <= scenario.origins; ++i) config.endpoints.push_back({address(scenario, i, 1).address, kOriginPort});
   if (scenario.dead_endpoint) config.endpoints.push_back({address(scenario, 1, 1).address, kOriginPort + 1});
-  config.retries = scenario.retries;
-  config.try_timeout = scenario.try_timeout;
+  config.retry = scenario.retry;
+  config.counts_attempts = true;
   config.hedged = scenario.hedged;
   config.mirrored = scenario.mirrored;
+  config.high_priority = scenario.has_high_priority();
   config.breakers = scenario.breakers;
   config.outlier_detection = scenario.outlier_detection;
   config.health_check = scenario.health_check;
   if (scenario.dead_endpoint) config.dead_endpoint = config.endpoints.back();
-  if (scenario.may_break() || scenario.try_timeout > Duration()) {
+  const bool resets_may_be_lost = scenario.has(GatewayScenario::Fault::kRefuse);
+  if (scenario.may_break() || scenario.limits_tries() || origins_hang(scenario) || resets_may_be_lost) {
     config.route_timeout = Duration::seconds(60);
     config.connect_timeout = Duration::seconds(5);
   }
@@ -175,8 +316,10 @@ class GatewayRun {
   GatewayRun(const GatewayScenario& scenario, bool trace)
       : scenario_(scenario), network_(scenario.seed), start_(network_.now()), gateway_(network_, gateway_config(scenario)) {
     network_.set_trace(trace);
+    watch_turns();
     table_.may_break = scenario.may_break();
-    table_.most_tries = 1 + scenario.retries;
+    table_.retry = scenario.believed_retry != nullptr ? scenario.believed_retry : scenario.retry;
+    table_.hedged = scenario.hedged;
     if (table_.may_break) table_.patience = Duration::seconds(400);
     for (const RequestPlan& plan : scenario.requests) table_.rows.push_back({.plan = plan});
     for (std::size_t network = 0; network <= scenario.origins; ++network) {
@@ -208,14 +351,54 @@ class GatewayRun {
       network_.run_until(until, [&] { return next == actions_.size() && table_.over(); });
       audit_timers();
       gateway_.audit_ownership(table_.findings);
-      gateway_.audit_limits(table_.findings);
-      gateway_.audit_ejections(table_.findings, network_.now());
       gateway_.audit_health_checks(table_.findings);
+      audit_absences();
     }
     return conclude();
   }
 
  private:
+  void audit_absences() {
+    for (std::size_t i = 0; i < origins_.size(); ++i) {
+      if (!origins_[i]->refuses()) continue;
+      const SocketAddress endpoint{address(scenario_, i + 1, 1).address, kOriginPort};
+      gateway_.audit_absence(endpoint, network_.now() - origins_[i]->refuses_since(), lateness(), table_.findings);
+    }
+  }
+
+  // By which workers may be late to do something.
+  [[nodiscard]] Duration lateness() const {
+    const bool paused =
+        std::ranges::any_of(scenario_.events, [](const GatewayScenario::Event& event) { return event.node == 0; });
+    return paused ? Duration::seconds(10) : Duration::milliseconds(20);
+  }
+
+  // What counts last no longer than from turn to turn.
+  void watch_turns() {
+    if (scenario_.limited) breakers_.emplace(gateway_.cluster(), scenario_.believed_breakers.value_or(scenario_.breakers));
+    if (scenario_.outlier_detection) ejections_.emplace(gateway_.cluster(), ejection_config());
+    if (!breakers_ && !ejections_) return;
+    network_.set_turn_hook([this](const Node* node) {
+      if (node != nullptr) {
+        worker_has_turn_ = gateway_.is_worker(*node);
+        if (worker_has_turn_ && breakers_) breakers_->before_turn();
+        return;
+      }
+      if (!worker_has_turn_) return;
+      if (breakers_) breakers_->after_turn(table_.findings);
+      if (ejections_) ejections_->after_turn(network_.now(), table_.findings);
+    });
+  }
+
+  [[nodiscard]] EjectionOracleConfig ejection_config() const {
+    const bool other_failures = std::ranges::any_of(scenario_.requests, [](const RequestPlan& plan) {
+      return plan.failed_tries > 0 && plan.failure == RequestPlan::Failure::kStatus && plan.failure_status == 500;
+    });
+    return {.detection = scenario_.believed_detection ? *scenario_.believed_detection : *scenario_.outlier_detection,
+            .gateway_failures_only = !other_failures,
+            .delay = lateness()};
+  }
+
   Node& node(const GatewayScenario::Event& event) {
     if (event.node > 0) return *hosts_[event.node - 1];
     return gateway_.worker(static_cast<std::size_t>(event.time.to_milliseconds()) % gateway_.workers());
@@ -237,6 +420,10 @@ class GatewayRun {
           actions_.emplace_back(at, [this, &event] { network_.pause(node(event), network_.now() + event.time); });
           break;
         case Fault::kCrash: actions_.emplace_back(at, [this, &event] { crash(event.node); }); break;
+        case Fault::kRefuse:
+          actions_.emplace_back(at, [this, &event] { origins_[event.node - 2]->refuse(network_.now()); });
+          actions_.emplace_back(at + event.time, [this, &event] { origins_[event.node - 2]->listen(); });
+          break;
         case Fault::kHog:
           actions_.emplace_back(at, [this, &event] { gateway_.hog(event.left); });
           actions_.emplace_back(at + event.time, [this] { gateway_.hog(gateway_.packets().capacity()); });
@@ -260,6 +447,23 @@ class GatewayRun {
     return leaks.empty() && gateway_.clean();
   }
 
+  // What workers publish is behind where a frame has come since: then they publish again.
+  [[nodiscard]] Findings audit_rest() {
+    Findings findings;
+    for (int i = 0; i < kLooks && (i == 0 || !findings.empty()); ++i) {
+      findings = {};
+      network_.run_for(kSlice);
+      gateway_.wake_workers();
+      network_.run_for(kSlice);
+      for (const auto& host : hosts_) audit_leaks(*host, findings);
+      gateway_.audit_leaks(findings);
+      gateway_.audit_counters(findings);
+    }
+    if (table_.count(RequestTable::Result::kAnswered) > 0 && !gateway_.has_opened_connections())
+      findings.add("gateway: no connection was counted");
+    return findings;
+  }
+
   GatewayOutcome conclude() {
     GatewayOutcome outcome;
     outcome.time = network_.now() - start_;
@@ -268,12 +472,7 @@ class GatewayRun {
     const Instant end = network_.now() + kLongestDrain;
     while (network_.now() < end && (network_.run_for(Duration::seconds(5)), !clean())) {
     }
-    network_.run_for(kSlice);
-    gateway_.wake_workers();  // the last frames have come since they published
-    network_.run_for(kSlice);
-    for (const auto& host : hosts_) audit_leaks(*host, table_.findings);
-    gateway_.audit_leaks(table_.findings);
-    gateway_.audit_counters(table_.findings);
+    table_.findings.add(audit_rest());
     outcome.answered = table_.count(RequestTable::Result::kAnswered);
     outcome.errors = table_.rows.size() - outcome.answered;
     outcome.frames = network_.frames();
@@ -287,6 +486,9 @@ class GatewayRun {
   const Instant start_;
   Gateway gateway_;
   RequestTable table_;
+  std::optional<BreakerOracle> breakers_;  // where limits are small
+  std::optional<EjectionOracle> ejections_;
+  bool worker_has_turn_ = false;
   std::vector<std::unique_ptr<Host>> hosts_;  // the clients', then the origins'
   std::vector<std::unique_ptr<HttpOrigin>> origins_;
   std::vector<std::unique_ptr<HttpClient>> clients_;
@@ -321,9 +523,11 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
     scenario.workers = static_cast<std::uint16_t>(1u << draw.between(1, 3));
     scenario.spread = static_cast<Spread>(draw.between(0, 2));
   }
-  draw_retries(draw, scenario);
-  draw_worse_failures(draw, scenario);
-  draw_resilience(draw, scenario);
+  draw_retry_policy(draw, scenario);
+  draw_failures(draw, scenario);
+  draw_limits(draw, scenario);
+  draw_flaps(draw, scenario);
+  draw_outlier_detection(draw, scenario);
   draw_health_checks(draw, scenario);
   scenario.mirrored = draw.one_in(4);
   return scenario;
@@ -331,30 +535,32 @@ GatewayScenario GatewayScenario::draw(std::uint64_t seed) {
 
 bool GatewayScenario::may_break() const {
   return std::ranges::any_of(links, [](const LinkConfig& link) { return !link.partitions.empty(); }) ||
-         std::ranges::any_of(events, [](const Event& event) { return event.fault != Fault::kPause; });
+         std::ranges::any_of(events,
+                             [](const Event& event) { return event.fault == Fault::kCrash || event.fault == Fault::kHog; });
 }
+
+bool GatewayScenario::has(Fault fault) const {
+  return std::ranges::any_of(events, [fault](const Event& event) { return event.fault == fault; });
+}
+
+bool GatewayScenario::has_high_priority() const { return std::ranges::any_of(requests, &RequestPlan::high_priority); }
 
 std::string GatewayScenario::describe() const {
   std::string text = "gateway, seed " + std::to_string(seed) + (v6 ? ", IPv6, " : ", IPv4, ") + std::to_string(clients.size()) +
                      " clients, " + std::to_string(requests.size()) + " requests, " + std::to_string(origins) +
                      " origins, offloads: " + sim::describe(tx);
   if (workers > 1) text += ", " + std::to_string(workers) + " workers, " + to_text(spread);
-  if (retries > 0) text += ", " + std::to_string(retries) + " retries" + (dead_endpoint ? ", an endpoint without anybody" : "");
-  if (try_timeout > Duration())
-    text += ", tries of " + std::to_string(try_timeout.to_milliseconds()) + " ms" + (hedged ? ", hedged" : "");
+  if (retry != nullptr) text += ", " + describe_policy(*retry) + (hedged ? ", hedged" : "");
+  if (dead_endpoint) text += ", an endpoint without anybody";
   if (mirrored) text += ", mirrored";
-  if (const config::BreakerThresholds& limits = breakers.thresholds[0]; limits.max_connections < 1'024) {
-    text += ", limits: " + std::to_string(limits.max_connections) + " connections, " +
-            std::to_string(limits.max_pending_requests) + " waiting, " + std::to_string(limits.max_requests) + " requests, " +
-            std::to_string(limits.max_retries) + " retries";
-  }
+  if (limited) text += ", limits: " + describe_limits(breakers) + (has_high_priority() ? ", two priorities" : "");
   if (outlier_detection) text += ", " + std::to_string(outlier_detection->consecutive_5xx.count) + " failures eject";
   if (health_check != nullptr) text += ", checked every " + std::to_string(health_check->interval.to_milliseconds()) + " ms";
   for (std::size_t i = 0; i < links.size(); ++i) {
     text += (i == 0 ? "\n  clients: " : "\n  origin " + std::to_string(i) + ": ") + sim::describe(links[i]);
   }
   for (const Event& event : events) {
-    constexpr const char* kNames[] = {"pause", "crash", "exhaust packets"};
+    constexpr const char* kNames[] = {"pause", "crash", "exhaust packets", "refuse connections"};
     text += std::string("\n  at ") + std::to_string(event.at.to_milliseconds()) +
             " ms: " + kNames[static_cast<int>(event.fault)] + " of " +
             (event.node == 0   ? "the gateway"

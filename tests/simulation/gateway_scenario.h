@@ -31,17 +31,21 @@ struct GatewayScenario {
   std::uint16_t workers = 1;
   Spread spread = Spread::kOneQueue;
   std::size_t packets = 8'192;
-  std::uint32_t retries = 0;
-  Duration try_timeout = {};
+  std::shared_ptr<const config::RetryPolicy> retry = {};  ///< null: none
   bool hedged = false;
   bool mirrored = false;
   bool dead_endpoint = false;  ///< one more, where nobody listens
+  bool limited = false;        ///< `breakers` are small
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
   std::shared_ptr<const config::HealthCheck> health_check = {};
   bool mix_up_answers = false;  ///< a fault for tests of the oracle
+  /// For tests of the oracle: what it believes of the configuration, so that a gateway that keeps to the true one is wrong.
+  std::shared_ptr<const config::RetryPolicy> believed_retry = {};
+  std::optional<config::CircuitBreakers> believed_breakers = {};
+  std::optional<config::OutlierDetection> believed_detection = {};
 
-  enum class Fault : std::uint8_t { kPause, kCrash, kHog };
+  enum class Fault : std::uint8_t { kPause, kCrash, kHog, kRefuse };
   struct Event {
     Duration at;
     Fault fault = Fault::kPause;
@@ -53,6 +57,9 @@ struct GatewayScenario {
 
   [[nodiscard]] static GatewayScenario draw(std::uint64_t seed);
   [[nodiscard]] bool may_break() const;
+  [[nodiscard]] bool has(Fault fault) const;
+  [[nodiscard]] bool has_high_priority() const;
+  [[nodiscard]] bool limits_tries() const { return retry != nullptr && retry->per_try_timeout > Duration(); }
   [[nodiscard]] std::string describe() const;
 };
 

@@ -2,6 +2,7 @@
 
 #include "tests/simulation/http_keys.h"
 #include "tests/simulation/http_program.h"
+#include "tests/simulation/retry_oracle.h"
 
 namespace millrace::sim {
 namespace {
@@ -24,9 +25,9 @@ void RequestTable::judge() {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const std::string who = "request " + std::to_string(i) + ": ";
     if (rows[i].result == Result::kNone) findings.add(who + "never ended");
-    if (rows[i].tries > most_tries) findings.add(who + "reached origins " + std::to_string(rows[i].tries) + " times");
     if (rows[i].result == Result::kAnswered && rows[i].arrivals == 0) findings.add(who + "was answered by nobody");
   }
+  judge_retries(*this);
 }
 
 HttpClient::HttpClient(Host& host, RequestTable& table, const SocketAddress& gateway, std::vector<std::uint64_t> requests,
@@ -57,7 +58,9 @@ void HttpClient::begin(Instant now) {
   asking_ = true;
   const std::uint64_t number = requests_[next_];
   const RequestPlan& plan = row().plan;
-  writer_.start("POST /request HTTP/1.1\r\nhost: sim\r\nx-request: " + std::to_string(number) + "\r\n", request_key(number),
+  row().asked = now;
+  const std::string path = plan.high_priority ? "/high" : "/request";
+  writer_.start("POST " + path + " HTTP/1.1\r\nhost: sim\r\nx-request: " + std::to_string(number) + "\r\n", request_key(number),
                 plan.request_bytes, plan.chunked_request);
   host_.program_timers().arm(patience_timer_, now + table_.patience);
   if (stream_ != nullptr) return fill(now);
@@ -102,7 +105,7 @@ void HttpClient::drain(Instant now) {
         drop_connection(now);
         return conclude(RequestTable::Result::kBroken, now);
       }
-      if (reader_.head_complete() && reader_.body_bytes() == 0) reader_.expect_pattern(response_key(requests_[next_]));
+      if (reader_.head_complete() && reader_.body_bytes() == 0) on_head();
       if (reader_.body_bytes() >= row().plan.abandon_at) {
         drop_connection(now);
         return conclude(RequestTable::Result::kAbandoned, now);
@@ -120,20 +123,32 @@ void HttpClient::drain(Instant now) {
   conclude(RequestTable::Result::kBroken, now);
 }
 
+void HttpClient::on_head() {
+  reader_.expect_pattern(response_key(requests_[next_]));
+  row().told_attempts = static_cast<std::uint32_t>(reader_.number_field("x-envoy-attempt-count").value_or(0));
+}
+
+// In place of the good answer.
+bool HttpClient::may_be_told(int status) const {
+  const RequestPlan& plan = row().plan;
+  if (plan.may_overflow && status == 503 && reader_.field("x-envoy-overloaded") == "true") return true;
+  return table_.may_fail(row()) && (status >= 500 || status == plan.failure_status);
+}
+
 void HttpClient::on_answer(Instant now) {
   const std::uint64_t number = requests_[next_];
   const RequestPlan& plan = row().plan;
   const int status = reader_.status();
   const bool keep = reader_.field("connection") != "close" && writer_.complete() && out_.empty();
   RequestTable::Result result = RequestTable::Result::kErrorAnswer;
+  if (reader_.number_field("x-request").value_or(number) != number) complain("answered with the answer to another request");
   if (status == 200) {
     result = RequestTable::Result::kAnswered;
-    if (reader_.number_field("x-request") != number) complain("answered with the answer to another request");
     if (reader_.wrong_bytes() > 0) complain("its answer has " + std::to_string(reader_.wrong_bytes()) + " wrong bytes");
     if (reader_.body_bytes() != plan.response_bytes) {
       complain("its answer has " + std::to_string(reader_.body_bytes()) + " bytes, not " + std::to_string(plan.response_bytes));
     }
-  } else if (status < 500 || !table_.may_fail(row())) {
+  } else if (!may_be_told(status)) {
     complain("answered with " + std::string(reader_.start_line()));
   }
   if (!keep) drop_connection(now);

@@ -37,6 +37,11 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
     look(now);
   }
 
+  /// What was said last may not have arrived yet.
+  void drop(Instant now) {
+    if (stream_ != nullptr) reset(now);
+  }
+
  private:
   RequestTable& table() { return origin_.table_; }
   void progress(Instant now) { origin_.host_.program_timers().arm(patience_timer_, now + table().patience); }
@@ -88,8 +93,11 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   // False: that was the end of the connection.
   bool on_head(Instant now) {
     RequestTable::Row& row = table().rows[number_];
+    try_ = nullptr;
     if (is_copy_) return true;
-    fails_ = ++row.tries <= row.plan.failed_tries;
+    const std::uint64_t attempt = reader_.number_field("x-envoy-attempt-count").value_or(1);
+    try_ = &row.tries.emplace_back(TryRecord{.attempt = static_cast<std::uint32_t>(attempt), .seen = now});
+    fails_ = row.tries.size() <= row.plan.failed_tries;
     if (!fails_ || !row.plan.fails_early) return true;
     if (row.plan.failure == RequestPlan::Failure::kReset) return reset(now), false;
     waiting_ = answered_early_ = true;
@@ -99,6 +107,7 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   }
 
   void reset(Instant now) {
+    note_break();
     stream_->reset(now);
     finish();
   }
@@ -128,11 +137,20 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
     const RequestPlan& plan = table().rows[number_].plan;
     answering_ = true;
     if (fails_ && fail(plan, now)) return;
+    note_status(200);
     std::string head = "HTTP/1.1 200 OK\r\nx-request: " + std::to_string(number_) + "\r\n";
     if (plan.origin_closes) head += "connection: close\r\n";
     const std::uint64_t whose = origin_.mixed_up_ ? number_ + 1 : number_;
     writer_.start(std::move(head), response_key(whose), plan.response_bytes, plan.chunked_response);
     progress(now);
+  }
+
+  // Copies of requests have no tries.
+  void note_status(int status) {
+    if (try_ != nullptr) try_->status = status;
+  }
+  void note_break() {
+    if (try_ != nullptr) try_->broken = true;
   }
 
   // False: it begins as a good answer.
@@ -144,17 +162,22 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
     };
     progress(now);
     switch (plan.failure) {
-      case Failure::kUnavailable:
-        writer_.start("HTTP/1.1 503 Service Unavailable\r\n", response_key(number_), plan.response_bytes % 2, false);
+      case Failure::kStatus:
+        note_status(plan.failure_status);
+        writer_.start(
+            "HTTP/1.1 " + std::to_string(plan.failure_status) + " Failure\r\nx-request: " + std::to_string(number_) + "\r\n",
+            response_key(number_), plan.response_bytes % 2, false);
         return true;
       case Failure::kGarbage:
         hanging_ = true;
+        note_break();
         say("SSH-2.0-origin\r\n\r\n");
         break;
       case Failure::kHang: hanging_ = true; break;
       case Failure::kResetInHead: say("HTTP/1.1 200 O"); [[fallthrough]];
       case Failure::kReset:
         breaking_ = true;
+        note_break();
         origin_.host_.program_timers().arm(timer_, now + kBeforeReset);
         break;
       case Failure::kResetInBody: return false;
@@ -188,6 +211,8 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
       stream_->close(now);
       return finish();
     }
+    if (origin_.answers_twice_ && std::exchange(said_once_, true) == false) return start_answer(now), fill(now);
+    said_once_ = false;
     if (reader_.complete()) next_request(now);
   }
 
@@ -210,7 +235,8 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   HttpReader reader_;
   HttpWriter writer_;
   std::uint64_t number_ = 0;
-  bool waiting_ = false;  // for the time to answer, or answering
+  TryRecord* try_ = nullptr;  // the present or last one; in the table, which never lets go of it
+  bool waiting_ = false;      // for the time to answer, or answering
   bool answering_ = false;
   bool head_seen_ = false;
   bool fails_ = false;     // this try
@@ -218,12 +244,13 @@ class HttpOrigin::Connection final : public stream::ByteStreamEvents {
   bool breaking_ = false;  // a reset follows
   bool hanging_ = false;   // nothing follows
   bool answered_early_ = false;
+  bool said_once_ = false;
   Timer timer_;
   Timer patience_timer_;
 };
 
 HttpOrigin::HttpOrigin(Host& host, RequestTable& table, std::uint16_t port) : host_(host), table_(table), port_(port) {
-  MR_ASSERT(host_.tcp().listen({host_.config().addresses[0].address, port_}, *this).has_value());
+  listen();
 }
 
 HttpOrigin::~HttpOrigin() = default;
@@ -235,7 +262,22 @@ void HttpOrigin::on_accept(stream::ByteStream& stream, Instant now) {
 void HttpOrigin::crash(Instant now) {
   connections_.clear();
   host_.crash(now);
-  MR_ASSERT(host_.tcp().listen({host_.config().addresses[0].address, port_}, *this).has_value());
+  listener_ = nullptr;
+  listen();
+}
+
+void HttpOrigin::listen() {
+  if (listener_ != nullptr) return;
+  const auto listener = host_.tcp().listen({host_.config().addresses[0].address, port_}, *this);
+  MR_ASSERT(listener.has_value());
+  listener_ = *listener;
+}
+
+void HttpOrigin::refuse(Instant now) {
+  if (listener_ == nullptr) return;
+  refuses_since_ = now;
+  host_.tcp().close_listener(*std::exchange(listener_, nullptr), now);
+  for (const auto& connection : connections_) connection->drop(now);
 }
 
 }  // namespace millrace::sim

@@ -110,16 +110,68 @@ TEST(Simulation, DrawsEveryNumberOfWorkersBehindEveryKindOfPort) {
 }
 
 TEST(Simulation, DrawsSmallLimitsOutlierDetectionAndHealthChecks) {
-  int limited = 0, watched = 0, checked = 0;
+  int limited = 0, watched = 0, checked = 0, prioritised = 0, budgets = 0, pools = 0, per_endpoint = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     const GatewayScenario scenario = GatewayScenario::draw(seed);
-    limited += scenario.breakers.thresholds[0].max_connections < 10;
+    limited += scenario.limited;
+    prioritised += scenario.has_high_priority();
+    for (const config::BreakerThresholds& limits : scenario.breakers.thresholds) {
+      budgets += limits.retry_budget.has_value();
+      pools += limits.max_connection_pools < config::kUnlimited;
+    }
+    per_endpoint += scenario.breakers.max_connections_per_endpoint[0] < config::kUnlimited;
     watched += scenario.outlier_detection.has_value();
     checked += scenario.health_check != nullptr;
   }
   EXPECT_GT(limited, 30);
+  for (const int count : {prioritised, budgets, pools, per_endpoint}) EXPECT_GT(count, 10);
   EXPECT_GT(watched, 30);
   EXPECT_GT(checked, 30);
+}
+
+TEST(Simulation, DrawsEveryRetryPolicy) {
+  using config::RetryCondition;
+  int none = 0, timed = 0, hedged = 0;
+  std::map<RetryCondition, int> alone;  // or with others, but not with the one that covers nearly all
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const GatewayScenario scenario = GatewayScenario::draw(seed);
+    if (scenario.retry == nullptr) continue;
+    none += !scenario.retry->conditions.any();
+    timed += scenario.limits_tries();
+    hedged += scenario.hedged;
+    for (const RetryCondition condition :
+         {RetryCondition::kGatewayError, RetryCondition::kReset, RetryCondition::kResetBeforeRequest,
+          RetryCondition::kConnectFailure, RetryCondition::kRefusedStream, RetryCondition::kRetriableStatusCodes}) {
+      alone[condition] += scenario.retry->conditions.has(condition) && !scenario.retry->conditions.has(RetryCondition::k5xx);
+    }
+  }
+  for (const int count : {none, timed, hedged}) EXPECT_GT(count, 5);
+  EXPECT_EQ(alone.size(), 6u);
+  for (const auto& [condition, count] : alone) EXPECT_GT(count, 5) << static_cast<int>(condition);
+}
+
+TEST(Simulation, DrawsEveryFailureOfOriginsWithRetriesAndWithout) {
+  using Failure = RequestPlan::Failure;
+  std::map<std::pair<Failure, bool>, int> drawn;
+  int trickles = 0, refusing = 0, refusing_and_watched = 0;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const GatewayScenario scenario = GatewayScenario::draw(seed);
+    const bool refuses = scenario.has(GatewayScenario::Fault::kRefuse);
+    refusing += refuses;
+    refusing_and_watched += refuses && scenario.outlier_detection && scenario.health_check != nullptr;
+    for (const RequestPlan& plan : scenario.requests) {
+      trickles += plan.trickles;
+      if (plan.failed_tries > 0) ++drawn[{plan.failure, scenario.retry != nullptr}];
+    }
+  }
+  EXPECT_GT(trickles, 50);
+  EXPECT_GT(refusing, 20);
+  EXPECT_GT(refusing_and_watched, 10);
+  for (const Failure failure :
+       {Failure::kStatus, Failure::kReset, Failure::kGarbage, Failure::kResetInHead, Failure::kResetInBody, Failure::kHang}) {
+    EXPECT_GT((drawn[{failure, true}]), 50) << static_cast<int>(failure);
+    EXPECT_GT((drawn[{failure, false}]), 50) << static_cast<int>(failure);
+  }
 }
 
 TEST(Simulation, DrawsFailuresThatRetriesMakeUpForAndOthers) {

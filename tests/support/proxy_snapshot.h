@@ -27,7 +27,9 @@ struct ProxySnapshot {
   std::optional<Duration> upstream_idle = {};
   std::shared_ptr<const config::RetryPolicy> retry = {};
   bool hedge_on_try_timeout = false;
-  bool mirrored = false;  ///< to the cluster "shadow", which has the same endpoints
+  bool counts_attempts = false;  ///< x-envoy-attempt-count, towards endpoints and clients
+  bool mirrored = false;         ///< to the cluster "shadow", which has the same endpoints
+  bool high_priority = false;    ///< of requests to "/high"
   config::CircuitBreakers breakers = {};
   std::optional<config::OutlierDetection> outlier_detection = {};
   std::shared_ptr<const config::HealthCheck> health_check = {};
@@ -53,11 +55,10 @@ inline std::shared_ptr<config::Cluster> make_cluster(const ProxySnapshot& wanted
   }
   for (const SocketAddress& endpoint : wanted.endpoints) {
     const auto endpoint_id = static_cast<std::uint32_t>(cluster->endpoints.size());
-    cluster->endpoints.push_back(
-        {.address = endpoint,
-         .hostname = {},
-         .tls = tls,
-         .cell = std::make_shared<report::EndpointCell>(endpoint_id, name + "|" + endpoint.to_string(), wanted.workers)});
+    cluster->endpoints.push_back({.address = endpoint,
+                                  .hostname = {},
+                                  .tls = tls,
+                                  .cell = std::make_shared<report::EndpointCell>(endpoint_id, wanted.workers)});
     if (wanted.health_check == nullptr) continue;
     cluster->endpoints.back().health_target =
         std::make_shared<config::HealthTarget>(config::HealthTarget{.address = endpoint, .host = name, .tls = tls});
@@ -76,6 +77,7 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   config::VirtualHost host;
   host.name = "all";
   host.domains = {"*"};
+  host.include_request_attempt_count = host.include_attempt_count_in_response = wanted.counts_attempts;
   config::Route route;
   route.match.path.text = "/";
   config::ForwardAction forward;
@@ -86,6 +88,14 @@ inline std::shared_ptr<config::Snapshot> make_snapshot(const ProxySnapshot& want
   forward.hedge_on_try_timeout = wanted.hedge_on_try_timeout;
   if (wanted.mirrored)
     forward.mirrors = std::make_shared<std::vector<config::MirrorPolicy>>(1, config::MirrorPolicy{.cluster = "shadow"});
+  if (wanted.high_priority) {
+    config::Route urgent = route;
+    urgent.match.path.text = "/high";
+    config::ForwardAction action = forward;
+    action.priority = config::RoutingPriority::kHigh;
+    urgent.action = std::move(action);
+    host.routes.push_back(std::move(urgent));
+  }
   route.action = std::move(forward);
   host.routes.push_back(std::move(route));
   routes->virtual_hosts.push_back(std::move(host));

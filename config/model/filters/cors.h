@@ -13,15 +13,15 @@ namespace millrace::config {
 struct Cors {};
 
 struct CorsPolicy {
-  std::vector<StringMatcher> allow_origins;  ///< one has to match
+  std::vector<StringMatcher> allow_origins;  ///< one has to match; empty: as a less specific level says, as with what follows
   std::string allow_methods;                 ///< this and the next three: values of fields; empty: no such field
   std::string allow_headers;
   std::string expose_headers;
   std::string max_age;
-  bool allow_credentials = false;
-  bool allow_private_network_access = false;
-  bool forward_not_matching_preflights = true;
-  Fraction enabled;            ///< filter_enabled
+  std::optional<bool> allow_credentials;                ///< this and the next two: nothing: as a less specific level says
+  std::optional<bool> allow_private_network_access;     ///< without a word: no
+  std::optional<bool> forward_not_matching_preflights;  ///< without a word: yes
+  Fraction enabled;                                     ///< filter_enabled
   Fraction shadow = {0, 100};  ///< shadow_enabled: counts origins of requests for which it is not enabled
 };
 

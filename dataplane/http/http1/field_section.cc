@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "dataplane/http/http1/byte_block.h"
+#include "dataplane/base/byte_block.h"
 #include "dataplane/http/http1/characters.h"
 
 namespace millrace::http::http1 {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "dataplane/http/http1/byte_block.h"
+#include "dataplane/base/byte_block.h"
 
 namespace millrace::http::http1 {
 namespace {

@@ -8,9 +8,9 @@ CircuitBreakers::CircuitBreakers(report::ClusterCell& cell, config::RoutingPrior
     : cell_(cell),
       priority_(static_cast<std::size_t>(priority)),
       use_(cell.per_worker[worker].breakers[priority_]),
-      leases_{Lease(cell.breakers[priority_].counts[0]), Lease(cell.breakers[priority_].counts[1]),
-              Lease(cell.breakers[priority_].counts[2]), Lease(cell.breakers[priority_].counts[3]),
-              Lease(cell.breakers[priority_].counts[4])} {}
+      leases_{Lease(cell.breakers.get()[priority_].counts[0]), Lease(cell.breakers.get()[priority_].counts[1]),
+              Lease(cell.breakers.get()[priority_].counts[2]), Lease(cell.breakers.get()[priority_].counts[3]),
+              Lease(cell.breakers.get()[priority_].counts[4])} {}
 
 void CircuitBreakers::set_thresholds(const config::BreakerThresholds& thresholds) {
   const std::size_t workers = cell_.per_worker.size();

@@ -1,5 +1,5 @@
-// envoy.filters.http.health_check: answers those who ask whether this gateway is well, by the health of its clusters, or by what
-// the upstream has said a short time ago.
+// envoy.filters.http.health_check: answers those who ask whether this gateway is well, by what an operator wants it to say, by the
+// health of its clusters, or by what the upstream has said a short time ago.
 #include <algorithm>
 
 #include "dataplane/proxy/filters/registry.h"
@@ -8,6 +8,7 @@
 namespace millrace::proxy {
 namespace {
 
+constexpr std::string_view kImmediateFail = "x-envoy-immediate-health-check-fail";
 constexpr std::string_view kCheckedCluster = "x-envoy-upstream-healthchecked-cluster";
 
 class HealthCheckFilter final : public HttpFilter {
@@ -18,7 +19,9 @@ class HealthCheckFilter final : public HttpFilter {
     is_check_ = std::ranges::all_of(config_.headers, [&](const auto& m) { return matches(m, head, context_.worker); });
     if (!is_check_) return Verdict::kContinue;
     LocalReply reply;
-    if (!config_.pass_through) {
+    if (context_.actions.fails_health_checks()) {
+      reply = {.status = 503, .details = "health_check_failed"};
+    } else if (!config_.pass_through) {
       reply = of_clusters();
     } else if (const std::uint16_t kept = config_.cache == nullptr ? 0 : config_.cache->status(now); kept != 0) {
       reply = {.status = kept, .details = "health_check_cached"};
@@ -32,7 +35,7 @@ class HealthCheckFilter final : public HttpFilter {
   }
 
   bool on_response(http::ResponseHead& head, bool, Instant now) override {
-    if (!is_check_) return true;
+    if (!is_check_) return !context_.actions.fails_health_checks() || head.headers.set_copy(kImmediateFail, "true");
     if (!answered_ && config_.cache != nullptr) config_.cache->keep(head.status, now + config_.cache_time);
     return head.headers.set_copy(kCheckedCluster, config_.service_cluster);
   }

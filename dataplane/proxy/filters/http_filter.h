@@ -51,6 +51,8 @@ class FilterActions {
   [[nodiscard]] virtual SharedTokenBucket* connection_bucket(std::uint32_t id) = 0;
   /// Nothing: there is no such cluster.
   [[nodiscard]] virtual std::optional<ClusterHealth> cluster_health(std::string_view cluster) const = 0;
+  /// An operator wants this gateway to say that it is not well.
+  [[nodiscard]] virtual bool fails_health_checks() const = 0;
 
  protected:
   ~FilterActions() = default;

@@ -28,6 +28,7 @@ struct FilterSite {
 [[nodiscard]] MadeFilter make_filter(const config::EditHeaders& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Fault& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::JwtAuthn& config, const FilterSite& site);
+[[nodiscard]] MadeFilter make_filter(const config::MissingConfig& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::Rbac& config, const FilterSite& site);
 [[nodiscard]] MadeFilter make_filter(const config::LocalRateLimit& config, const FilterSite& site);
 

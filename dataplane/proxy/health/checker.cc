@@ -23,15 +23,16 @@ HealthChecker::HealthChecker(const config::Cluster& cluster, std::size_t worker,
   MR_ASSERT(cluster.health_check != nullptr);
 }
 
-CheckOutcome HealthChecker::on_success(EndpointCell& endpoint, bool degraded) {
+CheckOutcome HealthChecker::on_success(EndpointCell& endpoint, bool degraded, Instant now) {
   stats().success.add();
-  report::HealthRecord& record = endpoint.health;
+  report::HealthRecord& record = endpoint.health.get();
   CheckOutcome outcome;
   outcome.first = !record.decided.exchange(true);
   record.failures.store(0);
   if (endpoint.has(EndpointFault::kFailedHealthCheck)) {
     const std::uint32_t successes = record.successes.fetch_add(1) + 1;
     if (outcome.first || successes >= settings().healthy_threshold) {
+      record.healthy_since.store(now.to_nanoseconds(), std::memory_order_relaxed);  // before the version that tells of it
       set(endpoint, EndpointFault::kHealthCheckTimedOut, false);
       set(endpoint, EndpointFault::kFailedAtOnce, false);
       set(endpoint, EndpointFault::kFailedHealthCheck, false);
@@ -51,7 +52,7 @@ CheckOutcome HealthChecker::on_failure(EndpointCell& endpoint, CheckFailure fail
   stats().failure.add();
   if (is_of_network(failure)) stats().network_failure.add();
   if (failure == CheckFailure::kPassive) stats().passive_failure.add();
-  report::HealthRecord& record = endpoint.health;
+  report::HealthRecord& record = endpoint.health.get();
   CheckOutcome outcome;
   outcome.first = !record.decided.exchange(true);
   record.successes.store(0);
@@ -102,10 +103,15 @@ Duration HealthChecker::wait_after(const CheckOutcome& outcome, bool success) {
   return std::max(wait + jitter, Duration::milliseconds(1));
 }
 
-void HealthChecker::begin(const config::Cluster& cluster) {
+void HealthChecker::begin(const config::Cluster& cluster, const config::Cluster* serving) {
   if (cluster.health_check == nullptr) return;
+  std::unordered_set<const EndpointCell*> in_use;
+  if (serving != nullptr) {
+    for (const config::Endpoint& endpoint : serving->endpoints) in_use.insert(endpoint.cell.get());
+  }
   for (const config::Endpoint& endpoint : cluster.endpoints) {
-    if (endpoint.health_target == nullptr || endpoint.cell->health.watched.exchange(true)) continue;
+    if (endpoint.health_target == nullptr || endpoint.cell->health.get().watched.exchange(true)) continue;
+    if (in_use.contains(endpoint.cell.get())) continue;
     endpoint.cell->set(EndpointFault::kFailedHealthCheck, true, *cluster.cell);
     endpoint.cell->set(EndpointFault::kAwaitsHealthCheck, cluster.health_check->exclude_new_endpoints, *cluster.cell);
   }
@@ -121,7 +127,7 @@ void HealthChecker::forget(const config::Cluster& before, const config::Cluster*
   }
   for (const config::Endpoint& endpoint : before.endpoints) {
     if (endpoint.health_target == nullptr || watched.contains(endpoint.cell.get())) continue;
-    report::HealthRecord& record = endpoint.cell->health;
+    report::HealthRecord& record = endpoint.cell->health.get();
     if (!record.watched.exchange(false)) continue;
     record.decided.store(false);
     record.successes.store(0);

@@ -48,7 +48,7 @@ class HealthChecker {
   void count_attempt() { stats().attempt.add(); }
   void count_verification() { stats().verify_cluster.add(); }
 
-  CheckOutcome on_success(report::EndpointCell& endpoint, bool degraded);
+  CheckOutcome on_success(report::EndpointCell& endpoint, bool degraded, Instant now);
   /// `retriable`: of an answer, that it counts towards the threshold.
   CheckOutcome on_failure(report::EndpointCell& endpoint, CheckFailure failure, bool retriable = false);
   /// An answer that is a failure, to a check or to a request, has said that the endpoint goes. For a request on_failure()
@@ -62,7 +62,8 @@ class HealthChecker {
 
   /// Marks endpoints that are new to checks as failed, until one succeeds. Every worker that takes over a configuration calls it
   /// before it looks at their health, since whoever checks them may be later.
-  static void begin(const config::Cluster& cluster);
+  /// Those that `serving` sends requests to stay as they are, until a check says something else; null: it is of no use yet.
+  static void begin(const config::Cluster& cluster, const config::Cluster* serving = nullptr);
   /// Forgets what was found out about endpoints of `before` that `after` does not have, or does not check; null: it is gone.
   static void forget(const config::Cluster& before, const config::Cluster* after);
 

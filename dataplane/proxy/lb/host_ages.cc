@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
-#include <utility>
 
 namespace millrace::proxy {
 namespace {
 
-bool fails(const config::Endpoint& endpoint) {
-  return endpoint.cell != nullptr && endpoint.cell->has(report::EndpointFault::kFailedHealthCheck);
+Instant healthy_since(const report::EndpointCell& endpoint) {
+  return Instant::from_nanoseconds(endpoint.health.peek().healthy_since.load(std::memory_order_relaxed));
 }
 
 }  // namespace
@@ -29,15 +28,18 @@ void HostAges::follow_endpoints(const config::Cluster& cluster, Instant now) {
   for (const config::Endpoint& endpoint : cluster.endpoints) {
     const auto at = known.find(endpoint.cell.get());
     if (at == known.end()) newest_ = now;
-    hosts_.push_back(at != known.end() ? at->second : Host{.cell = endpoint.cell.get(), .since = now, .failed = fails(endpoint)});
+    hosts_.push_back(at != known.end() ? at->second : Host{.cell = endpoint.cell.get(), .since = now});
   }
+  follow_health(cluster, now);
 }
 
+// A worker whose turn began later than this one's may have checked it.
 void HostAges::follow_health(const config::Cluster& cluster, Instant now) {
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    const bool failed = std::exchange(hosts_[i].failed, fails(cluster.endpoints[i]));
-    if (!failed || hosts_[i].failed) continue;
-    hosts_[i].since = newest_ = now;
+    const report::EndpointCell* cell = cluster.endpoints[i].cell.get();
+    if (cell == nullptr) continue;
+    hosts_[i].since = std::max(hosts_[i].since, std::min(healthy_since(*cell), now));
+    newest_ = std::max(newest_, hosts_[i].since);
   }
 }
 

@@ -17,7 +17,8 @@ class HostAges {
  public:
   /// Those that were not there before, told apart by their cells, are new. Allocates.
   void follow_endpoints(const config::Cluster& cluster, Instant now);
-  /// Those whose health checks succeed again are new. `cluster` as in the call before.
+  /// Those whose health checks have succeeded again are new since then, whenever that is noticed. `cluster` as in the call
+  /// before.
   void follow_health(const config::Cluster& cluster, Instant now);
 
   [[nodiscard]] bool is_enabled() const { return slow_start_.is_enabled(); }
@@ -31,7 +32,6 @@ class HostAges {
   struct Host {
     const report::EndpointCell* cell = nullptr;
     Instant since;
-    bool failed = false;  // its health checks fail
   };
 
   config::SlowStart slow_start_;

@@ -99,7 +99,7 @@ void OutlierDetector::on_failure(EndpointCell& endpoint, LocalFailure failure, I
 }
 
 void OutlierDetector::count_status(EndpointCell& endpoint, std::uint16_t status, Instant now) {
-  OutlierRecord& record = endpoint.outlier;
+  OutlierRecord& record = endpoint.outlier.get();
   count(endpoint.per_worker[worker_].external_results, !is_5xx(status));
   if (!is_5xx(status)) {
     clear(record.consecutive_5xx);
@@ -115,7 +115,7 @@ void OutlierDetector::count_status(EndpointCell& endpoint, std::uint16_t status,
 }
 
 void OutlierDetector::count_local(EndpointCell& endpoint, bool success, Instant now) {
-  OutlierRecord& record = endpoint.outlier;
+  OutlierRecord& record = endpoint.outlier.get();
   count(endpoint.per_worker[worker_].local_results, success);
   if (success) {
     clear(record.consecutive_local_origin_failure);
@@ -144,7 +144,7 @@ void OutlierDetector::on_healthy(EndpointCell& endpoint, Instant now) {
 }
 
 void OutlierDetector::leave_note(EndpointCell& endpoint, std::uint32_t note, Instant now) {
-  endpoint.outlier.suspicions.fetch_or(note);
+  endpoint.outlier.get().suspicions.fetch_or(note);
   shared().suspicious.store(true);
   if (try_lock()) unlock(now);  // its holder may have let go before it could see the note
 }
@@ -160,8 +160,8 @@ void OutlierDetector::unlock(Instant now) {
 }
 
 void OutlierDetector::judge_suspicions(EndpointCell& endpoint, Instant now) {
-  if (endpoint.outlier.suspicions.load() == 0) return;
-  const std::uint32_t suspicions = endpoint.outlier.suspicions.exchange(0);
+  if (endpoint.outlier.peek().suspicions.load() == 0) return;
+  const std::uint32_t suspicions = endpoint.outlier.get().suspicions.exchange(0);
   for (const Detection detection :
        {Detection::kConsecutiveGatewayFailure, Detection::kConsecutive5xx, Detection::kConsecutiveLocalOriginFailure}) {
     if ((suspicions & (1u << static_cast<unsigned>(detection))) != 0) judge(endpoint, detection, now);
@@ -173,7 +173,7 @@ void OutlierDetector::judge_suspicions(EndpointCell& endpoint, Instant now) {
 void OutlierDetector::judge(EndpointCell& endpoint, Detection detection, Instant now) {
   if (endpoint.has(EndpointFault::kEjected)) return;
   eject(endpoint, detection, now);
-  OutlierRecord& record = endpoint.outlier;
+  OutlierRecord& record = endpoint.outlier.get();
   switch (detection) {
     case Detection::kConsecutiveGatewayFailure: clear(record.consecutive_gateway_failure); break;
     case Detection::kConsecutiveLocalOriginFailure: clear(record.consecutive_local_origin_failure); break;
@@ -224,7 +224,7 @@ void OutlierDetector::eject(EndpointCell& endpoint, Detection detection, Instant
   if (rng_.below(100) >= row.enforcing_percent) return;
   (stats().*row.enforced).add();
   stats().ejections_enforced_total.add();
-  OutlierRecord& record = endpoint.outlier;
+  OutlierRecord& record = endpoint.outlier.get();
   record.ejected_at = now;
   const auto jitter_ms = static_cast<std::uint64_t>(settings().max_ejection_time_jitter.to_milliseconds());
   record.jitter = Duration::milliseconds(static_cast<std::int64_t>(rng_.next() % (jitter_ms + 1)));
@@ -261,14 +261,14 @@ void OutlierDetector::recount() {
 
 void OutlierDetector::return_if_due(EndpointCell& endpoint, Instant now) {
   if (!endpoint.has(EndpointFault::kEjected)) return;
-  OutlierRecord& record = endpoint.outlier;
+  OutlierRecord& record = endpoint.outlier.get();
   const Duration time = std::min(settings().base_ejection_time * record.ejections_in_a_row, settings().max_ejection_time);
   if (now - record.ejected_at >= time + record.jitter) let_return(endpoint, now);
 }
 
 void OutlierDetector::let_return(EndpointCell& endpoint, Instant now) {
   if (!endpoint.has(EndpointFault::kEjected)) return;
-  OutlierRecord& record = endpoint.outlier;
+  OutlierRecord& record = endpoint.outlier.get();
   // Also the runs that did not lead to this: a few more failures must not be enough for the next ejection.
   clear_failures(record);
   record.returned_at = now;
@@ -285,7 +285,7 @@ void OutlierDetector::measure(const Origin& origin) {
   const bool too_few = hosts < success.minimum_hosts && hosts < failures.minimum_hosts;
   const std::uint32_t volume = std::min(success.request_volume, failures.request_volume);
   for (const config::Endpoint& endpoint : cluster_.endpoints) {
-    OutlierRate& rate = endpoint.cell->outlier.*origin.rate;
+    OutlierRate& rate = endpoint.cell->outlier.get().*origin.rate;
     measure_endpoint(*endpoint.cell, origin.results, rate);
     if (too_few || rate.requests < volume || endpoint.cell->has(EndpointFault::kEjected))
       rate.percent.store(-1, std::memory_order_relaxed);
@@ -297,7 +297,7 @@ void OutlierDetector::compare_success_rates(const Origin& origin, Instant now) {
   // Those with enough requests, by their rates.
   const auto for_each_rate = [&](auto&& act) {
     for (const config::Endpoint& endpoint : cluster_.endpoints) {
-      const OutlierRate& rate = endpoint.cell->outlier.*origin.rate;
+      const OutlierRate& rate = endpoint.cell->outlier.peek().*origin.rate;
       const double percent = rate.percent.load(std::memory_order_relaxed);
       if (percent >= 0 && rate.requests >= wanted.request_volume) act(*endpoint.cell, percent);
     }
@@ -328,20 +328,20 @@ void OutlierDetector::compare_success_rates(const Origin& origin, Instant now) {
 void OutlierDetector::compare_failure_percentages(const Origin& origin, Instant now) {
   const auto& wanted = settings().failure_percentage;
   const auto has_volume = [&](const config::Endpoint& endpoint) {
-    const OutlierRate& rate = endpoint.cell->outlier.*origin.rate;
+    const OutlierRate& rate = endpoint.cell->outlier.peek().*origin.rate;
     return rate.percent.load(std::memory_order_relaxed) >= 0 && rate.requests >= wanted.request_volume;
   };
   if (std::ranges::count_if(cluster_.endpoints, has_volume) < static_cast<std::ptrdiff_t>(wanted.minimum_hosts)) return;
   for (const config::Endpoint& endpoint : cluster_.endpoints) {
     if (!has_volume(endpoint) || endpoint.cell->has(EndpointFault::kEjected)) continue;
-    const double percent = (endpoint.cell->outlier.*origin.rate).percent.load(std::memory_order_relaxed);
+    const double percent = (endpoint.cell->outlier.peek().*origin.rate).percent.load(std::memory_order_relaxed);
     if (100.0 - percent >= wanted.threshold) eject(*endpoint.cell, origin.failure_percentage, now);
   }
 }
 
 // One that has served for an interval since its last ejection is ejected for less long the next time.
 void OutlierDetector::reward(EndpointCell& endpoint, Instant now) {
-  OutlierRecord& record = endpoint.outlier;
+  OutlierRecord& record = endpoint.outlier.get();
   if (endpoint.has(EndpointFault::kEjected) || record.ejections_in_a_row == 0 || record.returned_at.is_never()) return;
   if (now - record.returned_at >= settings().interval) --record.ejections_in_a_row;
 }
@@ -352,12 +352,12 @@ void OutlierDetector::forget(const config::Cluster& before, const config::Cluste
   if (after != nullptr && after->outlier_detection) {
     for (const config::Endpoint& endpoint : after->endpoints) watched.insert(endpoint.cell.get());
   }
-  report::OutlierShared& shared = before.cell->outlier;
+  report::OutlierShared& shared = before.cell->outlier.get();
   // Others hold it for one decision, or for one sweep; configurations change rarely.
   while (shared.lock.exchange(true)) __builtin_ia32_pause();
   for (const config::Endpoint& endpoint : before.endpoints) {
     if (watched.contains(endpoint.cell.get())) continue;
-    OutlierRecord& record = endpoint.cell->outlier;
+    OutlierRecord& record = endpoint.cell->outlier.get();
     clear_failures(record);
     record.suspicions.store(0);
     record.ejections_in_a_row = 0;

@@ -94,7 +94,7 @@ class OutlierDetector {
   void reward(report::EndpointCell& endpoint, Instant now);
 
   [[nodiscard]] const config::OutlierDetection& settings() const { return *cluster_.outlier_detection; }
-  [[nodiscard]] report::OutlierShared& shared() { return cluster_.cell->outlier; }
+  [[nodiscard]] report::OutlierShared& shared() { return cluster_.cell->outlier.get(); }
   [[nodiscard]] report::OutlierStats& stats() { return cluster_.cell->per_worker[worker_].outlier; }
   [[nodiscard]] DetectionRow row_of(Detection detection) const;
 

@@ -29,10 +29,7 @@ class Evaluation {
     return subject_.head != nullptr && matches(path.path, without_query(subject_.head->path), subject_.worker);
   }
   bool operator()(const AccessCondition::Address& address) const {
-    using Which = AccessCondition::Address::Which;
-    const SocketAddress& is = address.which == Which::kLocal    ? subject_.info.downstream_local
-                              : address.which == Which::kRemote ? subject_.info.downstream_remote
-                                                                : subject_.info.downstream_direct_remote;
+    const SocketAddress& is = address_of(address.which);
     return !is.is_pipe() && address.prefix.contains(is.ip);
   }
   bool operator()(const AccessCondition::LocalPort& port) const {
@@ -58,6 +55,17 @@ class Evaluation {
   }
 
  private:
+  [[nodiscard]] const SocketAddress& address_of(AccessCondition::Address::Which which) const {
+    using Which = AccessCondition::Address::Which;
+    switch (which) {
+      case Which::kLocal: return subject_.info.downstream_local;
+      case Which::kRemote: return subject_.info.downstream_remote;
+      case Which::kPeer: return subject_.info.downstream_peer;
+      case Which::kDirectRemote: break;
+    }
+    return subject_.info.downstream_direct_remote;
+  }
+
   const AccessSubject& subject_;
 };
 

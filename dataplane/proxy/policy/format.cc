@@ -212,6 +212,7 @@ void Element::put(const config::FormatElement& element) {
     case FormatCommand::kDownstreamLocalAddressWithoutPort: return downstream_ip(info_.downstream_local);
     case FormatCommand::kDownstreamLocalPort: return downstream_port(info_.downstream_local);
     case FormatCommand::kConnectionId: return out_.put_number(info_.connection_id);
+    case FormatCommand::kConnectionTerminationDetails: return text(info_.connection_termination_details);
     case FormatCommand::kRouteName: return text(info_.route == nullptr ? std::string_view() : info_.route->name);
     case FormatCommand::kVirtualHostName:
       return text(info_.virtual_host == nullptr ? std::string_view() : info_.virtual_host->name);

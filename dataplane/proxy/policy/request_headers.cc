@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "dataplane/proxy/policy/path.h"
+#include "dataplane/proxy/policy/scoped_routes.h"
 
 namespace millrace::proxy {
 namespace {
@@ -189,8 +190,8 @@ RequestOutcome prepare_request(const HttpConnectionManager& manager, RequestHead
     if (!head.headers.add_reference(HeaderId::kXEnvoyInternal, "true")) return answer(LocalReplyReason::kOverloaded);
   } else {
     remove_what_only_insiders_may_say(head.headers, origin.edge);
-    if (manager.routes != nullptr) {
-      for (const std::string& name : manager.routes->internal_only_headers) head.headers.remove(name);
+    if (const config::RouteTable* table = route_table_of(manager, head)) {
+      for (const std::string& name : table->internal_only_headers) head.headers.remove(name);
     }
   }
   return add_identity(manager, head, info, origin, rng) ? RequestOutcome() : answer(LocalReplyReason::kOverloaded);

@@ -16,17 +16,17 @@ class RouteCandidates {
   /// `path` without its query. `index` must outlive this.
   RouteCandidates(const config::RouteIndex& index, std::string_view path);
 
-  /// The next ones, ascending, as indices into VirtualHost::routes; empty: there are no more.
-  [[nodiscard]] std::span<const std::uint32_t> next();
+  /// The next ones, in the order of their routes; empty: there are no more.
+  [[nodiscard]] std::span<const config::Candidate> next();
 
  private:
-  using List = std::span<const std::uint32_t>;
+  using List = std::span<const config::Candidate>;
 
   /// Where the path ends in one of the trees.
   struct End {
     const config::PathTree* tree = nullptr;
-    List closed;                                   ///< of the node that stands for the whole path
-    std::uint32_t open = config::PathTree::kNone;  ///< the last node on the way that has open routes
+    List here;                                      ///< of the last node on the way
+    std::uint32_t above = config::PathTree::kNone;  ///< the nearest node above that has candidates for longer texts
   };
   template <typename Fold>
   static End walk(const config::PathTree& tree, std::string_view path, Fold fold);

@@ -92,19 +92,6 @@ bool matches_path(const config::PathMatcher& matcher, std::string_view path, std
   return false;
 }
 
-// What is left to ask of a route that is a candidate of its index: the texts were compared there.
-bool candidate_matches_path(const config::PathMatcher& matcher, std::string_view path, std::uint32_t worker) {
-  using Kind = config::PathMatcher::Kind;
-  switch (matcher.kind) {
-    case Kind::kPrefix:
-    case Kind::kExact: return true;
-    case Kind::kPathSeparatedPrefix: return ends_segment(path, matcher.text.size());
-    case Kind::kRegex: return matches_fully(matcher.regex, path, worker);
-    case Kind::kConnect: return false;
-  }
-  return false;
-}
-
 bool matches_metadata(const config::RouteMatch& match, const RouteContext& context) {
   const Metadata nothing;
   const Metadata& metadata = context.metadata == nullptr ? nothing : *context.metadata;
@@ -166,17 +153,17 @@ const config::Route* find_route(const config::VirtualHost& host, const http::Req
     });
     return found == host.routes.end() ? nullptr : &*found;
   }
-  const auto fits = [&](std::uint32_t index) {
-    const std::uint32_t rest = host.index.rests[index];
-    if (rest == config::RouteIndex::kMatches) return true;
-    if (rest != config::RouteIndex::kAskRoute) return ends_segment(path, rest);
-    const config::RouteMatch& match = host.routes[index].match;
-    return candidate_matches_path(match.path, path, context.worker) && matches_otherwise(match, head, context);
+  // Texts were compared on the way through the index.
+  const auto fits = [&](config::Candidate candidate) {
+    if (!candidate.is_conditional()) return true;
+    const config::RouteMatch& match = host.routes[candidate.route()].match;
+    return (match.path.kind != config::PathMatcher::Kind::kRegex || matches_fully(match.path.regex, path, context.worker)) &&
+           matches_otherwise(match, head, context);
   };
   RouteCandidates candidates(host.index, path);
   for (auto run = candidates.next(); !run.empty(); run = candidates.next()) {
     const auto found = std::ranges::find_if(run, fits);
-    if (found != run.end()) return &host.routes[*found];
+    if (found != run.end()) return &host.routes[found->route()];
   }
   return nullptr;
 }

@@ -176,6 +176,46 @@ TEST(BootstrapLoader, TurnsUnknownFieldsIntoWarningsWhenAllowed) {
               ElementsAre("--config-yaml:1: node.shoe_size: unknown field of envoy.config.core.v3.Node (ignored)"));
 }
 
+// With a control plane that only hears of load.
+LoadOptions reporting(const std::string& source) {
+  LoadOptions options;
+  options.config_yaml =
+      "{static_resources: {clusters: [{name: loads, http2_protocol_options: {}, load_assignment: {cluster_name: loads, "
+      "endpoints: "
+      "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: 1}}}}]}]}}]}, cluster_manager: "
+      "{load_stats_config: {transport_api_version: V3, " +
+      source + "}}}";
+  return options;
+}
+
+TEST(BootstrapLoader, WhoHearsOfLoadIsTheAgentsAlone) {
+  const auto loaded = load(reporting("api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: loads}}]"));
+  ASSERT_TRUE(loaded) << loaded.error().at(0).to_string();
+  EXPECT_TRUE(loaded->reports_load);
+  EXPECT_FALSE(loaded->has_control_plane);
+  EXPECT_TRUE(loaded->snapshot->clusters.empty());
+  EXPECT_THAT(loaded->warnings, testing::IsEmpty());
+}
+
+TEST(BootstrapLoader, SaysWhatIsWrongWithWhoHearsOfLoad) {
+  const auto error = [](const std::string& source) {
+    const auto loaded = load(reporting(source));
+    std::string text;
+    for (const auto& one : loaded ? std::vector<ConfigError>() : loaded.error()) text += one.to_string() + "\n";
+    return text;
+  };
+  EXPECT_THAT(error("api_type: DELTA_GRPC, grpc_services: [{envoy_grpc: {cluster_name: loads}}]"),
+              HasSubstr("cluster_manager.load_stats_config.api_type: must be GRPC"));
+  EXPECT_THAT(
+      error("api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: none}}]"),
+      HasSubstr("cluster_manager.load_stats_config.grpc_services[0].envoy_grpc.cluster_name: there is no cluster \"none\""));
+  EXPECT_THAT(error("api_type: GRPC"), HasSubstr("cluster_manager.load_stats_config.grpc_services: must name"));
+  const auto limited =
+      load(reporting("api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: loads}}], rate_limit_settings: {}"));
+  ASSERT_TRUE(limited);
+  EXPECT_THAT(limited->warnings, ElementsAre(HasSubstr("rate_limit_settings: has no effect")));
+}
+
 TEST(BootstrapLoader, TakesTheBootstrapOfIstiosAgent) {
   LoadOptions options;
   options.config_path = kRoot + "/tests/data/envoy/istio_agent_bootstrap.json";

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/wrappers.pb.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <set>
 
 #include "control-agent/loader.h"
@@ -17,6 +19,7 @@ namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::DescriptorPool;
+using google::protobuf::FieldDescriptor;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -93,6 +96,52 @@ TEST(FieldTable, RefusesWhatWouldOtherwiseBeIgnoredSilently) {
   }
 }
 
+// A message in which `field` alone is set.
+std::unique_ptr<google::protobuf::Message> with_field(const FieldDescriptor& field) {
+  std::unique_ptr<google::protobuf::Message> out(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(field.containing_type())->New());
+  const auto& reflection = *out->GetReflection();
+  const bool many = field.is_repeated();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_MESSAGE: {
+      auto* held = many ? reflection.AddMessage(out.get(), &field) : reflection.MutableMessage(out.get(), &field);
+      if (auto* yes = google::protobuf::DynamicCastToGenerated<google::protobuf::BoolValue>(held)) yes->set_value(true);
+      break;
+    }
+    case FieldDescriptor::CPPTYPE_STRING:
+      many ? reflection.AddString(out.get(), &field, "x") : reflection.SetString(out.get(), &field, "x");
+      break;
+    case FieldDescriptor::CPPTYPE_BOOL: reflection.SetBool(out.get(), &field, true); break;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      many ? reflection.AddEnumValue(out.get(), &field, 1) : reflection.SetEnumValue(out.get(), &field, 1);
+      break;
+    case FieldDescriptor::CPPTYPE_UINT32:
+      many ? reflection.AddUInt32(out.get(), &field, 1) : reflection.SetUInt32(out.get(), &field, 1);
+      break;
+    case FieldDescriptor::CPPTYPE_UINT64: reflection.SetUInt64(out.get(), &field, 1); break;
+    case FieldDescriptor::CPPTYPE_INT32: reflection.SetInt32(out.get(), &field, 1); break;
+    case FieldDescriptor::CPPTYPE_INT64: reflection.SetInt64(out.get(), &field, 1); break;
+    case FieldDescriptor::CPPTYPE_DOUBLE: reflection.SetDouble(out.get(), &field, 1); break;
+    case FieldDescriptor::CPPTYPE_FLOAT: reflection.SetFloat(out.get(), &field, 1); break;
+  }
+  return out;
+}
+
+TEST(CheckFields, RefusesEveryRefusedFieldByNameAndListsEveryHarmlessOne) {
+  std::size_t refused = 0;
+  for (const auto& row : field_table()) {
+    if (row.status == FieldStatus::kActs) continue;
+    const std::string field(row.field);
+    Diagnostics diagnostics;
+    check_fields(*with_field(*find(row.message)->FindFieldByName(field)), "", diagnostics);
+    const auto& named = row.status == FieldStatus::kRefused ? diagnostics.errors() : diagnostics.harmless_fields();
+    ASSERT_EQ(named.size(), 1u) << row.message << "." << field;
+    EXPECT_EQ(named[0].path, field) << row.message;
+    refused += row.status == FieldStatus::kRefused ? 1 : 0;
+  }
+  EXPECT_GT(refused, 150u);
+}
+
 TEST(CheckFields, NamesRefusedFieldsAndListsHarmlessOnes) {
   const auto found = check<envoy::config::route::v3::RouteAction>("{cluster: a, cors: {}, early_data_policy: {name: x}}");
   EXPECT_THAT(found.errors, ElementsAre("cors: is not supported: give a CorsPolicy in typed_per_filter_config"));
@@ -132,6 +181,22 @@ TEST(CheckFields, LeavesOutOptionalFilters) {
   EXPECT_THAT(check<HttpFilter>("{name: wasm, disabled: true, " + wasm + "}").errors,
               ElementsAre(HasSubstr("is not supported yet")))
       << "a route may enable it";
+}
+
+TEST(CheckFields, LeavesOutNoFilterThatDecidesThoughItIsOptional) {
+  using envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+  const std::string type = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz";
+  const std::string refusal = "f: is optional, but cannot be left out: it decides which requests are answered, and the type \"" +
+                              type + "\" is not supported yet";
+  for (const std::string& config :
+       {"typed_config: {\"@type\": " + type + "}",
+        "typed_config: {\"@type\": type.googleapis.com/udpa.type.v1.TypedStruct, type_url: " + type + "}",
+        "typed_config: {\"@type\": type.googleapis.com/xds.type.v3.TypedStruct, type_url: " + type + "}",
+        "config_discovery: {config_source: {ads: {}}, type_urls: [" + type + "]}"}) {
+    const auto found = check<HttpFilter>("{name: authz, is_optional: true, " + config + "}");
+    EXPECT_THAT(found.errors, ElementsAre(::testing::EndsWith(refusal.substr(3)))) << config;
+    EXPECT_THAT(found.warnings, ElementsAre());
+  }
 }
 
 TEST(FieldTableMarkdown, ShowsEveryRow) {

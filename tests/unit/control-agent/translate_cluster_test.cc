@@ -35,7 +35,8 @@ TEST(TranslateCluster, HasEnvoysDefaults) {
   EXPECT_EQ(cluster.http.max_requests_per_connection, 0U);
   EXPECT_TRUE(cluster.http.max_connection_duration.is_infinite());
   EXPECT_EQ(cluster.endpoints.at(0).weight, 1U);
-  EXPECT_EQ(cluster.endpoints.at(0).cell->name, "origin|198.18.0.1:8080");
+  EXPECT_EQ(cluster.endpoints.at(0).cell->key.cluster, cluster.cell->id);
+  EXPECT_EQ(cluster.endpoints.at(0).cell->key.address, SocketAddress::parse("198.18.0.1:8080"));
   EXPECT_EQ(cluster.cell->name, "origin");
 }
 
@@ -291,8 +292,8 @@ TEST(TranslateCluster, AddressesOfAnEndpointAreTriedInTurn) {
 TEST(TranslateCluster, SaysWhatIsWrongWithFurtherAddresses) {
   BootstrapText text;
   text.endpoints = dual_endpoint("198.18.0.1", {"198.18.0.1", "224.0.0.1"});
-  EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("additional_addresses[0].address: 198.18.0.1:8080 is given twice"),
-                                           HasSubstr("224.0.0.1")));
+  EXPECT_THAT(errors_of(text),
+              ElementsAre(HasSubstr("additional_addresses[0].address: 198.18.0.1:8080 is given twice"), HasSubstr("224.0.0.1")));
   text.endpoints = dual_endpoint("198.18.0.1", std::vector<std::string>(8, "198.18.0.2"));
   EXPECT_THAT(errors_of(text), ElementsAre(HasSubstr("additional_addresses: must hold at most 7 entries, holds 8")));
   text.cluster = ", type: STRICT_DNS";

@@ -73,8 +73,9 @@ TEST(TranslateFilters_Cors, TakesEveryField) {
   EXPECT_EQ(policy.allow_headers, "h");
   EXPECT_EQ(policy.expose_headers, "e");
   EXPECT_EQ(policy.max_age, "5");
-  EXPECT_TRUE(policy.allow_credentials && policy.allow_private_network_access);
-  EXPECT_FALSE(policy.forward_not_matching_preflights);
+  EXPECT_EQ(policy.allow_credentials, true);
+  EXPECT_EQ(policy.allow_private_network_access, true);
+  EXPECT_EQ(policy.forward_not_matching_preflights, false);
   EXPECT_EQ(policy.enabled.numerator, 50u);
   EXPECT_EQ(policy.shadow.numerator, 20u);
 }
@@ -351,7 +352,7 @@ TEST(TranslateFilters_Rbac, TakesEveryPrincipal) {
   EXPECT_EQ(only<Condition::Authenticated>(principal("{authenticated: {principal_name: {exact: \"spiffe://a\"}}}")).name->text,
             "spiffe://a");
   const std::string range = "{address_prefix: 10.0.0.0, prefix_len: 8}";
-  EXPECT_EQ(only<Condition::Address>(principal("{source_ip: " + range + "}")).which, Which::kDirectRemote);
+  EXPECT_EQ(only<Condition::Address>(principal("{source_ip: " + range + "}")).which, Which::kPeer);
   EXPECT_EQ(only<Condition::Address>(principal("{direct_remote_ip: " + range + "}")).which, Which::kDirectRemote);
   EXPECT_EQ(only<Condition::Address>(principal("{remote_ip: " + range + "}")).which, Which::kRemote);
   EXPECT_EQ(only<config::HeaderMatcher>(principal("{header: {name: x-a}}")).name, "x-a");

@@ -33,15 +33,22 @@ TEST(TranslateListener, TakesAdditionalAddressesPrefixAndBufferLimit) {
   EXPECT_EQ(listener.cell->name, "front");
 }
 
-TEST(TranslateListener, HashesItsContent) {
-  const auto hash = [](const BootstrapText& text) { return snapshot_of(text)->listeners.at(0)->content_hash; };
-  BootstrapText changed;
-  changed.manager = ", via: x";
-  EXPECT_EQ(hash({}), hash({}));
-  EXPECT_NE(hash({}), hash(changed));
-  BootstrapText elsewhere;
-  elsewhere.cluster = ", alt_stat_name: x";
-  EXPECT_EQ(hash({}), hash(elsewhere));
+TEST(TranslateListener, HashesItsContentAndThatOfItsChainsApart) {
+  const auto listener_of = [](const BootstrapText& text) { return *snapshot_of(text)->listeners.at(0); };
+  const auto as_it_is = listener_of({});
+  BootstrapText text;
+  text.manager = ", via: x";
+  const auto chain_changed = listener_of(text);
+  EXPECT_EQ(chain_changed.content_hash, as_it_is.content_hash);
+  EXPECT_NE(chain_changed.chains.at(0).content_hash, as_it_is.chains.at(0).content_hash);
+  text = {};
+  text.listener = ", per_connection_buffer_limit_bytes: 32768";
+  const auto listener_changed = listener_of(text);
+  EXPECT_NE(listener_changed.content_hash, as_it_is.content_hash);
+  EXPECT_EQ(listener_changed.chains.at(0).content_hash, as_it_is.chains.at(0).content_hash);
+  text = {};
+  text.cluster = ", alt_stat_name: x";
+  EXPECT_EQ(listener_of(text).content_hash, as_it_is.content_hash);
 }
 
 TEST(TranslateListener, RefusesValuesThatItCannotServe) {

@@ -114,7 +114,7 @@ TEST(Stats, PrometheusHistogramsAreCumulative) {
 TEST(Stats, CircuitBreakersAreOpenWhenNothingIsLeftToTake) {
   FakeGateway gateway;
   gateway.app->breakers.thresholds[0].max_connections = 10;
-  gateway.cluster->breakers[0].of(report::BreakerResource::kConnections).taken = 10;
+  gateway.cluster->breakers.get()[0].of(report::BreakerResource::kConnections).taken = 10;
   gateway.cluster->per_worker[0].breakers[0].of(report::BreakerResource::kConnections).add(4);
   gateway.cluster->per_worker[1].breakers[0].of(report::BreakerResource::kConnections).add(5);
   std::string text = to_plain_text(collect_stats(gateway));
@@ -140,7 +140,7 @@ TEST(Stats, ARetryBudgetIsOpenByWhatIsInProgress) {
   FakeGateway gateway;
   gateway.app->breakers.thresholds[0].retry_budget = config::RetryBudget{.percent = 50, .min_concurrency = 1};
   gateway.app->breakers.thresholds[0].track_remaining = true;
-  gateway.cluster->breakers[0].of(report::BreakerResource::kRetries).taken = 2;
+  gateway.cluster->breakers.get()[0].of(report::BreakerResource::kRetries).taken = 2;
   gateway.cluster->per_worker[1].breakers[0].of(report::BreakerResource::kRequests).add(4);
   EXPECT_THAT(to_plain_text(collect_stats(gateway)), HasSubstr("default.rq_retry_open: 1\n"));
   gateway.cluster->per_worker[0].breakers[0].of(report::BreakerResource::kPendingRequests).add(2);
@@ -154,7 +154,7 @@ TEST(Stats, OutlierDetectionIsShownWhereItIsConfigured) {
   gateway.app->outlier_detection.emplace();
   gateway.cluster->per_worker[0].outlier.ejections_enforced_consecutive_5xx.add(1);
   gateway.cluster->per_worker[1].outlier.ejections_enforced_consecutive_5xx.add(2);
-  gateway.cluster->outlier.ejected = 1;
+  gateway.cluster->outlier.get().ejected = 1;
   gateway.endpoint->set(report::EndpointFault::kEjected, true, *gateway.cluster);
   const std::string text = to_plain_text(collect_stats(gateway));
   EXPECT_THAT(text, HasSubstr("cluster.app.outlier_detection.ejections_enforced_consecutive_5xx: 3\n"));
@@ -246,9 +246,9 @@ TEST(Pages, ClustersShowOutlierDetection) {
   gateway.app->outlier_detection.emplace();
   gateway.app->endpoints[0].healthy = false;
   gateway.endpoint->set(report::EndpointFault::kEjected, true, *gateway.cluster);
-  gateway.endpoint->outlier.external.percent = 95.5;
-  gateway.cluster->outlier.external.average = 90;
-  gateway.cluster->outlier.external.ejection = 52;
+  gateway.endpoint->outlier.get().external.percent = 95.5;
+  gateway.cluster->outlier.get().external.average = 90;
+  gateway.cluster->outlier.get().external.ejection = 52;
   const std::string text = clusters_text(*gateway.snapshot());
   EXPECT_THAT(text, HasSubstr("app::outlier::success_rate_average::90\n"));
   EXPECT_THAT(text, HasSubstr("app::outlier::success_rate_ejection_threshold::52\n"));

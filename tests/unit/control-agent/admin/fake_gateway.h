@@ -79,6 +79,12 @@ class FakeGateway final : public GatewayView {
   std::vector<DiscoveryStat> discovery_stats() const override {
     return {{"cluster_manager.cds.", "envoy_cluster_manager_cds_", {}, "update_success", 4}};
   }
+  std::vector<RuntimeLayer> runtime_layers() const override { return layers; }
+  Result<void, std::string> modify_runtime(const RuntimeEntries& values) override {
+    if (values.contains("refused")) return Error<std::string>("No admin layer specified");
+    for (const auto& [key, value] : values) layers.back().entries[key] = value;
+    return {};
+  }
   std::vector<std::string> port_names() const override { return {"edge", "outside"}; }
   ConnectionList connections(const report::ConnectionFilter& filter, std::optional<std::uint32_t> worker,
                              std::size_t limit) override {
@@ -105,6 +111,7 @@ class FakeGateway final : public GatewayView {
   std::atomic<int> reopened{0};
   std::string current_level = "info";
   CommandLine started_with;
+  std::vector<RuntimeLayer> layers{{.name = "", .entries = {}}};
   envoy::config::bootstrap::v3::Bootstrap given;
   std::optional<bool> drained_gracefully;
   SecretStore secret_store;
@@ -116,7 +123,7 @@ class FakeGateway final : public GatewayView {
   std::shared_ptr<config::Cluster> app = std::make_shared<config::Cluster>();
   std::shared_ptr<report::HttpCell> http = std::make_shared<report::HttpCell>(0, "in.gress", 2);
   std::shared_ptr<report::ClusterCell> cluster = std::make_shared<report::ClusterCell>(0, "app", 2);
-  std::shared_ptr<report::EndpointCell> endpoint = std::make_shared<report::EndpointCell>(0, "app|198.18.0.1:8000", 2);
+  std::shared_ptr<report::EndpointCell> endpoint = std::make_shared<report::EndpointCell>(0, 2);
 
  private:
   std::deque<report::WorkerReport> reports_;

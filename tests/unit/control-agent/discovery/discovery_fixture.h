@@ -51,6 +51,7 @@ inline std::string rds_text(const std::string& name, const std::filesystem::path
 
 inline constexpr const char* kClusterType = "envoy.config.cluster.v3.Cluster";
 inline constexpr const char* kListenerType = "envoy.config.listener.v3.Listener";
+inline constexpr const char* kExtensionType = "envoy.config.core.v3.TypedExtensionConfig";
 inline constexpr const char* kRoutesType = "envoy.config.route.v3.RouteConfiguration";
 inline constexpr const char* kAssignmentType = "envoy.config.endpoint.v3.ClusterLoadAssignment";
 

@@ -53,6 +53,30 @@ TEST_F(FileDiscoveryTest, AFileThatDoesNotExistIsAnErrorAtItsField) {
   EXPECT_THAT(loaded.error()[0].reason, HasSubstr("cds.yaml\" does not exist"));
 }
 
+TEST_F(FileDiscoveryTest, WhatIsRefusedStaysKnownUntilItIsGood) {
+  place("cds.yaml", test::kClusterType, {test::static_cluster_text("a"), test::static_cluster_text("b")});
+  const Loaded loaded = load_good(cds());
+  EXPECT_THAT(loaded.discovery->refused(), IsEmpty());
+  place("cds.yaml", test::kClusterType,
+        {test::static_cluster_text("a") + ", connect_timeout: -1s", test::static_cluster_text("b")}, "2");
+  (void)loaded.discovery->follow();
+  const auto refused = loaded.discovery->refused();
+  ASSERT_THAT(refused, SizeIs(2)) << "the file is taken as a whole or not at all";
+  const auto& [key, update] = *refused.begin();
+  EXPECT_EQ(key.type, ResourceType::kCluster);
+  EXPECT_EQ(key.name, "a");
+  EXPECT_EQ(update.version, "2");
+  EXPECT_THAT(update.details, HasSubstr("resources[0].connect_timeout"));
+  EXPECT_EQ(dynamic_cast<const ClusterMessage&>(*update.content).connect_timeout().seconds(), -1);
+  const auto shown = dynamic_resources(*loaded.publisher->world(), loaded.discovery->stats(), {}, refused).clusters;
+  ASSERT_THAT(shown, SizeIs(2));
+  EXPECT_EQ(shown[0].version, "1") << "what is in use";
+  EXPECT_TRUE(shown[0].refused);
+  place("cds.yaml", test::kClusterType, {test::static_cluster_text("a"), test::static_cluster_text("b")}, "3");
+  (void)loaded.discovery->follow();
+  EXPECT_THAT(loaded.discovery->refused(), IsEmpty());
+}
+
 TEST_F(FileDiscoveryTest, AnUpdateKeepsWhatItDoesNotChange) {
   place("cds.yaml", test::kClusterType,
         {test::static_cluster_text("same"), test::static_cluster_text("other"), test::static_cluster_text("gone")});
@@ -272,6 +296,36 @@ TEST_F(FileDiscoveryTest, AnAddressHasOneListener) {
   ASSERT_THAT(reports, SizeIs(1));
   ASSERT_THAT(reports[0].errors, SizeIs(1));
   EXPECT_EQ(reports[0].errors[0].path, "resources[1].address");
+}
+
+TEST_F(FileDiscoveryTest, ConfigurationsOfFiltersComeFromFilesToo) {
+  const std::string type = "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer";
+  const auto buffer = [&](int bytes) {
+    return "name: limit, typed_config: {\"@type\": " + type + ", max_request_bytes: " + std::to_string(bytes) + "}";
+  };
+  place("ecds.yaml", test::kExtensionType, {buffer(10)});
+  place("cds.yaml", test::kClusterType, {test::static_cluster_text("a")});
+  std::string listener = test::listener_text("edge", 80, "route_config: {" + test::routes_text("r", "a") + "}");
+  listener.insert(listener.find("{name: router"), "{name: limit, config_discovery: {config_source: {path_config_source: {path: " +
+                                                      file("ecds.yaml").string() + "}}, type_urls: [" + type + "]}}, ");
+  place("lds.yaml", test::kListenerType, {listener});
+  const Loaded loaded = load_good(cds() + ", " + lds());
+  EXPECT_THAT(loaded.warnings, IsEmpty());
+  const auto limit = [&] {
+    const auto& filter = loaded.publisher->snapshot()->listeners.at(0)->chains[0].http()->filters.at(0);
+    return std::get<config::BufferRequests>(filter.config).max_request_bytes;
+  };
+  EXPECT_EQ(limit(), 10u);
+  place("ecds.yaml", test::kExtensionType, {buffer(20)}, "2");
+  EXPECT_THAT(loaded.discovery->follow(), SizeIs(1));
+  EXPECT_EQ(limit(), 20u);
+  place("ecds.yaml", test::kExtensionType,
+        {"name: limit, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors}"}, "3");
+  const auto refused = loaded.discovery->follow();
+  ASSERT_THAT(refused, SizeIs(1));
+  ASSERT_THAT(refused[0].errors, SizeIs(1));
+  EXPECT_EQ(refused[0].errors[0].path, "resources[0].typed_config");
+  EXPECT_EQ(limit(), 20u) << "what ran goes on";
 }
 
 }  // namespace

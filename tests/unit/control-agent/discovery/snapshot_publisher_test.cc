@@ -32,7 +32,7 @@ class SnapshotPublisherTest : public test::DiscoveryTest {
 
 TEST_F(SnapshotPublisherTest, PublishesWhatABatchHasDoneOnce) {
   config::SnapshotSlot slot;
-  publisher_.start(slot, nullptr);
+  publisher_.start(slot);
   EXPECT_EQ(slot.version(), 1u);
   publisher_.update([&](SnapshotPublisher::Batch& batch) {
     for (const char* name : {"a", "b", "c"}) {
@@ -61,7 +61,7 @@ TEST_F(SnapshotPublisherTest, ABadStepLeavesTheOthers) {
 
 TEST_F(SnapshotPublisherTest, CollectsWhatNoWorkerHasAnyMore) {
   config::SnapshotSlot slot;
-  publisher_.start(slot, nullptr);
+  publisher_.start(slot);
   loaded_.snapshot.reset();
   const auto publish = [&](const char* name) {
     publisher_.update([&](SnapshotPublisher::Batch& batch) {
@@ -80,11 +80,11 @@ TEST_F(SnapshotPublisherTest, CollectsWhatNoWorkerHasAnyMore) {
   EXPECT_FALSE(fourth.expired());
 }
 
-TEST_F(SnapshotPublisherTest, AnAccessLogThatCannotBeOpenedRefusesTheStep) {
+TEST_F(SnapshotPublisherTest, AnAccessLogThatCannotBeOpenedRefusesTheStepBeforeTheStartToo) {
   config::SnapshotSlot slot;
   std::vector<std::string> opened;
   bool good = false;
-  publisher_.start(slot, [&](const std::vector<config::LogSink>& sinks) -> Result<void, std::string> {
+  publisher_.open_sinks_with([&](const std::vector<config::LogSink>& sinks) -> Result<void, std::string> {
     for (const auto& sink : sinks) opened.push_back(sink.path);
     if (!good) return Error<std::string>("access log /nowhere/log cannot be opened");
     return {};
@@ -106,11 +106,83 @@ TEST_F(SnapshotPublisherTest, AnAccessLogThatCannotBeOpenedRefusesTheStep) {
     return errors;
   };
   EXPECT_THAT(apply(), SizeIs(1));
+  publisher_.start(slot);
   EXPECT_THAT(slot.current()->listeners, IsEmpty());
   good = true;
   EXPECT_THAT(apply(), IsEmpty());
   EXPECT_THAT(slot.current()->listeners, SizeIs(1));
   EXPECT_THAT(opened, ::testing::ElementsAre("/nowhere/log", "/nowhere/log"));
+}
+
+class FirstChecksTest : public SnapshotPublisherTest {
+ protected:
+  static constexpr const char* kChecked =
+      ", health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}]";
+
+  void bring(const std::string& text) {
+    publisher_.update([&](SnapshotPublisher::Batch& batch) {
+      EXPECT_THAT(batch.apply([&](Resources& all) { set(all, cluster(text)); }).errors, IsEmpty());
+    });
+  }
+  /// As a worker that has had its result.
+  void check(const std::string& name) {
+    for (const config::Endpoint& endpoint : (*publisher_.snapshot()->checking.find(name))->endpoints)
+      endpoint.cell->health.get().decided.store(true);
+    publisher_.follow_checks();
+  }
+
+  config::SnapshotSlot slot_;
+};
+
+TEST_F(FirstChecksTest, AClusterServesWhenItsEndpointsHaveBeenChecked) {
+  publisher_.start_clusters(slot_);
+  bring(test::static_cluster_text("a") + kChecked);
+  EXPECT_EQ(slot_.current()->find_cluster("a"), nullptr);
+  EXPECT_THAT(slot_.current()->checking, SizeIs(1));
+  EXPECT_THAT(publisher_.world()->warming_clusters, SizeIs(1));
+  EXPECT_FALSE(publisher_.is_checked());
+  publisher_.follow_checks();
+  EXPECT_EQ(slot_.current()->find_cluster("a"), nullptr);
+  check("a");
+  EXPECT_NE(slot_.current()->find_cluster("a"), nullptr);
+  EXPECT_THAT(slot_.current()->checking, IsEmpty());
+  EXPECT_TRUE(publisher_.is_checked());
+}
+
+TEST_F(FirstChecksTest, WhatHadTheNameBeforeServesUntilThen) {
+  publisher_.start_clusters(slot_);
+  bring(test::static_cluster_text("a", "198.18.0.1"));
+  bring(test::static_cluster_text("a", "198.18.0.9") + kChecked);
+  EXPECT_EQ(slot_.current()->find_cluster("a")->endpoints[0].address.ip.to_string(), "198.18.0.1");
+  check("a");
+  EXPECT_EQ(slot_.current()->find_cluster("a")->endpoints[0].address.ip.to_string(), "198.18.0.9");
+}
+
+TEST_F(FirstChecksTest, EndpointsThatAreKnownAreNotWaitedFor) {
+  publisher_.start_clusters(slot_);
+  bring(test::static_cluster_text("a") + kChecked);
+  check("a");
+  bring(test::static_cluster_text("a") + ", connect_timeout: 7s" + kChecked);
+  EXPECT_EQ(slot_.current()->find_cluster("a")->connect_timeout, Duration::seconds(7));
+}
+
+TEST_F(FirstChecksTest, OneThatGoesBeforeItServesIsCheckedNoMore) {
+  publisher_.start_clusters(slot_);
+  bring(test::static_cluster_text("a") + kChecked);
+  publisher_.update(
+      [&](SnapshotPublisher::Batch& batch) { (void)batch.apply([&](Resources& all) { all.clusters.erase("a"); }); });
+  EXPECT_THAT(slot_.current()->checking, IsEmpty());
+  EXPECT_TRUE(publisher_.is_checked());
+}
+
+TEST_F(FirstChecksTest, ListenersAreHeldUntilTheyMayOpen) {
+  Loaded loaded = load_good("", "listeners: [{" + test::listener_text("edge", 80, "route_config: {name: all}") + "}]");
+  loaded.publisher->start_clusters(slot_);
+  EXPECT_TRUE(slot_.current()->holds_listeners);
+  EXPECT_THAT(slot_.current()->listeners, IsEmpty());
+  loaded.publisher->open_listeners();
+  EXPECT_FALSE(slot_.current()->holds_listeners);
+  EXPECT_THAT(slot_.current()->listeners, SizeIs(1));
 }
 
 }  // namespace

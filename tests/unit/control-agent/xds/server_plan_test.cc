@@ -102,6 +102,58 @@ TEST(PlanServers, SaysWhatIsWrong) {
               HasSubstr("static_resources.clusters[0].load_assignment: must have an endpoint"));
 }
 
+TEST(PlanServers, RefusesWhatWouldMakeAConnectionLessSecureThanItSays) {
+  const auto refused = [](const std::string& context) {
+    const Bootstrap bootstrap =
+        with_cluster(at("pipe: {path: /x}") +
+                     ", transport_socket: {name: tls, typed_config: {\"@type\": "
+                     "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, " +
+                     context + "}}");
+    return error_of(source(), bootstrap);
+  };
+  const std::string at = "static_resources.clusters[0].transport_socket.typed_config.";
+  const std::string why = ": has no effect on connections to a management server: remove it";
+  const std::string certificate = "{certificate_chain: {inline_string: c}, private_key: {inline_string: k}";
+  EXPECT_EQ(refused("common_tls_context: {tls_params: {tls_minimum_protocol_version: TLSv1_3}}"),
+            at + "common_tls_context.tls_params" + why);
+  for (const std::string field : {"verify_certificate_hash: [aa]", "verify_certificate_spki: [aa]", "crl: {filename: /x}",
+                                  "match_subject_alt_names: [{exact: a}]", "trust_chain_verification: ACCEPT_UNTRUSTED"}) {
+    EXPECT_EQ(refused("common_tls_context: {validation_context: {" + field + "}}"),
+              at + "common_tls_context.validation_context." + field.substr(0, field.find(':')) + why);
+  }
+  EXPECT_EQ(refused("common_tls_context: {tls_certificates: [" + certificate + ", password: {inline_string: p}}]}"),
+            at + "common_tls_context.tls_certificates[0].password" + why);
+  EXPECT_EQ(
+      refused("common_tls_context: {tls_certificates: [" + certificate + "}, " + certificate + "}]}"),
+      at + "common_tls_context.tls_certificates[1]: is one too many: connections to a management server show one certificate");
+  EXPECT_EQ(refused("allow_renegotiation: true"), at + "allow_renegotiation" + why);
+}
+
+// Of a listener of the bootstrap, whose routes alone come from a control plane.
+TEST(ControlPlanes, AreThoseOfStaticResourcesToo) {
+  const std::string api =
+      "{resource_api_version: V3, api_config_source: {api_type: GRPC, transport_api_version: V3, grpc_services: "
+      "[{envoy_grpc: {cluster_name: xds}}]}}";
+  const std::string http2 =
+      "typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {\"@type\": "
+      "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: "
+      "{http2_protocol_options: {}}}}";
+  const auto bootstrap_of = [&](const std::string& source) {
+    return parse<Bootstrap>(
+        "{static_resources: {clusters: [{name: xds, " + http2 + ", " + at("socket_address: {address: 10.0.0.1, port_value: 1}") +
+        "}], listeners: [{name: l, filter_chains: [{filters: [{name: http, typed_config: {\"@type\": "
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager, stat_prefix: a, "
+        "rds: {route_config_name: r, config_source: " +
+        source + "}}}]}]}]}}");
+  };
+  const Bootstrap asks = bootstrap_of(api);
+  EXPECT_TRUE(has_control_plane(asks));
+  EXPECT_THAT(management_clusters(asks), ElementsAre("xds"));
+  const Bootstrap reads = bootstrap_of("{path_config_source: {path: /r.yaml}}");
+  EXPECT_FALSE(has_control_plane(reads));
+  EXPECT_THAT(management_clusters(reads), testing::IsEmpty());
+}
+
 TEST(CheckConfigSource, AdsNeedsAStreamInTheBootstrap) {
   Diagnostics diagnostics;
   envoy::config::core::v3::ConfigSource ads;

@@ -36,7 +36,7 @@ class StreamSessionTest : public testing::Test {
   void take(ResourceType type, const std::string& version, const std::string& nonce,
             const std::optional<std::string>& error = {}) {
     const XdsResponse given = response(type, version, nonce);
-    ASSERT_EQ(session_->on_response(given, now_), type);
+    ASSERT_EQ(session_->on_response(given), type);
     session_->answer(type, given, error, now_);
   }
   /// Time passes until something is due, at most `longest`.
@@ -155,11 +155,11 @@ TEST_F(StreamSessionTest, ResponsesOfTypesThatNobodyAskedForAreNobodys) {
   StreamSession& session = make(group({server("one")}));
   session.add_type(ResourceType::kCluster, true);
   session.service(now_);
-  EXPECT_EQ(session.on_response(response(ResourceType::kListener, "1", "a"), now_), std::nullopt);
-  EXPECT_EQ(session.on_response(test::delta(response(ResourceType::kCluster, "1", "a")), now_), std::nullopt);
+  EXPECT_EQ(session.on_response(response(ResourceType::kListener, "1", "a")), std::nullopt);
+  EXPECT_EQ(session.on_response(test::delta(response(ResourceType::kCluster, "1", "a"))), std::nullopt);
   XdsResponse unknown = response(ResourceType::kCluster, "1", "a");
   unknown.type_url = "type.googleapis.com/no.such.Type";
-  EXPECT_EQ(session.on_response(unknown, now_), std::nullopt);
+  EXPECT_EQ(session.on_response(unknown), std::nullopt);
 }
 
 }  // namespace

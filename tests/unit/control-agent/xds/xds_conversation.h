@@ -1,8 +1,10 @@
-// A client with a whole agent behind it, to which responses of real control planes are said (tests/data/xds).
+// A client with a whole agent behind it, on virtual time, to which responses are said: those of real control planes
+// (tests/data/xds) and those of written conversations (xds_golden.h).
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -16,6 +18,7 @@
 #include "control-agent/discovery/snapshot_publisher.h"
 #include "control-agent/tls_secrets.h"
 #include "control-agent/xds/xds_client.h"
+#include "tests/unit/control-agent/xds/rejection_text.h"
 #include "tests/unit/control-agent/xds/xds_fixture.h"
 
 namespace millrace::agent::test {
@@ -47,25 +50,20 @@ inline std::vector<std::pair<std::string, XdsResponse>> recorded(const std::stri
 
 class Conversation {
  public:
-  explicit Conversation(bool is_delta) {
-    LoadOptions options;
-    options.config_yaml =
-        "{node: {id: node-1, cluster: edge}, static_resources: {clusters: [" + management_cluster("xds-grpc") + ", " +
-        management_cluster("sds-grpc") + ", " + management_cluster("xds_cluster") +
-        "]}, dynamic_resources: {ads_config: {api_type: " + (is_delta ? "DELTA_GRPC" : "GRPC") +
-        ", grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}, cds_config: {ads: {}}, lds_config: {ads: {}}}}";
-    options.concurrency = 1;
-    auto loaded = load(options);
-    for (const auto& error : loaded ? std::vector<ConfigError>() : loaded.error()) ADD_FAILURE() << error.to_string();
+  /// `asks_runtime`: for a layer of the runtime, "runtime-0", too.
+  explicit Conversation(bool is_delta, bool asks_runtime = false) {
+    auto loaded =
+        load_bootstrap("{node: {id: node-1, cluster: edge}, static_resources: {clusters: [" + management_cluster("xds-grpc") +
+                       ", " + management_cluster("sds-grpc") + ", " + management_cluster("xds_cluster") +
+                       "]}, dynamic_resources: {ads_config: {api_type: " + (is_delta ? "DELTA_GRPC" : "GRPC") +
+                       ", set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}, "
+                       "cds_config: {ads: {}}, lds_config: {ads: {}}}" +
+                       (asks_runtime ? ", layered_runtime: {layers: [{name: recorded, rtds_layer: {name: runtime-0, "
+                                       "rtds_config: {ads: {}}}}]}}"
+                                     : "}"));
     if (!loaded) return;
     loaded_ = std::move(*loaded);
-    client_ = std::make_unique<XdsClient>(XdsSurroundings{.bootstrap = *loaded_.bootstrap,
-                                                          .node = *loaded_.node,
-                                                          .publisher = *loaded_.publisher,
-                                                          .secrets = *loaded_.secrets,
-                                                          .discovered = *loaded_.discovered_secrets,
-                                                          .transport = transport_},
-                                          1);
+    client_ = make_client(loaded_, transport_);
     client_->service(now_);
   }
 
@@ -73,12 +71,10 @@ class Conversation {
   std::string say(XdsResponse response) {
     // Whatever is waited for in vain, secrets above all, is given up before the next is said: listeners are asked for then.
     now_ = now_ + Duration::seconds(20);
-    client_->service(now_);
-    client_->service(now_);
+    service();
     (void)client_->take_reports();
     transport_.answer_by_type(std::move(response));
-    client_->service(now_);
-    client_->service(now_);
+    service();
     std::string refused;
     const auto reports = client_->take_reports();
     is_heard_ = !reports.empty();
@@ -86,9 +82,42 @@ class Conversation {
     return refused;
   }
 
+  /// Clusters whose endpoints are checked wait for check() from now on, as where there is a data plane.
+  void start_checks() { loaded_.publisher->start_clusters(slot_); }
+  /// Each endpoint of a cluster that waits for its first checks has had a result.
+  void check(const std::string& name) {
+    const auto* cluster = snapshot()->checking.find(name);
+    ASSERT_NE(cluster, nullptr) << name << " waits for no checks";
+    for (const config::Endpoint& endpoint : (*cluster)->endpoints) endpoint.cell->health.get().decided.store(true);
+    loaded_.publisher->follow_checks();
+    service();
+  }
+
+  /// Events of `transport` are taken, and what the world's change asks for is sent.
+  void service() {
+    client_->service(now_);
+    client_->service(now_);
+  }
+  void pass(Duration time) {
+    test::pass(*client_, now_, time);
+    client_->service(now_);
+  }
+
+  /// Of what was refused of what was said last, and of what stands as refused: the first text that does not name its fault;
+  /// empty: each does.
+  [[nodiscard]] std::string without_fault(const std::string& refused) const {
+    if (!refused.empty() && !names_its_fault(refused)) return refused;
+    for (const auto& [key, update] : client_->refused()) {
+      if (!names_its_fault(update.details)) return "of \"" + key.name + "\": " + update.details;
+    }
+    return {};
+  }
   /// Somebody had asked for what was said last.
   [[nodiscard]] bool is_heard() const { return is_heard_; }
+  [[nodiscard]] bool is_warm() const { return client_->is_warm(); }
   [[nodiscard]] std::shared_ptr<const config::Snapshot> snapshot() const { return loaded_.publisher->snapshot(); }
+  [[nodiscard]] std::shared_ptr<const World> world() const { return loaded_.publisher->world(); }
+  [[nodiscard]] ScriptedTransport& transport() { return transport_; }
 
  private:
   static std::string management_cluster(const std::string& name) {
@@ -100,6 +129,7 @@ class Conversation {
   }
 
   ScriptedTransport transport_;
+  config::SnapshotSlot slot_;
   Loaded loaded_;
   std::unique_ptr<XdsClient> client_;
   bool is_heard_ = false;

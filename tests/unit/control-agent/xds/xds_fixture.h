@@ -4,13 +4,19 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "control-agent/bootstrap_loader.h"
 #include "control-agent/loader.h"
+#include "control-agent/tls_secrets.h"
 #include "control-agent/xds/transport.h"
+#include "control-agent/xds/xds_client.h"
 
 namespace millrace::agent::test {
 
@@ -25,6 +31,10 @@ class ScriptedTransport final : public XdsTransport {
 
   XdsStreamId open(const XdsServer& server, const std::string& method, XdsProtocol) override {
     opened.push_back({.id = ++last_, .server = server.name, .method = method});
+    return last_;
+  }
+  XdsStreamId open_load_reports(const XdsServer& server) override {
+    opened.push_back({.id = ++last_, .server = server.name, .method = "load reports"});
     return last_;
   }
   void send(XdsStreamId stream, XdsRequest request) override { sent.emplace_back(stream, std::move(request)); }
@@ -42,16 +52,19 @@ class ScriptedTransport final : public XdsTransport {
   }
   void end(const std::string& reason) { events.push_back({.stream = last_, .what = XdsStreamClosed{reason}}); }
   void answer(XdsResponse response) { events.push_back({.stream = last_, .what = std::move(response)}); }
-  /// On the stream of the response's type, if it has one of its own, else on the aggregated one.
+  /// On the stream of the response's type, if it has one of its own, else on the aggregated one; in the form of that stream.
   void answer_by_type(XdsResponse response) {
     const auto type = resource_type(response.type_url);
-    XdsStreamId stream = 0;
+    const Opened* stream = nullptr;
     for (const Opened& one : opened) {
       const bool own = type && (one.method == discovery_method(*type, XdsProtocol::kDelta) ||
                                 one.method == discovery_method(*type, XdsProtocol::kStateOfTheWorld));
-      if (own || (stream == 0 && one.method.find("Aggregated") != std::string::npos)) stream = one.id;
+      if (own || (stream == nullptr && one.method.find("Aggregated") != std::string::npos)) stream = &one;
     }
-    events.push_back({.stream = stream, .what = std::move(response)});
+    if (stream == nullptr) return;
+    response.is_delta = stream->method.find("/Delta") != std::string::npos;
+    if (!response.is_delta) response.removed.clear();
+    events.push_back({.stream = stream->id, .what = std::move(response)});
   }
 
   static std::string to_text(const google::protobuf::Message& message) {
@@ -98,6 +111,20 @@ XdsResource resource(const std::string& name, const std::string& yaml, const std
   return out;
 }
 
+/// The same under the name that the message itself has.
+template <typename Message>
+XdsResource named(const std::string& yaml, const std::string& version) {
+  XdsResource out = resource<Message>({}, yaml, version);
+  Message message;
+  out.body.UnpackTo(&message);
+  if constexpr (requires { message.name(); }) {
+    out.name = message.name();
+  } else {
+    out.name = message.cluster_name();
+  }
+  return out;
+}
+
 inline XdsResponse response(ResourceType type, const std::string& version, const std::string& nonce,
                             std::vector<XdsResource> resources = {}, std::vector<std::string> removed = {}) {
   return {.type_url = std::string(type_url(type)),
@@ -110,6 +137,41 @@ inline XdsResponse response(ResourceType type, const std::string& version, const
 inline XdsResponse delta(XdsResponse response) {
   response.is_delta = true;
   return response;
+}
+
+/// Of a gateway with one worker; nothing: the test has failed.
+inline std::optional<Loaded> load_bootstrap(const std::string& yaml) {
+  LoadOptions options;
+  options.config_yaml = yaml;
+  options.concurrency = 1;
+  auto loaded = load(options);
+  if (loaded) return std::move(*loaded);
+  for (const auto& error : loaded.error()) ADD_FAILURE() << error.to_string();
+  return std::nullopt;
+}
+
+/// The client of what was loaded; both outlive it.
+inline std::unique_ptr<XdsClient> make_client(const Loaded& loaded, XdsTransport& transport, bool reject_unknown_fields = false,
+                                              LastGood last_good = {}) {
+  return std::make_unique<XdsClient>(XdsSurroundings{.bootstrap = *loaded.bootstrap,
+                                                     .node = *loaded.node,
+                                                     .publisher = *loaded.publisher,
+                                                     .secrets = *loaded.secrets,
+                                                     .discovered = *loaded.discovered_secrets,
+                                                     .transport = transport,
+                                                     .reject_unknown_fields = reject_unknown_fields},
+                                     1, std::move(last_good));
+}
+
+/// Time passes: what is due happens in its order.
+inline void pass(XdsClient& client, Instant& now, Duration time) {
+  const Instant end = now + time;
+  while (client.next_timeout() < end) {
+    now = std::max(now + Duration::nanoseconds(1), client.next_timeout());
+    client.service(now);
+  }
+  now = end;
+  client.service(now);
 }
 
 }  // namespace millrace::agent::test

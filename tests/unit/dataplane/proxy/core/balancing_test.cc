@@ -28,8 +28,7 @@ struct SeveralEndpoints : ::testing::Test {
       for (std::size_t i = 1; i < kEndpoints; ++i) {
         config::Endpoint next = cluster.endpoints[0];
         next.address = address_of(i);
-        next.cell =
-            std::make_shared<report::EndpointCell>(static_cast<std::uint32_t>(i), "origin|" + next.address.to_string(), 1);
+        next.cell = std::make_shared<report::EndpointCell>(static_cast<std::uint32_t>(i), 1);
         cluster.endpoints.push_back(next);
       }
       change(listener, cluster, route);
@@ -79,7 +78,21 @@ TEST_F(Balancing, EndpointsTakeTurns) {
   for (int i = 0; i < 40; ++i) ++met[meet()];
   EXPECT_EQ(met.size(), kEndpoints);
   for (const auto& [endpoint, count] : met) EXPECT_EQ(count, 10) << endpoint;
-  EXPECT_EQ(proxy->cluster().membership_change.value(), 1u);
+  EXPECT_EQ(proxy->current_cluster().cell->membership_change.value(), 1u);
+}
+
+TEST_F(Balancing, AClusterIsMadeByItsFirstRequest) {
+  start([](auto&&...) {});
+  const report::ClusterCell& cell = *proxy->current_cluster().cell;
+  EXPECT_EQ(cell.membership_change.value(), 1u);
+  EXPECT_FALSE(cell.breakers.is_made());
+  meet();
+  EXPECT_TRUE(cell.breakers.is_made());
+}
+
+TEST_F(Balancing, AClusterWithOutlierDetectionIsMadeAtOnce) {
+  start([](config::Listener&, config::Cluster& cluster, config::Route&) { cluster.outlier_detection.emplace(); });
+  EXPECT_TRUE(proxy->current_cluster().cell->breakers.is_made());
 }
 
 TEST_F(Balancing, AnEjectedEndpointIsLeftAloneFromTheNextRequestOn) {
@@ -120,7 +133,7 @@ std::shared_ptr<config::Cluster> gateways(std::shared_ptr<report::ClusterCell> c
     cluster->endpoints.push_back({.address = address_of(100 + i),
                                   .hostname = {},
                                   .locality = i < a ? 0u : 1u,
-                                  .cell = std::make_shared<report::EndpointCell>(100 + i, std::to_string(i), 1)});
+                                  .cell = std::make_shared<report::EndpointCell>(100 + i, 1)});
   }
   return cluster;
 }

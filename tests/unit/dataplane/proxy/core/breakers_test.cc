@@ -33,7 +33,7 @@ struct TwoWorkers {
             ProxyHarness::small_limits(), 1) {}
 
   [[nodiscard]] std::uint32_t taken(BreakerResource resource) {
-    return first.current_cluster().cell->breakers[0].of(resource).taken.load();
+    return first.current_cluster().cell->breakers.get()[0].of(resource).taken.load();
   }
 
   ProxyHarness first;

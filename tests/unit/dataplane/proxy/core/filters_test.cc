@@ -241,6 +241,20 @@ TEST(HttpFilters_Cors, PreflightsOfOthersGoUpstreamUnlessRefused) {
               AllOf(StartsWith("HTTP/1.1 200 "), Not(HasSubstr("access-control"))));
 }
 
+TEST(HttpFilters_Cors, EachValueIsOfTheMostSpecificLevelThatHasOne) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster& cluster, config::Route& route) {
+    with_cors([](config::CorsPolicy& policy) { policy.allow_credentials = true; })(listener, cluster, route);
+    config::CorsPolicy of_cluster;
+    of_cluster.allow_methods = "DELETE";
+    std::get<config::ForwardAction>(route.action)
+        .clusters[0]
+        .filters.entries.push_back({.name = std::string(kCors), .disabled = false, .config = std::move(of_cluster)});
+  });
+  EXPECT_THAT(proxy.exchange(preflight("https://shop.example")),
+              AllOf(HasSubstr("access-control-allow-methods: DELETE\r\n"), HasSubstr("access-control-max-age: 600\r\n"),
+                    HasSubstr("access-control-allow-credentials: true\r\n")));
+}
+
 TEST(HttpFilters_Cors, OnlyCountsInTheShadow) {
   ProxyHarness proxy(with_cors([](config::CorsPolicy& policy) {
     policy.enabled = {0, 100};

@@ -90,6 +90,33 @@ TEST(Proxy_HealthChecks, NothingGoesToAnEndpointBeforeItsFirstCheckWhichBeginsAt
   EXPECT_EQ(stats(proxy).attempt.value(), 1u);
 }
 
+TEST(Proxy_HealthChecks, AreMadeBeforeAClusterServesWhileItsPredecessorDoes) {
+  ProxyHarness proxy;
+  proxy.origin().answer(ok("hello"));
+  proxy.check_first(with(every_second()));
+  EXPECT_THAT(proxy.exchange(get()), EndsWith("hello")) << "endpoints in use do not fail for want of a check";
+  proxy.advance(kMoment);
+  EXPECT_EQ(stats(proxy).attempt.value(), 1u);
+  EXPECT_TRUE(cell(proxy).health.get().decided.load());
+  proxy.end_first_checks(true);
+  EXPECT_THAT(proxy.exchange(get()), EndsWith("hello")) << "what was found is known";
+  proxy.advance(kSecond + kMoment);
+  EXPECT_GE(stats(proxy).attempt.value(), 2u);
+}
+
+TEST(Proxy_HealthChecks, OfAClusterThatNeverServesAreForgotten) {
+  ProxyHarness proxy;
+  proxy.origin().answer(status(500));
+  proxy.check_first(with(every_second()));
+  proxy.advance(kMoment);
+  EXPECT_TRUE(failed(proxy));
+  proxy.end_first_checks(false);
+  EXPECT_FALSE(failed(proxy));
+  const auto attempts = stats(proxy).attempt.value();
+  proxy.advance(kSecond * 3);
+  EXPECT_EQ(stats(proxy).attempt.value(), attempts);
+}
+
 TEST(Proxy_HealthChecks, AsksAsEnvoyDoes) {
   ProxyHarness proxy(with(http_check([](config::HttpHealthCheck& http) {
     http.headers_to_add.push_back({.name = "x-probe", .value = *config::compile_format("%UPSTREAM_REMOTE_ADDRESS%")});

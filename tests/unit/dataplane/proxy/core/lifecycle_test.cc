@@ -153,7 +153,7 @@ TEST(Proxy_Reconfiguration, AnEndpointThatIsGoneLosesItsIdleConnections) {
   proxy.exchange(get());
   const auto cell = proxy.current_cluster().endpoints[0];
   proxy.reconfigure([](auto&, config::Cluster& cluster, auto&) {
-    cluster.endpoints[0].cell = std::make_shared<report::EndpointCell>(1, "origin|198.18.1.1:8081", 1);
+    cluster.endpoints[0].cell = std::make_shared<report::EndpointCell>(1, 1);
     cluster.endpoints[0].address.port = 8081;
   });
   EXPECT_EQ(cell.cell->per_worker[0].cx_active.value(), 0);

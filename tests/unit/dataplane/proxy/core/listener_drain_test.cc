@@ -10,6 +10,7 @@ namespace millrace::proxy::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr Duration kDrainTime = Duration::seconds(600);
@@ -196,6 +197,77 @@ TEST(ListenerDrain_Process, AHandshakeUnderWayIsServedOnce) {
   EXPECT_FALSE(proxy.proxy->idle());
   EXPECT_THAT(client_.exchange(get()), HasSubstr("connection: close\r\n"));
   EXPECT_TRUE(client_.peer().ended());
+}
+
+// A chain more, in front of the others, which new connections do not meet.
+void insert_chain(config::Listener& listener, std::uint64_t content_hash) {
+  listener.chains.insert(listener.chains.begin(), listener.chains.front());
+  listener.chains.front().content_hash = content_hash;
+  listener.table.fallback = 1;
+}
+
+std::string next_answer(ProxyHarness& proxy, Client& client) {
+  client.clear_received();
+  client.send(get());
+  proxy.run();
+  return client.received();
+}
+
+// Source: Envoy, "Filter chain only update".
+TEST(ListenerDrain_Chains, ThatStayKeepTheirConnectionsWhereverTheyStandNow) {
+  ProxyHarness proxy;
+  proxy.origin().answer(ok("x"));
+  Client& client_ = proxy.connect();
+  EXPECT_THAT(next_answer(proxy, client_), HasSubstr("server: envoy\r\n"));
+  proxy.reconfigure([](config::Listener& listener, config::Cluster&, config::Route&) {
+    insert_chain(listener, 7);
+    listener.chains[1].http()->server_name = "newest";
+  });
+  const std::string answer = next_answer(proxy, client_);
+  EXPECT_THAT(answer, HasSubstr("server: newest\r\n")) << "the newest version serves";
+  EXPECT_THAT(answer, Not(HasSubstr("connection: close")));
+  proxy.advance(kDrainTime + Duration::seconds(1));
+  EXPECT_FALSE(client_.gone());
+}
+
+TEST(ListenerDrain_Chains, ThatGoOrChangeDrainTheirConnectionsAlone) {
+  ProxyHarness proxy;
+  proxy.origin().answer(ok("x"));
+  Client& of_changed = proxy.connect();
+  EXPECT_THAT(next_answer(proxy, of_changed), StartsWith("HTTP/1.1 200 OK\r\n"));
+  proxy.reconfigure([](config::Listener& listener, config::Cluster&, config::Route&) {
+    insert_chain(listener, 7);
+    listener.table.fallback = 0;
+  });
+  Client& of_kept = proxy.connect();
+  EXPECT_THAT(next_answer(proxy, of_kept), StartsWith("HTTP/1.1 200 OK\r\n"));
+  proxy.reconfigure([](config::Listener& listener, config::Cluster&, config::Route&) { listener.chains[1].content_hash = 8; });
+  EXPECT_THAT(next_answer(proxy, of_changed), HasSubstr("connection: close\r\n"));
+  EXPECT_THAT(next_answer(proxy, of_kept), Not(HasSubstr("connection: close")));
+  proxy.reconfigure([](config::Listener& listener, config::Cluster&, config::Route&) { ++listener.content_hash; });
+  EXPECT_THAT(next_answer(proxy, of_kept), HasSubstr("connection: close\r\n")) << "the listener itself has changed";
+}
+
+TEST(ListenerDrain_Chains, EachHasATimeOfItsOwn) {
+  Through it;
+  Client& first = it->connect();
+  it->run();
+  it->reconfigure([](config::Listener& listener, config::Cluster&, config::Route&) {
+    insert_chain(listener, 7);
+    listener.table.fallback = 0;
+  });
+  Client& second = it->connect();
+  it->run();
+  it->reconfigure([](config::Listener& listener, config::Cluster&, config::Route&) { listener.chains[1].content_hash = 8; });
+  it->advance(Duration::seconds(300));
+  it->reconfigure(
+      [](config::Listener& listener, config::Cluster&, config::Route&) { listener.chains.erase(listener.chains.begin()); });
+  it->advance(Duration::seconds(301));
+  EXPECT_TRUE(first.was_reset());
+  EXPECT_FALSE(second.gone());
+  it->advance(Duration::seconds(300));
+  EXPECT_TRUE(second.was_reset());
+  EXPECT_TRUE(it->proxy->idle());
 }
 
 }  // namespace

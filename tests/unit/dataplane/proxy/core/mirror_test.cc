@@ -158,6 +158,21 @@ TEST(Proxy_Mirror, AClientThatLeavesTakesTheCopyAlong) {
   EXPECT_TRUE(setup.shadow.connection().was_reset());
 }
 
+// The rest of the request comes with the end of the try that fails, and is dropped: the copy must not end as if it were whole.
+TEST(Proxy_Mirror, ARequestThatIsAnsweredBeforeItsEndTakesTheCopyAlong) {
+  Mirrored setup;
+  Client& client = setup.proxy.connect();
+  setup.proxy.origin().on_bytes([&](OriginConnection& connection) {
+    connection.reset();
+    client.send("3\r\nend\r\n0\r\n\r\n");
+  });
+  client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n");
+  setup.proxy.run();
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(setup.copy(), EndsWith("4\r\nbody\r\n"));
+  EXPECT_TRUE(setup.shadow.connection().was_reset());
+}
+
 TEST(Proxy_Mirror, ACompleteCopyOutlivesItsRequest) {
   Mirrored setup;
   setup.proxy.origin().answer(ok("x"));

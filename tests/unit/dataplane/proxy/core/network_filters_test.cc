@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/dataplane/proxy/core/proxy_harness.h"
+#include "tests/unit/dataplane/proxy/core/through.h"
 
 namespace millrace::proxy::test {
 namespace {
@@ -50,6 +51,27 @@ TEST(ConnectionLimit, ClosesWhatIsTooMuch) {
   proxy.run();
   EXPECT_EQ(stats.active_connections.value(), 1);
   EXPECT_THAT(proxy.exchange(get()), EndsWith("fine")) << "there is a place again";
+}
+
+// A line in the access log of the TCP proxy that it never came to, as in Envoy.
+TEST(NetworkRbac, SaysWhichPolicyHasDeniedAConnection) {
+  config::Rbac rbac;
+  rbac.rules = config::AccessRules{config::AccessRules::Action::kDeny,
+                                   {{"no one", {config::AccessCondition::Any{}}, {config::AccessCondition::Any{}}}}};
+  rbac.cell = rbac.shadow_cell = std::make_shared<report::RbacCell>(0, "tcp.rbac.", 1);
+  Through it([&](config::TcpProxy& proxy, config::Listener& listener, config::Cluster&) {
+    listener.chains[0].network_filters.emplace_back(rbac);
+    config::Format format;
+    for (const auto command : {config::FormatCommand::kDownstreamRemoteAddressWithoutPort, config::FormatCommand::kLiteral,
+                               config::FormatCommand::kConnectionTerminationDetails})
+      format.elements.push_back({command, command == config::FormatCommand::kLiteral ? " " : "", {}, {}});
+    proxy.access_logs = {{.sink = 0, .format = format}};
+  });
+  Client& client = it->connect();
+  it->run();
+  EXPECT_TRUE(client.ended());
+  EXPECT_EQ(it->log(), "192.0.2.1 rbac_access_denied_matched_policy[no_one]|");
+  EXPECT_EQ(it.origin().connections(), 0u);
 }
 
 TEST(ConnectionLimit, IsOneForAllWorkers) {

@@ -25,8 +25,10 @@ ProxyHarness::Change watched(bool split = false) {
 
 const report::EndpointCell& endpoint_of(ProxyHarness& proxy) { return *proxy.current_cluster().endpoints[0].cell; }
 bool ejected(ProxyHarness& proxy) { return endpoint_of(proxy).has(EndpointFault::kEjected); }
-std::uint32_t failures(ProxyHarness& proxy) { return endpoint_of(proxy).outlier.consecutive_5xx.load(); }
-std::uint32_t local_failures(ProxyHarness& proxy) { return endpoint_of(proxy).outlier.consecutive_local_origin_failure.load(); }
+std::uint32_t failures(ProxyHarness& proxy) { return endpoint_of(proxy).outlier.peek().consecutive_5xx.load(); }
+std::uint32_t local_failures(ProxyHarness& proxy) {
+  return endpoint_of(proxy).outlier.peek().consecutive_local_origin_failure.load();
+}
 std::string unavailable() { return "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"; }
 
 TEST(Proxy_OutlierDetection, FiveFailuresInARowEjectAndTheTimerLetsReturn) {
@@ -37,7 +39,7 @@ TEST(Proxy_OutlierDetection, FiveFailuresInARowEjectAndTheTimerLetsReturn) {
   (void)proxy.exchange(get());
   EXPECT_TRUE(ejected(proxy));
   EXPECT_EQ(proxy.cluster().outlier.ejections_enforced_consecutive_5xx.value(), 1u);
-  EXPECT_EQ(proxy.current_cluster().cell->outlier.ejected.load(), 1u);
+  EXPECT_EQ(proxy.current_cluster().cell->outlier.peek().ejected.load(), 1u);
   proxy.advance(Duration::seconds(29));
   EXPECT_TRUE(ejected(proxy));
   proxy.advance(Duration::seconds(11));
@@ -77,7 +79,7 @@ TEST(Proxy_OutlierDetection, ARefusedConnectionIsAFailureOfOurs) {
     EXPECT_THAT(proxy.exchange(get()), StartsWith("HTTP/1.1 503 "));
     EXPECT_EQ(failures(proxy), split ? 0u : 1u);
     EXPECT_EQ(local_failures(proxy), split ? 1u : 0u);
-    EXPECT_EQ(endpoint_of(proxy).outlier.consecutive_gateway_failure.load(), split ? 0u : 1u);
+    EXPECT_EQ(endpoint_of(proxy).outlier.peek().consecutive_gateway_failure.load(), split ? 0u : 1u);
   }
 }
 

@@ -82,7 +82,7 @@ std::shared_ptr<config::Cluster> ProxyHarness::make_cluster(std::uint32_t id, st
                                 .weight = 1,
                                 .healthy = true,
                                 .tls = {},
-                                .cell = std::make_shared<report::EndpointCell>(id, name + "|" + endpoint.to_string(), kWorkers)});
+                                .cell = std::make_shared<report::EndpointCell>(id, kWorkers)});
   cluster->healthy_weight = 1;
   cluster->balancing.panic_threshold = 0;
   return cluster;
@@ -116,6 +116,7 @@ void ProxyHarness::publish(bool with_listener) {
   snapshot->version = ++version_;
   if (with_listener) snapshot->listeners.push_back(listener_);
   snapshot->clusters.set(cluster_->name, cluster_);
+  if (checking_ != nullptr) snapshot->checking.set(checking_->name, checking_);
   for (const auto& cluster : more_clusters_) snapshot->clusters.set(cluster->name, cluster);
   snapshot->log_sinks.push_back({"/dev/null"});
   snapshot->overload = overload_;
@@ -133,6 +134,18 @@ void ProxyHarness::reconfigure(const Change& change) {
   cluster_ = std::make_shared<config::Cluster>(*cluster_);
   routes_ = std::make_shared<config::RouteTable>(*routes_);
   change(*listener_, *cluster_, routes_->virtual_hosts[0].routes[0]);
+  publish();
+}
+
+void ProxyHarness::check_first(const Change& change) {
+  checking_ = std::make_shared<config::Cluster>(*cluster_);
+  change(*listener_, *checking_, routes_->virtual_hosts[0].routes[0]);
+  publish();
+}
+
+void ProxyHarness::end_first_checks(bool serve) {
+  if (serve) cluster_ = checking_;
+  checking_.reset();
   publish();
 }
 

@@ -194,6 +194,10 @@ class ProxyHarness {
   void advance(Duration duration);
   /// Builds the next snapshot from the present one.
   void reconfigure(const Change& change);
+  /// The next snapshots have the present cluster, changed, beside it: it waits for its first health checks.
+  void check_first(const Change& change);
+  /// It serves in place of the present one, or goes without having served.
+  void end_first_checks(bool serve);
   /// The next snapshot has no listener; nobody can connect any more.
   void remove_listener();
   /// The next snapshots have this.
@@ -240,6 +244,7 @@ class ProxyHarness {
   const std::uint32_t worker_;
   std::shared_ptr<report::HttpCell> http_cell_ = std::make_shared<report::HttpCell>(0, "ingress", kWorkers);
   std::shared_ptr<config::Listener> listener_;
+  std::shared_ptr<config::Cluster> checking_;
   std::shared_ptr<config::Cluster> cluster_;
   std::vector<std::shared_ptr<config::Cluster>> more_clusters_;
   std::shared_ptr<config::RouteTable> routes_;

@@ -508,6 +508,7 @@ TEST(Proxy_RetryTimeouts, WithoutAnotherTryItIs504) {
   proxy.advance(Duration::milliseconds(1'010));
   EXPECT_THAT(client.received(), AllOf(StartsWith("HTTP/1.1 504 "), EndsWith("upstream request timeout")));
   EXPECT_EQ(proxy.log(), "504 UT upstream_per_try_timeout 1|");
+  EXPECT_EQ(proxy.endpoint().rq_error.value(), 1u);
 }
 
 TEST(Proxy_RetryTimeouts, ATryBeginsWithTheWholeRequest) {
@@ -553,6 +554,7 @@ TEST(Proxy_RetryTimeouts, ATryWithoutProgressIsRetriedOrCutOff) {
   proxy.advance(Duration::milliseconds(200));
   EXPECT_TRUE(client.was_reset());
   EXPECT_EQ(proxy.log(), "200 UT upstream_per_try_idle_timeout 2|");
+  EXPECT_EQ(proxy.endpoint().rq_error.value(), 1u) << "the second try had its response";
 }
 
 TEST(Proxy_RetryTimeouts, AnUpstreamThatHasSaidAllIsNotIdle) {
@@ -680,7 +682,7 @@ TEST(Proxy_RetryWaits, AnEndpointThatMovesMeanwhileIsFound) {
   proxy.run();
   proxy.reconfigure([](auto&, config::Cluster& cluster, auto&) {
     cluster.endpoints[0].address = kSecond;
-    cluster.endpoints[0].cell = std::make_shared<report::EndpointCell>(1, "origin|198.18.1.2:8080", 1);
+    cluster.endpoints[0].cell = std::make_shared<report::EndpointCell>(1, 1);
   });
   EXPECT_THAT(outcome(proxy, client), EndsWith("moved"));
   client.reset();
@@ -701,7 +703,7 @@ struct TwoEndpoints : ::testing::Test {
       cluster.load_balancing = config::LoadBalancing::kRandom;
       config::Endpoint second = cluster.endpoints[0];
       second.address = kSecond;
-      second.cell = std::make_shared<report::EndpointCell>(1, "origin|198.18.1.2:8080", 1);
+      second.cell = std::make_shared<report::EndpointCell>(1, 1);
       cluster.endpoints.push_back(second);
       cluster.endpoints[0].canary = true;
       cluster.healthy_weight = 2;

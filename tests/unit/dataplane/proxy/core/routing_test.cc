@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "config/compile/format_compiler.h"
 #include "tests/unit/dataplane/proxy/core/proxy_harness.h"
 
 namespace millrace::proxy::test {
@@ -24,6 +25,37 @@ struct Heads {
   }
   std::string seen;
 };
+
+// A table of its own, which answers by itself.
+std::shared_ptr<const config::RouteTable> answering(std::uint16_t status) {
+  config::Route route;
+  route.match.path.text = "/";
+  route.action = config::DirectResponse{.status = status, .body = ""};
+  auto table = std::make_shared<config::RouteTable>();
+  table->virtual_hosts.resize(1);
+  table->virtual_hosts[0].routes.push_back(std::move(route));
+  table->default_domain = 0;
+  return table;
+}
+
+TEST(Proxy_Routing, AHeaderFieldChoosesTheTable) {
+  ProxyHarness proxy([](config::Listener& listener, auto&, auto&) {
+    auto scoped = std::make_shared<config::ScopedRoutes>();
+    scoped->fragments = {{.header = "x-tenant", .element_separator = ""}};
+    scoped->scopes = {{.name = "late", .key = {"late"}, .routes = nullptr, .route_config_name = "r"},
+                      {.name = "one", .key = {"one"}, .routes = answering(201), .route_config_name = {}},
+                      {.name = "two", .key = {"two"}, .routes = answering(202), .route_config_name = {}}};
+    scoped->sort();
+    listener.chains[0].http()->scoped = scoped;
+  });
+  EXPECT_THAT(proxy.exchange(get("/", "x-tenant: one\r\n")), StartsWith("HTTP/1.1 201 "));
+  EXPECT_THAT(proxy.exchange(get("/", "x-tenant: two\r\n")), StartsWith("HTTP/1.1 202 "));
+  (void)proxy.log();
+  for (const char* tenant : {"x-tenant: three\r\n", "x-tenant: late\r\n", ""}) {
+    EXPECT_THAT(proxy.exchange(get("/", tenant)), StartsWith("HTTP/1.1 404 ")) << tenant;
+    EXPECT_THAT(proxy.log(), StartsWith("404 NR route_not_found")) << tenant;
+  }
+}
 
 TEST(Proxy_Routing, TheRequestNamesTheCluster) {
   ProxyHarness proxy([](auto&, auto&, config::Route& route) {
@@ -65,7 +97,7 @@ TEST(Proxy_Routing, TheHostFollowsTheEndpointOfEachTry) {
     config::Endpoint second = cluster.endpoints[0];
     second.address = kSecond;
     second.hostname = "two.example";
-    second.cell = std::make_shared<report::EndpointCell>(1, "origin|198.18.1.2:8080", 1);
+    second.cell = std::make_shared<report::EndpointCell>(1, 1);
     cluster.endpoints.push_back(second);
     cluster.healthy_weight = 2;
     auto policy = std::make_shared<config::RetryPolicy>();
@@ -89,6 +121,19 @@ TEST(Proxy_Routing, TheHostFollowsTheEndpointOfEachTry) {
   proxy.proxy->force_close_all(proxy.now);
   proxy.run();
   proxy.net.close_listener(kSecond);
+}
+
+// As in Envoy, whose router sets the response's code before it adds fields.
+TEST(Proxy_Routing, FieldsThatAreAddedTellOfTheResponse) {
+  for (const bool healthy : {true, false}) {
+    ProxyHarness proxy([healthy](auto&, config::Cluster& cluster, config::Route& route) {
+      cluster.endpoints[0].healthy = healthy;
+      route.headers.response_add.push_back(
+          {.name = "x-told", .value = *config::compile_format("%RESPONSE_CODE% by %RESP(X-ORIGIN)%")});
+    });
+    proxy.origin().answer("HTTP/1.1 404 Not Found\r\nx-origin: one\r\ncontent-length: 0\r\n\r\n");
+    EXPECT_THAT(proxy.exchange(get()), HasSubstr(healthy ? "x-told: 404 by one\r\n" : "x-told: 503 by"));
+  }
 }
 
 TEST(Proxy_Routing, TheRoutesStreamDurationReplacesTheManagers) {

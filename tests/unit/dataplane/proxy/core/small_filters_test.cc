@@ -1,4 +1,4 @@
-// HTTP filters that fit one screen: buffer, header mutation, CSRF, health check.
+// HTTP filters that fit one screen: buffer, header mutation, CSRF, health check, one whose configuration is missing.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -242,6 +242,39 @@ TEST(HealthCheckFilter, KeepsTheUpstreamsAnswerForAWhile) {
   proxy.advance(Duration::seconds(6));
   proxy.origin().answer(ok("well"));
   EXPECT_THAT(proxy.exchange(get("/health")), EndsWith("well"));
+}
+
+TEST(HealthCheckFilter, SaysSoWhenAnOperatorWantsThisGatewayToFail) {
+  for (const bool pass_through : {false, true}) {
+    config::AnswerHealthChecks filter = health_checks();
+    filter.pass_through = pass_through;
+    ProxyHarness proxy(with(filter));
+    proxy.origin().answer(ok("from the origin"));
+    proxy.proxy->set_fails_health_checks(true);
+    EXPECT_THAT(proxy.exchange(get("/health")), AllOf(StartsWith("HTTP/1.1 503 "), HasSubstr("connection: close\r\n")));
+    EXPECT_EQ(proxy.log(), "503 LH health_check_failed 0/0|");
+    EXPECT_THAT(proxy.exchange(get("/else")),
+                AllOf(EndsWith("from the origin"), HasSubstr("x-envoy-immediate-health-check-fail: true\r\n"),
+                      HasSubstr("connection: close\r\n")));
+    proxy.proxy->set_fails_health_checks(false);
+    EXPECT_THAT(proxy.exchange(get("/else")), AllOf(Not(HasSubstr("immediate")), Not(HasSubstr("connection: close"))));
+  }
+}
+
+TEST(MissingConfigFilter, LetsNoRequestPass) {
+  ProxyHarness proxy(with(config::MissingConfig{}));
+  EXPECT_THAT(proxy.exchange(get("/")), AllOf(StartsWith("HTTP/1.1 500 "), HasSubstr("content-length: 0\r\n")));
+  EXPECT_EQ(proxy.origin().connections(), 0u);
+  EXPECT_THAT(proxy.log(), StartsWith("500 NFCF "));
+}
+
+TEST(MissingConfigFilter, RoutesMayDisableIt) {
+  ProxyHarness proxy([](config::Listener& listener, config::Cluster&, config::Route& route) {
+    add_filter(listener, "f", config::MissingConfig{});
+    route.filters.entries.push_back({.name = "f", .disabled = true, .config = {}});
+  });
+  proxy.origin().answer(ok("fine"));
+  EXPECT_THAT(proxy.exchange(get("/")), EndsWith("fine"));
 }
 
 }  // namespace

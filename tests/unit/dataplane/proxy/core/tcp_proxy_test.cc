@@ -297,7 +297,7 @@ TEST(TcpProxy, WithoutAHealthyEndpoint) {
                                  .hostname = {},
                                  .weight = 1,
                                  .healthy = true,
-                                 .cell = std::make_shared<report::EndpointCell>(0, "origin|198.18.1.1:8080", 1)});
+                                 .cell = std::make_shared<report::EndpointCell>(0, 1)});
     cluster.healthy_weight = 1;
   });
   Client& served = it->connect();

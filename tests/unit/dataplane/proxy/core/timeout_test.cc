@@ -114,6 +114,7 @@ TEST(Proxy_Timeouts, TheRoutesTimeoutIs504) {
   EXPECT_THAT(proxy.log(), StartsWith("504 UT "));
   EXPECT_EQ(proxy.cluster().upstream_rq_timeout.value(), 1u);
   EXPECT_EQ(proxy.endpoint().rq_timeout.value(), 1u);
+  EXPECT_EQ(proxy.endpoint().rq_error.value(), 1u);
 }
 
 TEST(Proxy_Timeouts, TheRoutesTimeoutRunsFromTheEndOfTheRequest) {

@@ -18,6 +18,7 @@ struct NoActions final : FilterActions {
   void choose_route_again() override {}
   SharedTokenBucket* connection_bucket(std::uint32_t) override { return nullptr; }
   std::optional<ClusterHealth> cluster_health(std::string_view) const override { return std::nullopt; }
+  bool fails_health_checks() const override { return false; }
 };
 
 /// One request, and a filter with one provider.

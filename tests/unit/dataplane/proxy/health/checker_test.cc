@@ -31,7 +31,7 @@ class Checking : public testing::Test {
     settings->no_traffic_healthy_interval = seconds(6);
     cluster.cell = std::make_shared<report::ClusterCell>(0, "app", kWorkers);
     cluster.endpoints.resize(1);
-    cluster.endpoints[0].cell = std::make_shared<EndpointCell>(0, "app|0", kWorkers);
+    cluster.endpoints[0].cell = std::make_shared<EndpointCell>(0, kWorkers);
     cluster.endpoints[0].health_target = std::make_shared<config::HealthTarget>();
     cluster.health_check = settings;
     HealthChecker::begin(cluster);
@@ -40,7 +40,7 @@ class Checking : public testing::Test {
   EndpointCell& cell() { return *cluster.endpoints[0].cell; }
   bool failed() { return cell().has(EndpointFault::kFailedHealthCheck); }
   config::EndpointHealth health() { return config::health_of(cluster.endpoints[0]); }
-  CheckOutcome succeed(bool degraded = false) { return checker().on_success(cell(), degraded); }
+  CheckOutcome succeed(bool degraded = false) { return checker().on_success(cell(), degraded, now); }
   CheckOutcome fail(CheckFailure failure, bool retriable = false) { return checker().on_failure(cell(), failure, retriable); }
   void begin_traffic() { cluster.cell->per_worker[1].upstream_cx_total.add(); }
   Duration wait(const CheckOutcome& outcome, bool success) { return checker().wait_after(outcome, success); }
@@ -52,6 +52,7 @@ class Checking : public testing::Test {
   void forget_all() { HealthChecker::forget(cluster, nullptr); }
 
   Rng rng{7};
+  Instant now;
   std::shared_ptr<config::HealthCheck> settings = std::make_shared<config::HealthCheck>();
   config::Cluster cluster;
 
@@ -83,6 +84,19 @@ TEST_F(Checking, AFirstCheckThatFailsMakesSuccessesCount) {
   EXPECT_FALSE(failed());
   EXPECT_TRUE(second.has(CheckEvent::kAdd));
   EXPECT_FALSE(second.first);
+}
+
+TEST_F(Checking, TheRecordSaysSinceWhenAnEndpointIsHealthy) {
+  const auto healthy_since = [&] { return Instant::from_nanoseconds(cell().health.get().healthy_since.load()); };
+  now = Instant() + seconds(100);
+  (void)fail(CheckFailure::kNetwork);
+  (void)succeed();
+  EXPECT_EQ(healthy_since(), Instant()) << "it takes two";
+  now = Instant() + seconds(101);
+  (void)succeed();
+  now = Instant() + seconds(102);
+  (void)succeed();
+  EXPECT_EQ(healthy_since(), Instant() + seconds(101)) << "a further success changes nothing";
 }
 
 TEST_F(Checking, AFailureBetweenSuccessesBeginsAnew) {
@@ -250,6 +264,15 @@ TEST_F(Checking, WhatIsKnownOutlivesConfigurations) {
   HealthChecker::forget(cluster, &next);
   HealthChecker::begin(next);
   EXPECT_FALSE(failed());
+}
+
+TEST_F(Checking, EndpointsThatServeAlreadyStayInServiceUntilACheckFails) {
+  forget_all();
+  const config::Cluster serving = cluster;
+  HealthChecker::begin(cluster, &serving);
+  EXPECT_FALSE(failed());
+  (void)fail(CheckFailure::kActive);
+  EXPECT_TRUE(failed());
 }
 
 TEST_F(Checking, EndpointsThatAreCheckedNoMoreAreForgotten) {

@@ -12,7 +12,7 @@ config::Cluster cluster_with(std::size_t endpoints) {
   cluster.balancing.slow_start.window = Duration::seconds(100);
   for (std::size_t i = 0; i < endpoints; ++i) {
     cluster.endpoints.push_back({});
-    cluster.endpoints.back().cell = std::make_shared<report::EndpointCell>(0, "a", 1);
+    cluster.endpoints.back().cell = std::make_shared<report::EndpointCell>(0, 1);
   }
   return cluster;
 }
@@ -47,17 +47,30 @@ TEST(HostAges, CountFromTheFirstTimeAnEndpointIsSeen) {
 TEST(HostAges, BeginAgainWhenHealthChecksSucceedAgain) {
   HostAges ages;
   auto cluster = cluster_with(2);
-  report::ClusterCell cell(0, "c", 1);
   ages.follow_endpoints(cluster, at(0));
-  cluster.endpoints[0].cell->set(report::EndpointFault::kFailedHealthCheck, true, cell);
-  cluster.endpoints[1].cell->set(report::EndpointFault::kEjected, true, cell);
   ages.follow_health(cluster, at(500));
   EXPECT_FALSE(ages.some_are_new(at(500)));
-  cluster.endpoints[0].cell->set(report::EndpointFault::kFailedHealthCheck, false, cell);
-  cluster.endpoints[1].cell->set(report::EndpointFault::kEjected, false, cell);
-  ages.follow_health(cluster, at(600));
+  cluster.endpoints[0].cell->health.get().healthy_since = at(601).to_nanoseconds();
+  ages.follow_health(cluster, at(600));  // whoever has checked it is a turn ahead
+  EXPECT_TRUE(ages.some_are_new(at(699)));
   EXPECT_DOUBLE_EQ(ages.part(0, at(650)), 0.5);
-  EXPECT_DOUBLE_EQ(ages.part(1, at(650)), 1) << "an ejection alone makes nobody new";
+  EXPECT_DOUBLE_EQ(ages.part(1, at(650)), 1);
+  EXPECT_FALSE(ages.some_are_new(at(700)));
+}
+
+TEST(HostAges, AreThoseOfTheirHealthHoweverLateItIsNoticed) {
+  HostAges ages;
+  auto cluster = cluster_with(2);
+  ages.follow_endpoints(cluster, at(0));
+  cluster.endpoints[0].cell->health.get().healthy_since = at(200).to_nanoseconds();
+  cluster.endpoints[1].cell->health.get().healthy_since = at(960).to_nanoseconds();
+  ages.follow_health(cluster, at(1'000));
+  EXPECT_DOUBLE_EQ(ages.part(0, at(1'000)), 1) << "no request has come since, but it has long been there";
+  EXPECT_DOUBLE_EQ(ages.part(1, at(1'000)), 0.4);
+  EXPECT_FALSE(ages.some_are_new(at(1'060)));
+  cluster.endpoints[0].cell->health.get().healthy_since = at(2'000).to_nanoseconds();
+  ages.follow_endpoints(cluster, at(2'010));
+  EXPECT_DOUBLE_EQ(ages.part(0, at(2'030)), 0.3) << "nor whether an update comes before";
 }
 
 }  // namespace

@@ -106,7 +106,7 @@ TEST(LoadBalancer, ChoosesHealthyEndpointsOnly) {
 TEST(LoadBalancer, NeverAllocatesWhenChoosingOrFollowingHealth) {
   Rng rng(3);
   const auto check = [&](config::Cluster cluster) {
-    for (config::Endpoint& endpoint : cluster.endpoints) endpoint.cell = std::make_shared<report::EndpointCell>(0, "a", 1);
+    for (config::Endpoint& endpoint : cluster.endpoints) endpoint.cell = std::make_shared<report::EndpointCell>(0, 1);
     report::ClusterCell cell(0, "c", 1);
     LoadBalancer balancer(cluster, rng);
     const Facts facts{cluster};
@@ -145,7 +145,7 @@ TEST(LoadBalancer, NeverAllocatesWhenChoosingOrFollowingHealth) {
 TEST(LoadBalancer, FollowsFaultsOfEndpoints) {
   Rng rng(20);
   auto cluster = equal_cluster(LoadBalancing::kRoundRobin, 3);
-  for (config::Endpoint& endpoint : cluster.endpoints) endpoint.cell = std::make_shared<report::EndpointCell>(0, "a", 1);
+  for (config::Endpoint& endpoint : cluster.endpoints) endpoint.cell = std::make_shared<report::EndpointCell>(0, 1);
   report::ClusterCell cell(0, "c", 1);
   LoadBalancer balancer(cluster, rng);
   cluster.endpoints[1].cell->set(report::EndpointFault::kEjected, true, cell);
@@ -275,12 +275,17 @@ TEST(RandomChoice, IsUniformWhateverTheWeights) {
 
 TEST(Weights, AreWithinOnePercentAfterManyRequests) {
   for (const LoadBalancing policy : {LoadBalancing::kRoundRobin, LoadBalancing::kLeastRequest, LoadBalancing::kMaglev}) {
+    SCOPED_TRACE(static_cast<int>(policy));
     Rng rng(14);
     auto cluster = cluster_of(policy, {1, 2, 3, 4});
     if (policy == LoadBalancing::kMaglev) build_tables(cluster);
     LoadBalancer balancer(cluster, rng);
     Counts counts = count(balancer, rng, 100'000, Facts{cluster});
-    for (std::uint32_t i = 0; i < 4; ++i) EXPECT_NEAR(counts[i], 10'000 * (static_cast<int>(i) + 1), 1'000) << i;
+    for (int i = 0; i < 4; ++i) {
+      const int share = 10'000 * (i + 1);
+      // A table's shares are exact, its keys come by chance: three times the largest standard deviation.
+      EXPECT_NEAR(counts[static_cast<std::uint32_t>(i)], share, policy == LoadBalancing::kMaglev ? 465 : share / 100) << i;
+    }
   }
 }
 
@@ -388,7 +393,7 @@ TEST(Hashing, OnlyKeysOfTheUnhealthyMove) {
   for (const LoadBalancing policy : kHashed) {
     Rng rng(22);
     auto cluster = equal_cluster(policy, 100);
-    for (config::Endpoint& endpoint : cluster.endpoints) endpoint.cell = std::make_shared<report::EndpointCell>(0, "a", 1);
+    for (config::Endpoint& endpoint : cluster.endpoints) endpoint.cell = std::make_shared<report::EndpointCell>(0, 1);
     report::ClusterCell cell(0, "c", 1);
     build_tables(cluster);
     LoadBalancer balancer(cluster, rng);

@@ -26,10 +26,8 @@ std::shared_ptr<config::Cluster> cluster_of(std::uint32_t id, const Sizes& zones
     cluster->localities.push_back({zone_named(zone), 0, 0});
     for (std::size_t i = 0; i < size; ++i) {
       const auto endpoint = static_cast<std::uint32_t>(cluster->endpoints.size());
-      cluster->endpoints.push_back({.address = {},
-                                    .hostname = {},
-                                    .locality = locality,
-                                    .cell = std::make_shared<report::EndpointCell>(endpoint, std::to_string(endpoint), 1)});
+      cluster->endpoints.push_back(
+          {.address = {}, .hostname = {}, .locality = locality, .cell = std::make_shared<report::EndpointCell>(endpoint, 1)});
     }
   }
   return cluster;

@@ -27,7 +27,7 @@ class Detection : public testing::Test {
     cluster.cell = std::make_shared<report::ClusterCell>(0, "app", kWorkers);
     for (std::size_t i = 0; i < endpoints; ++i) {
       config::Endpoint endpoint;
-      endpoint.cell = std::make_shared<EndpointCell>(static_cast<std::uint32_t>(i), "app|" + std::to_string(i), kWorkers);
+      endpoint.cell = std::make_shared<EndpointCell>(static_cast<std::uint32_t>(i), kWorkers);
       cluster.endpoints.push_back(std::move(endpoint));
     }
     first = std::make_unique<OutlierDetector>(cluster, 0, rng);
@@ -44,7 +44,7 @@ class Detection : public testing::Test {
   std::size_t count_ejected() {
     std::size_t count = 0;
     for (std::size_t i = 0; i < cluster.endpoints.size(); ++i) count += ejected(i) ? 1 : 0;
-    EXPECT_EQ(count, cluster.cell->outlier.ejected.load());
+    EXPECT_EQ(count, cluster.cell->outlier.get().ejected.load());
     return count;
   }
   void answer(std::uint16_t status, int times = 1, std::size_t index = 0) {

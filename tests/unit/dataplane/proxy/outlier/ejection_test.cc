@@ -31,10 +31,10 @@ TEST_F(OutlierDetector_HealthChecks, AGoodHealthCheckLetsReturnWhereItMay) {
 TEST_F(OutlierDetector_HealthChecks, AGoodHealthCheckThatFindsTheLockTakenIsHeardOfAllTheSame) {
   start(all_may_go());
   answer(500, 5);
-  cluster.cell->outlier.lock.store(true);
+  cluster.cell->outlier.get().lock.store(true);
   second->on_healthy(cell(), now);
   EXPECT_TRUE(ejected());
-  cluster.cell->outlier.lock.store(false);
+  cluster.cell->outlier.get().lock.store(false);
   sweep_after(kSecond);
   EXPECT_FALSE(ejected());
 }
@@ -198,15 +198,15 @@ using OutlierDetector_Lock = Detection;
 
 TEST_F(OutlierDetector_Lock, WhoeverHoldsItJudgesForTheOthers) {
   start(all_may_go());
-  cluster.cell->outlier.lock = true;  // another worker decides something
+  cluster.cell->outlier.get().lock = true;  // another worker decides something
   answer(500, 5);
   EXPECT_FALSE(ejected());
   EXPECT_FALSE(first->sweep(now));
-  cluster.cell->outlier.lock = false;  // and was not ours: it would have looked
+  cluster.cell->outlier.get().lock = false;  // and was not ours: it would have looked
   ASSERT_TRUE(second->sweep(now));
   EXPECT_TRUE(ejected());
   EXPECT_EQ(stats(1).ejections_enforced_consecutive_5xx.value(), 1u);
-  EXPECT_FALSE(cluster.cell->outlier.lock.load());
+  EXPECT_FALSE(cluster.cell->outlier.get().lock.load());
 }
 
 // Under ThreadSanitizer, too.
@@ -229,8 +229,8 @@ TEST_F(OutlierDetector_Lock, NoSuspicionIsLostBetweenThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(running.load(), 0);
-  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(cell(i).outlier.suspicions.load(), 0u);
-  EXPECT_FALSE(cluster.cell->outlier.lock.load());
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(cell(i).outlier.get().suspicions.load(), 0u);
+  EXPECT_FALSE(cluster.cell->outlier.get().lock.load());
   EXPECT_GT(stats(0).ejections_enforced_total.value() + stats(1).ejections_enforced_total.value(), 8u);
   sweep_after(kSecond * 600);
   EXPECT_EQ(count_ejected(), 0u);

@@ -14,10 +14,10 @@ TEST_F(OutlierDetector_SuccessRate, BelowTheMeanLessTheDeviationTimesAFactorIsAn
   sweep_after(kSecond * 10);
   EXPECT_TRUE(ejected(0));
   EXPECT_EQ(count_ejected(), 1u);
-  EXPECT_DOUBLE_EQ(cluster.cell->outlier.external.average.load(), 90);
-  EXPECT_DOUBLE_EQ(cluster.cell->outlier.external.ejection.load(), 52);
-  EXPECT_DOUBLE_EQ(cell(0).outlier.external.percent.load(), 50);
-  EXPECT_DOUBLE_EQ(cell(1).outlier.external.percent.load(), 100);
+  EXPECT_DOUBLE_EQ(cluster.cell->outlier.get().external.average.load(), 90);
+  EXPECT_DOUBLE_EQ(cluster.cell->outlier.get().external.ejection.load(), 52);
+  EXPECT_DOUBLE_EQ(cell(0).outlier.get().external.percent.load(), 50);
+  EXPECT_DOUBLE_EQ(cell(1).outlier.get().external.percent.load(), 100);
   EXPECT_EQ(stats().ejections_detected_success_rate.value(), 1u);
   EXPECT_EQ(stats().ejections_enforced_success_rate.value(), 1u);
   EXPECT_EQ(stats().ejections_success_rate.value(), 1u);
@@ -32,7 +32,7 @@ TEST_F(OutlierDetector_SuccessRate, AWiderFactorSparesIt) {
   for (std::size_t i = 1; i < 5; ++i) serve(i, 100);
   sweep_after(kSecond * 10);
   EXPECT_EQ(count_ejected(), 0u);
-  EXPECT_DOUBLE_EQ(cluster.cell->outlier.external.ejection.load(), 48);
+  EXPECT_DOUBLE_EQ(cluster.cell->outlier.get().external.ejection.load(), 48);
 }
 
 TEST_F(OutlierDetector_SuccessRate, NeedsEnoughEndpointsWithEnoughRequests) {
@@ -42,9 +42,9 @@ TEST_F(OutlierDetector_SuccessRate, NeedsEnoughEndpointsWithEnoughRequests) {
   serve(4, 99, 99);  // one request too few
   sweep_after(kSecond * 10);
   EXPECT_EQ(count_ejected(), 0u);
-  EXPECT_DOUBLE_EQ(cluster.cell->outlier.external.average.load(), -1);
-  EXPECT_DOUBLE_EQ(cell(4).outlier.external.percent.load(), 100) << "it has enough for the failure percentage";
-  EXPECT_DOUBLE_EQ(cell(5).outlier.external.percent.load(), -1);
+  EXPECT_DOUBLE_EQ(cluster.cell->outlier.get().external.average.load(), -1);
+  EXPECT_DOUBLE_EQ(cell(4).outlier.get().external.percent.load(), 100) << "it has enough for the failure percentage";
+  EXPECT_DOUBLE_EQ(cell(5).outlier.get().external.percent.load(), -1);
 }
 
 TEST_F(OutlierDetector_SuccessRate, LooksAtTheLastIntervalOnly) {
@@ -52,7 +52,7 @@ TEST_F(OutlierDetector_SuccessRate, LooksAtTheLastIntervalOnly) {
   for (std::size_t i = 0; i < 5; ++i) serve(i, 100);
   sweep_after(kSecond * 10);
   sweep_after(kSecond * 10);
-  EXPECT_DOUBLE_EQ(cell(0).outlier.external.percent.load(), -1);
+  EXPECT_DOUBLE_EQ(cell(0).outlier.get().external.percent.load(), -1);
   serve(0, 50);
   for (std::size_t i = 1; i < 5; ++i) serve(i, 100);
   sweep_after(kSecond * 10);
@@ -67,8 +67,8 @@ TEST_F(OutlierDetector_SuccessRate, OfEjectedEndpointsIsNotCompared) {
   for (std::size_t i = 1; i < 5; ++i) serve(i, 100);
   sweep_after(kSecond * 10);
   EXPECT_TRUE(ejected(0));
-  EXPECT_DOUBLE_EQ(cluster.cell->outlier.external.average.load(), 90);
-  EXPECT_DOUBLE_EQ(cell(5).outlier.external.percent.load(), -1);
+  EXPECT_DOUBLE_EQ(cluster.cell->outlier.get().external.average.load(), 90);
+  EXPECT_DOUBLE_EQ(cell(5).outlier.get().external.percent.load(), -1);
 }
 
 TEST_F(OutlierDetector_SuccessRate, OfLocalOriginIsComparedByItselfWhereSplit) {
@@ -87,8 +87,8 @@ TEST_F(OutlierDetector_SuccessRate, OfLocalOriginIsComparedByItselfWhereSplit) {
   EXPECT_EQ(stats().ejections_detected_local_origin_success_rate.value(), 1u);
   EXPECT_EQ(stats().ejections_enforced_local_origin_success_rate.value(), 1u);
   EXPECT_EQ(stats().ejections_enforced_success_rate.value(), 0u);
-  EXPECT_DOUBLE_EQ(cluster.cell->outlier.local.average.load(), 90);
-  EXPECT_DOUBLE_EQ(cell(0).outlier.local.percent.load(), 50);
+  EXPECT_DOUBLE_EQ(cluster.cell->outlier.get().local.average.load(), 90);
+  EXPECT_DOUBLE_EQ(cell(0).outlier.get().local.percent.load(), 50);
 }
 
 TEST_F(OutlierDetector_SuccessRate, IsEnforcedAsOftenAsConfigured) {

@@ -41,6 +41,7 @@ class AccessRulesTest : public ::testing::Test {
     head_.path = "/reviews?page=2";
     info_.downstream_local = *SocketAddress::parse("198.18.0.2:8443");
     info_.downstream_remote = *SocketAddress::parse("10.1.2.3:5000");
+    info_.downstream_peer = *SocketAddress::parse("203.0.113.9:7000");
     info_.downstream_direct_remote = *SocketAddress::parse("192.0.2.1:6000");
     info_.server_name = "reviews.example";
   }
@@ -87,6 +88,8 @@ TEST_F(AccessRulesTest, EachAddressIsItsOwn) {
   EXPECT_TRUE(address(Which::kLocal, "198.18.0.0/24"));
   EXPECT_FALSE(address(Which::kLocal, "10.0.0.0/8"));
   EXPECT_TRUE(address(Which::kRemote, "10.0.0.0/8"));
+  EXPECT_TRUE(address(Which::kPeer, "203.0.113.0/24"));
+  EXPECT_FALSE(address(Which::kPeer, "10.0.0.0/8"));
   EXPECT_TRUE(address(Which::kDirectRemote, "192.0.2.1/32"));
   EXPECT_FALSE(address(Which::kDirectRemote, "10.0.0.0/8"));
   EXPECT_FALSE(address(Which::kRemote, "::/0")) << "of the other family";

@@ -87,7 +87,9 @@ TEST(RouteIndexLookup, FindsWhatLookingAtAllRoutesFinds) {
 std::vector<std::uint32_t> all_candidates(const config::RouteIndex& index, std::string_view path) {
   std::vector<std::uint32_t> all;
   RouteCandidates candidates(index, path);
-  for (auto run = candidates.next(); !run.empty(); run = candidates.next()) all.insert(all.end(), run.begin(), run.end());
+  for (auto run = candidates.next(); !run.empty(); run = candidates.next()) {
+    for (const config::Candidate candidate : run) all.push_back(candidate.route());
+  }
   return all;
 }
 
@@ -101,6 +103,7 @@ TEST(RouteCandidatesOf, APathAreThoseItMayMeetInTheirOrder) {
   set(3, PathKind::kExact, "/api/users");
   set(4, PathKind::kPrefix, "/");
   set(5, PathKind::kPrefix, "/api/");
+  set(6, PathKind::kPathSeparatedPrefix, "/api/v1");
   set(7, PathKind::kPrefix, "/API/USERS", false);
   set(9, PathKind::kExact, "/api");
   routes[10].match.path.kind = PathKind::kRegex;
@@ -109,6 +112,9 @@ TEST(RouteCandidatesOf, APathAreThoseItMayMeetInTheirOrder) {
   EXPECT_EQ(all_candidates(index, "/api/users"), (std::vector<std::uint32_t>{1, 3, 4, 5, 7, 10}));
   EXPECT_EQ(all_candidates(index, "/api/USERS/1"), (std::vector<std::uint32_t>{1, 4, 5, 7, 10}));
   EXPECT_EQ(all_candidates(index, "/api"), (std::vector<std::uint32_t>{4, 9}));
+  EXPECT_EQ(all_candidates(index, "/more"), std::vector<std::uint32_t>{4});
+  EXPECT_EQ(all_candidates(index, "/api/v1/"), (std::vector<std::uint32_t>{1, 4, 5, 6, 10}));
+  EXPECT_EQ(all_candidates(index, "/api/v12"), (std::vector<std::uint32_t>{1, 4, 5, 10}));
   EXPECT_EQ(all_candidates(index, ""), std::vector<std::uint32_t>());
 }
 

@@ -274,8 +274,8 @@ TEST(RouteLookup, ARuntimeFractionLetsItsShareThrough) {
   Rng rng(7);
   Request request;
   int canary = 0;
-  for (int i = 0; i < 10'000; ++i) canary += find_route(host, request.head, {.worker = 0, .rng = rng})->name == "canary" ? 1 : 0;
-  EXPECT_NEAR(canary, 2'500, 200);
+  for (int i = 0; i < 100'000; ++i) canary += find_route(host, request.head, {.worker = 0, .rng = rng})->name == "canary" ? 1 : 0;
+  EXPECT_NEAR(canary, 25'000, 250) << "within one percent";
   host.routes[0].match.runtime_fraction->numerator = 0;
   EXPECT_EQ(find_route(host, request.head, {.worker = 0, .rng = rng})->name, "rest");
 }
@@ -370,10 +370,11 @@ TEST(ClusterChoice, FollowsTheWeights) {
   const auto action = weighted({1, 0, 3});
   Rng rng(3);
   std::map<std::string, int> counts;
-  for (int i = 0; i < 10'000; ++i) ++counts[choose_cluster(action, Request().head, rng)->name];
-  EXPECT_NEAR(counts["1"], 2'500, 200);
+  const Request request;
+  for (int i = 0; i < 100'000; ++i) ++counts[choose_cluster(action, request.head, rng)->name];
+  EXPECT_NEAR(counts["1"], 25'000, 250) << "within one percent";
   EXPECT_EQ(counts["2"], 0);
-  EXPECT_NEAR(counts["3"], 7'500, 200);
+  EXPECT_NEAR(counts["3"], 75'000, 750);
 }
 
 TEST(ClusterChoice, ARequestMayBringItsOwnNumber) {

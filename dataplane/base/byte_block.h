@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace millrace::http::http1 {
+namespace millrace {
 
 /// Bit i of a mask stands for byte i.
 class ByteBlock {
@@ -56,4 +56,4 @@ class ByteBlock {
   Vector bytes_;
 };
 
-}  // namespace millrace::http::http1
+}  // namespace millrace
