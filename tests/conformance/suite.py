@@ -288,12 +288,12 @@ class Context:
         return "\n".join(host.text(self.started) for host in self._hosts if host.trace)
 
 
-RETRIES = 2  # a busy machine must not be taken for a wrong answer
+RETRIES = 3  # a busy machine must not be taken for a wrong answer; the last time each check is alone
 BATCH_SECONDS = 240.0  # a check that hangs must not keep the others
 
 
 class Runner:
-    """Runs checks against one subject, many at once, each failed one again, twice at most, with few others."""
+    """Runs checks against one subject, many at once, each failed one again, with few others, the last time with none."""
 
     def __init__(self, subject, wire: Wire):
         self.subject, self.wire = subject, wire
@@ -312,9 +312,9 @@ class Runner:
                                                ([one for one in checks if one.alone], 1, 1)):
             outcomes = self._batch(chosen, at_once, report)
             by_name.update((one.check.name, one) for one in outcomes)
-            for _ in range(RETRIES):
+            for retries_left in reversed(range(RETRIES)):
                 failed = [one.check for one in outcomes if not one.passed and retry(one.check) and self.subject.alive()]
-                outcomes = self._batch(failed, again_at_once, lambda one: report(dataclasses.replace(one, retried=True)))
+                outcomes = self._batch(failed, again_at_once if retries_left else 1, lambda one: report(dataclasses.replace(one, retried=True)))
                 by_name.update((one.check.name, dataclasses.replace(one, retried=True)) for one in outcomes)
         return [by_name[one.name] for one in checks]
 
