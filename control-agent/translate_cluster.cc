@@ -47,9 +47,9 @@ void translate_http(const core::HttpProtocolOptions& options, const std::string&
                                                                   ", is " + std::to_string(out.max_headers_count));
     }
   }
-  if (options.has_max_stream_duration()) {
-    diagnostics.error(join_path(path, "max_stream_duration"), "is not supported yet for clusters: use the route's timeout");
-  }
+  if (options.has_max_stream_duration())
+    out.max_stream_duration =
+        translate_duration(options.max_stream_duration(), join_path(path, "max_stream_duration"), diagnostics);
 }
 
 void translate_http_options(const Cluster& cluster, const std::string& path, config::Cluster& out, Diagnostics& diagnostics) {

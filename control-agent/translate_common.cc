@@ -208,12 +208,21 @@ std::vector<std::string> translate_header_removals(const HeaderNames& names, con
   return removals;
 }
 
+config::Fraction runtime_fraction(const std::string& key, config::Fraction otherwise, TranslateContext& context) {
+  if (key.empty() || context.runtime == nullptr) return otherwise;
+  context.runtime_keys.insert(key);
+  return context.runtime->fraction(key, otherwise);
+}
+
+std::uint64_t runtime_number(const std::string& key, std::uint64_t otherwise, TranslateContext& context) {
+  if (key.empty() || context.runtime == nullptr) return otherwise;
+  context.runtime_keys.insert(key);
+  return context.runtime->whole_number(key).value_or(otherwise);
+}
+
 config::Fraction translate_fraction(const envoy::config::core::v3::RuntimeFractionalPercent& fraction,
                                     TranslateContext& context) {
-  const config::Fraction otherwise = translate_fraction(fraction.default_value());
-  if (fraction.runtime_key().empty() || context.runtime == nullptr) return otherwise;
-  context.runtime_keys.insert(fraction.runtime_key());
-  return context.runtime->fraction(fraction.runtime_key(), otherwise);
+  return runtime_fraction(fraction.runtime_key(), translate_fraction(fraction.default_value()), context);
 }
 
 bool translate_flag(const envoy::config::core::v3::RuntimeFeatureFlag& flag, TranslateContext& context) {

@@ -59,6 +59,9 @@ enum class AddressUse : std::uint8_t { kListener, kEndpoint, kAdmin };
     const google::protobuf::RepeatedPtrField<envoy::config::route::v3::HeaderMatcher>& matchers, const std::string& path,
     TranslateContext& context);
 [[nodiscard]] config::Fraction translate_fraction(const envoy::type::v3::FractionalPercent& percent);
+/// What the runtime says of `key`; `otherwise` where it says nothing that can be read as one, or the key is empty.
+[[nodiscard]] config::Fraction runtime_fraction(const std::string& key, config::Fraction otherwise, TranslateContext& context);
+[[nodiscard]] std::uint64_t runtime_number(const std::string& key, std::uint64_t otherwise, TranslateContext& context);
 /// What the runtime says of its key, or else the default.
 [[nodiscard]] config::Fraction translate_fraction(const envoy::config::core::v3::RuntimeFractionalPercent& fraction,
                                                   TranslateContext& context);

@@ -26,6 +26,8 @@ void check_cluster(const std::string& name, const std::string& path, const Route
   context.diagnostics.error(path, "there is no cluster \"" + name + "\"; define it, or set validate_clusters to false");
 }
 
+constexpr std::uint32_t kMostWeight = std::numeric_limits<std::uint32_t>::max();  // of all clusters of a route
+
 void translate_weights(const route::WeightedCluster& weighted, const envoy::config::core::v3::Metadata& route_metadata,
                        const std::string& path, const RouteScope& scope, config::ForwardAction& out, TranslateContext& context) {
   const std::string list = join_path(path, "clusters");
@@ -55,9 +57,7 @@ void translate_weights(const route::WeightedCluster& weighted, const envoy::conf
   }
   if (weighted.clusters_size() > 0 && out.total_weight == 0)
     context.diagnostics.error(list, "the sum of the weights must be greater than 0");
-  if (out.total_weight > std::numeric_limits<std::uint32_t>::max()) {
-    context.diagnostics.error(list, "the sum of the weights must be at most 4294967295");
-  }
+  if (out.total_weight > kMostWeight) context.diagnostics.error(list, "the sum of the weights must be at most 4294967295");
 }
 
 void translate_connect(const route::RouteAction& action, const std::string& path, config::ForwardAction& out,
@@ -120,11 +120,33 @@ void translate_times(const route::RouteAction& action, const std::string& path, 
   out_stream.grpc_header_offset = duration(stream.grpc_timeout_header_offset(), "max_stream_duration.grpc_timeout_header_offset");
 }
 
+// "PREFIX.CLUSTER" in the runtime replaces a weight. Weights that cannot be drawn by, taken together, are left as configured.
+void apply_runtime_weights(const std::string& prefix, const std::string& path, config::ForwardAction& out,
+                           TranslateContext& context) {
+  std::vector<std::uint64_t> weights;
+  std::uint64_t total = 0;
+  for (const config::WeightedCluster& cluster : out.clusters) {
+    const std::string key = cluster.name.empty() ? std::string() : prefix + "." + cluster.name;
+    const std::uint64_t weight =
+        std::min<std::uint64_t>(runtime_number(key, cluster.weight, context), std::uint64_t{kMostWeight} + 1);
+    total += weights.emplace_back(weight);
+  }
+  if (total == 0 || total > kMostWeight) {
+    context.diagnostics.warning(path, "the runtime's weights are left: their sum is " + std::to_string(total) +
+                                          ", and has to be from 1 to " + std::to_string(kMostWeight));
+    return;
+  }
+  for (std::size_t i = 0; i < weights.size(); ++i) out.clusters[i].weight = static_cast<std::uint32_t>(weights[i]);
+  out.total_weight = total;
+}
+
 void translate_clusters(const route::RouteAction& action, const std::string& path, const RouteScope& scope,
                         config::ForwardAction& out, TranslateContext& context) {
   if (action.has_weighted_clusters()) {
     translate_weights(action.weighted_clusters(), action.metadata_match(), join_path(path, "weighted_clusters"), scope, out,
                       context);
+    if (const auto& prefix = action.weighted_clusters().runtime_key_prefix(); !prefix.empty())
+      apply_runtime_weights(prefix, join_path(path, "weighted_clusters.runtime_key_prefix"), out, context);
     return;
   }
   auto& cluster = out.clusters.emplace_back();

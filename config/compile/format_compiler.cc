@@ -88,6 +88,23 @@ Result<FormatElement, std::string> field_element(const Operator& op, FormatEleme
   return element;
 }
 
+// "FILTER:KEY:KEY": names hold no colons, as in Envoy.
+Result<FormatElement, std::string> metadata_element(const Operator& op, FormatElement element) {
+  for (std::size_t at = 0; at <= op.argument.size();) {
+    const std::size_t end = std::min(op.argument.find(':', at), op.argument.size());
+    if (end == at) {
+      return Error<std::string>(
+          "%DYNAMIC_METADATA% needs the name of a filter, and keys if not all is wanted, as in "
+          "%DYNAMIC_METADATA(FILTER:KEY:KEY)%");
+    }
+    element.path.emplace_back(op.argument.substr(at, end - at));
+    at = end + 1;
+  }
+  element.text = std::move(element.path.front());
+  element.path.erase(element.path.begin());
+  return element;
+}
+
 Result<FormatElement, std::string> compile_operator(const Operator& op) {
   const auto* known = std::ranges::find(kCommands, op.name, [](const auto& row) { return row.first; });
   if (known == kCommands.end()) {
@@ -103,6 +120,7 @@ Result<FormatElement, std::string> compile_operator(const Operator& op) {
     element.max_length = length;
   }
   if (takes_field_name(element.command)) return field_element(op, std::move(element));
+  if (element.command == FormatCommand::kDynamicMetadata) return metadata_element(op, std::move(element));
   if (element.command == FormatCommand::kQueryParam && op.argument.empty())
     return Error<std::string>("%QUERY_PARAM% needs the name of a parameter, as in %QUERY_PARAM(NAME)%");
   if (element.command == FormatCommand::kStartTime || element.command == FormatCommand::kQueryParam) {

@@ -83,6 +83,7 @@ struct UpstreamHttpOptions {
   std::uint32_t max_response_headers_bytes = 60 * 1024;
   std::uint32_t max_headers_count = 100;
   Duration max_connection_duration = Duration::infinite();
+  Duration max_stream_duration = {};  ///< of each try, from when it has a connection; zero: none
 };
 
 /// Of a cluster of type ORIGINAL_DST: where requests and connections go is where they were meant to go. Source:

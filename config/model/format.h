@@ -20,9 +20,10 @@ enum class FormatCommand : std::uint8_t {
 struct FormatElement {
   FormatCommand command = FormatCommand::kLiteral;
   std::string text;  ///< the literal; the field name (lower case) of kReq, kResp, kTrailer; kQueryParam's parameter; kStartTime's
-                     ///< strftime format
+                     ///< strftime format; the filter that has left kDynamicMetadata
   std::string alternative;  ///< the second name of "%REQ(FIRST?SECOND)%"
   std::optional<std::uint32_t> max_length;
+  std::vector<std::string> path = {};  ///< of kDynamicMetadata: keys, from the outside in; empty: all of it
 };
 
 /// Compiled by config/compile/format_compiler.h.

@@ -271,6 +271,7 @@ void Gateway::start_workers() {
     config.worker.secret = random_secret<std::array<std::uint8_t, 16>>();
     config.worker.hostname = hostname();
     config.worker.drain_time = Duration::seconds(options_.drain_time_seconds);
+    config.worker.drain_gradually = !options_.drain_immediately;
     config.worker.tls = loaded_.machine.tls;
     config.worker.handshakes = &handshakes_->runner(i);
     config.worker.kernel = &kernels_.emplace_back(listen_sockets_);

@@ -82,7 +82,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
       ->capture_default_str();
   app.add_option_function<std::string>(
          "--drain-strategy", [&](const std::string& strategy) { options.drain_immediately = strategy == "immediate"; },
-         "gradual or immediate: how fast keep-alive connections are asked to leave")
+         "Clients of listeners that change are asked to leave with their next response (immediate, as if not given) or one by "
+         "one "
+         "over the drain time (gradual)")
       ->check(CLI::IsMember({"gradual", "immediate"}));
   app.add_option_function<std::string>(
          "--csds-address", [&](const std::string& address) { options.csds_address = with_host(address); },

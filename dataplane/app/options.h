@@ -22,7 +22,7 @@ struct Options {
   std::string log_format;                  ///< spdlog's pattern; empty: the bootstrap's, or our own
   std::string log_path;                    ///< empty: standard error
   std::uint32_t drain_time_seconds = 600;  ///< Envoy's default
-  bool drain_immediately = false;          ///< --drain-strategy immediate
+  bool drain_immediately = true;           ///< not --drain-strategy gradual
   std::string csds_address;                ///< as gRPC listens: "127.0.0.1:15099", "unix:/path"; empty: nowhere
   bool allow_unknown_static_fields = false;
   bool reject_unknown_dynamic_fields = false;

@@ -91,6 +91,7 @@ void ActiveStream::on_timeout(StreamTimeouts::Kind kind, Instant now) {
       stats().downstream_rq_max_duration_reached.add();
       end_by_duration(now);
       break;
+    case Kind::kUpstreamDuration: end_try_by_duration(now); break;
   }
 }
 

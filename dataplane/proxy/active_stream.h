@@ -171,6 +171,7 @@ class ActiveStream final : public Serviced,
   [[nodiscard]] bool choose_another_endpoint(Instant now);
   [[nodiscard]] bool restore_request_body();
   void end_try(LocalReplyReason reason, Instant now);
+  void end_try_by_duration(Instant now);
   void stop_retries(Instant now);
 
   [[nodiscard]] bool hedge(Instant now);
@@ -240,6 +241,7 @@ class ActiveStream final : public Serviced,
   http::HeaderMap* response_trailers_ = nullptr;
   MutationLevels levels_;
   Duration response_timeout_;
+  Duration upstream_duration_;                   // of each try; zero: without end
   const FollowedRedirect* redirects_ = nullptr;  // in arena_
   RequestHash hash_;                             // the same for all tries
   bool redirected_ = false;                      // it is to be routed again, to where an upstream has sent it

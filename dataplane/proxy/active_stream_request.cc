@@ -126,6 +126,7 @@ void ActiveStream::forward(const config::ForwardAction& action, Instant now) {
   follows_grpc_timeout_ = follows_grpc_timeout(action, *request_);
   wants_no_timeout_error_ = request_->headers.remove(http::HeaderId::kXEnvoyUpstreamRqTimeoutAltResponse) > 0;
   response_timeout_ = take_response_timeout(action, *request_);
+  upstream_duration_ = take_upstream_duration(cluster_->config().http.max_stream_duration, *request_);
   const auto retries_matter = [&] {
     return action.retry != nullptr || action.redirects != nullptr || request_->headers.contains_any(kRetryFields);
   };
@@ -283,6 +284,7 @@ void ActiveStream::on_upstream_ready(const UpstreamAddresses& addresses, Instant
     return;
   }
   request_started_ = true;
+  if (upstream_duration_ > Duration()) timeouts_.arm(StreamTimeouts::Kind::kUpstreamDuration, upstream_duration_, now);
   if (retries_ != nullptr && request_ended_) retries_->begin_try(now);
   if (head_only) {
     request_sent_ = true;

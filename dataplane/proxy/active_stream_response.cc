@@ -80,6 +80,7 @@ void ActiveStream::send_head(http::ResponseHead& head, bool end_stream, Instant 
   const std::string_view date = runtime_.date.text(runtime_.wall_nanoseconds(now));
   phase_ = Phase::kResponding;
   if (runtime_.fails_health_checks) connection_.end_keep_alive();
+  connection_.maybe_leave(now);
   if (!connection_.is_draining() && runtime_.is_overloaded(report::OverloadAction::kDisableHttpKeepalive, chain_.listener())) {
     stats().downstream_cx_overload_disable_keepalive.add();
     connection_.end_keep_alive();

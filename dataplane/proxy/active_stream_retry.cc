@@ -175,4 +175,14 @@ void ActiveStream::end_try(LocalReplyReason reason, Instant now) {
   }
 }
 
+// Envoy sees no fault of the endpoint in it, and takes it for a reset of ours where it looks for a reason to try again.
+void ActiveStream::end_try_by_duration(Instant now) {
+  if (!upstream_->is_open() || response_ended_) return;  // the try is over, and maybe another one is waited for
+  cluster_->stats().upstream_rq_max_duration_reached.add();
+  if (phase_ == Phase::kWaiting) pool_->endpoint_stats().rq_error.add();
+  upstream_->cancel(now);
+  if (retries_ == nullptr || !retry_failure(UpstreamFailure::kLocalReset, now))
+    reply(LocalReplyReason::kUpstreamMaxStreamDuration, now);
+}
+
 }  // namespace millrace::proxy

@@ -252,11 +252,23 @@ void DownstreamConnection::note_drain() {
 }
 
 void DownstreamConnection::start_drain(Instant now) {
-  announce_drain();
+  leave();
   if (state_ == State::kOpen && is_quiet()) close(false, now);
 }
 
 void DownstreamConnection::announce_drain() {
+  if (!runtime_.context.drain_gradually) leave();
+}
+
+// The more likely the more of the drain time is over, so that not all clients come back at once.
+void DownstreamConnection::maybe_leave(Instant now) {
+  if (!runtime_.context.drain_gradually || draining_ || !chain_.is_draining()) return;
+  constexpr std::int64_t kParts = 1'000'000;
+  const std::int64_t left = (chain_.drain_end() - now).to_milliseconds();
+  if (runtime_.context.rng.below(kParts) * runtime_.context.drain_time.to_milliseconds() >= left * kParts) leave();
+}
+
+void DownstreamConnection::leave() {
   if (state_ != State::kOpen) return;
   if (!draining_) chain_.http_stats().downstream_cx_drain_close.add();
   note_drain();

@@ -60,6 +60,8 @@ class DownstreamConnection final : public Serviced,
   /// No request after those that have begun: the next response says so (Connection: close).
   void end_keep_alive() { note_drain(); }
   [[nodiscard]] bool is_draining() const { return draining_; }
+  /// A response begins, of a connection whose chain may drain gradually: its turn to leave may have come.
+  void maybe_leave(Instant now);
   /// No request after those that have begun. A connection without one closes now.
   void start_drain(Instant now);
   /// Memory that its requests pin: bodies on their way, and what is not decoded or sent yet. 0 without a request.
@@ -107,6 +109,7 @@ class DownstreamConnection final : public Serviced,
  private:
   enum class State : std::uint8_t { kOpen, kFlushing, kLingering, kClosed };
 
+  void leave();
   void wake();
   bool read_in(Instant now);
   bool decode(Instant now);

@@ -50,6 +50,7 @@ struct ProxyContext {
   ProxyLimits limits = {};
   std::string_view hostname = {};                ///< %HOSTNAME%; outlives the proxy
   Duration drain_time = Duration::seconds(600);  ///< what a listener that changed or is gone has accepted has so long to end
+  bool drain_gradually = false;  ///< its clients are asked to leave over all of that time, not with their next responses
 };
 
 /// What is there at this moment; all zero when the proxy is idle, but for pooled connections.

@@ -12,7 +12,8 @@ StreamTimeouts::StreamTimeouts(Runtime& runtime, ActiveStream& stream)
               Timer::calling<&StreamTimeouts::on_fired<Kind::kRequest>>(*this),
               Timer::calling<&StreamTimeouts::on_fired<Kind::kIdle>>(*this),
               Timer::calling<&StreamTimeouts::on_fired<Kind::kRoute>>(*this),
-              Timer::calling<&StreamTimeouts::on_fired<Kind::kDuration>>(*this)} {}
+              Timer::calling<&StreamTimeouts::on_fired<Kind::kDuration>>(*this),
+              Timer::calling<&StreamTimeouts::on_fired<Kind::kUpstreamDuration>>(*this)} {}
 
 void StreamTimeouts::arm(Kind kind, Duration after, Instant now) {
   if (kind == Kind::kIdle) {

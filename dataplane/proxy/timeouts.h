@@ -6,7 +6,8 @@
 //      |--- kIdle: restarted by every progress in either direction -----------|
 //                         |------------------- kDuration ---------------------|
 //
-// kRoute covers all tries and the waits between them; the timeouts of a single one are in stream_retries.h.
+// kRoute covers all tries and the waits between them. kUpstreamDuration is a try's, from when it has a connection to the end of
+// its response; the timeouts that retry policies set for one are in stream_retries.h.
 #pragma once
 
 #include <array>
@@ -22,11 +23,12 @@ struct Runtime;
 class StreamTimeouts {
  public:
   enum class Kind : std::uint8_t {
-    kHeaders,   ///< request_headers_timeout
-    kRequest,   ///< request_timeout
-    kIdle,      ///< stream_idle_timeout, or the route's idle_timeout
-    kRoute,     ///< the route's timeout
-    kDuration,  ///< max_stream_duration
+    kHeaders,           ///< request_headers_timeout
+    kRequest,           ///< request_timeout
+    kIdle,              ///< stream_idle_timeout, or the route's idle_timeout
+    kRoute,             ///< the route's timeout
+    kDuration,          ///< max_stream_duration
+    kUpstreamDuration,  ///< the cluster's max_stream_duration: of one try
   };
 
   StreamTimeouts(Runtime& runtime, ActiveStream& stream);
@@ -47,7 +49,7 @@ class StreamTimeouts {
   ActiveStream& stream_;
   Duration idle_;
   Instant last_progress_;
-  std::array<Timer, 5> timers_;
+  std::array<Timer, 6> timers_;
 };
 
 }  // namespace millrace::proxy

@@ -48,6 +48,7 @@ struct WorkerConfig {
   std::int64_t wall_offset_nanoseconds = 0;      ///< wall clock minus monotonic clock
   std::string hostname;                          ///< for %HOSTNAME% in access logs
   Duration drain_time = Duration::seconds(600);  ///< of listeners that a new configuration changes or leaves out
+  bool drain_gradually = false;                  ///< their clients leave over that time, not with their next responses
   config::TlsSettings tls = {};
   /// Of a device, of `tls`, given what works in software for what it does not do. Empty: there is none.
   std::function<std::unique_ptr<tls::RecordEngine>(std::unique_ptr<tls::RecordEngine> software)> device_engine;

@@ -7,6 +7,7 @@
 #include "config/model/route.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/hex.h"
+#include "dataplane/proxy/policy/json.h"
 #include "dataplane/proxy/policy/local_reply.h"
 #include "dataplane/proxy/policy/path.h"
 #include "dataplane/proxy/policy/route_matcher.h"
@@ -53,6 +54,7 @@ class Element {
   void query_parameter(std::string_view name);
   std::string_view request_field(std::string_view name) const;
   void field(const http::HeaderMap* headers, const config::FormatElement& element);
+  void dynamic_metadata(const config::FormatElement& element);
   void flags(bool long_names);
   void protocol();
   void tls(FormatCommand command);
@@ -107,6 +109,16 @@ void Element::field(const http::HeaderMap* headers, const config::FormatElement&
   const http::HeaderField* found = headers->find(element.text);
   if (found == nullptr && !element.alternative.empty()) found = headers->find(element.alternative);
   found == nullptr ? missing() : out_.put(found->value);
+}
+
+// A text as it is, all else as JSON.
+void Element::dynamic_metadata(const config::FormatElement& element) {
+  const MetadataValue* value = info_.metadata.find(element.text);
+  for (const std::string& key : element.path) {
+    if (value != nullptr) value = value->member(key);
+  }
+  if (value == nullptr) return missing();
+  value->kind == MetadataValue::Kind::kString ? out_.put(value->text) : write_json(*value, out_);
 }
 
 void Element::flags(bool long_names) {
@@ -180,6 +192,7 @@ void Element::put(const config::FormatElement& element) {
       if (element.text == ":status") return info_.response_code == 0 ? missing() : out_.put_number(info_.response_code);
       return field(info_.response == nullptr ? nullptr : &info_.response->headers, element);
     }
+    case FormatCommand::kDynamicMetadata: return dynamic_metadata(element);
     case FormatCommand::kTrailer: return field(info_.response_trailers, element);
     case FormatCommand::kProtocol: return protocol();
     case FormatCommand::kResponseCode: return out_.put_number(info_.response_code);

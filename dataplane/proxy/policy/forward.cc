@@ -62,6 +62,17 @@ Duration timeout_by_grpc(const config::GrpcTimeout& limits, const http::HeaderMa
   return limits.max > Duration() && too_long ? limits.max : timeout;
 }
 
+// Removes the field. Nothing: it is not there, or no whole number.
+std::optional<Duration> take_milliseconds(http::HeaderMap& headers, HeaderId id) {
+  const std::string_view text = headers.value(id);
+  std::uint32_t milliseconds = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), milliseconds);
+  const bool is_number = !text.empty() && result.ec == std::errc() && result.ptr == text.data() + text.size();
+  headers.remove(id);
+  if (!is_number) return std::nullopt;
+  return Duration::milliseconds(milliseconds);
+}
+
 bool rewrite_request_path(const ForwardContext& context, const config::ForwardAction& action, http::RequestHead& head) {
   if (head.path.empty()) return true;  // CONNECT
   const std::string_view path =
@@ -91,14 +102,11 @@ bool upgrade_allowed(const config::HttpConnectionManager& manager, const config:
 Duration take_response_timeout(const config::ForwardAction& action, http::RequestHead& head) {
   Duration timeout = action.stream_duration ? Duration() : action.timeout;  // as Envoy: the one replaces the other
   if (follows_grpc_timeout(action, head)) timeout = timeout_by_grpc(*action.grpc_timeout, head.headers);
-  const std::string_view text = head.headers.value(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
-  std::uint32_t milliseconds = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), milliseconds);
-  if (!text.empty() && result.ec == std::errc() && result.ptr == text.data() + text.size()) {
-    timeout = Duration::milliseconds(milliseconds);
-  }
-  head.headers.remove(HeaderId::kXEnvoyUpstreamRqTimeoutMs);
-  return timeout;
+  return take_milliseconds(head.headers, HeaderId::kXEnvoyUpstreamRqTimeoutMs).value_or(timeout);
+}
+
+Duration take_upstream_duration(Duration of_cluster, http::RequestHead& head) {
+  return take_milliseconds(head.headers, HeaderId::kXEnvoyUpstreamStreamDurationMs).value_or(of_cluster);
 }
 
 bool follows_grpc_timeout(const config::ForwardAction& action, const http::RequestHead& head) {

@@ -92,7 +92,8 @@ class Sink {
   std::size_t size_ = 0;
 };
 
-void put_text(std::string_view text, Sink& sink) {
+template <typename To>
+void put_text(std::string_view text, To& sink) {
   constexpr std::string_view kHex = "0123456789abcdef";
   sink.put("\"");
   for (const char& c : text) {
@@ -110,7 +111,8 @@ void put_text(std::string_view text, Sink& sink) {
   sink.put("\"");
 }
 
-void put_value(const MetadataValue& value, Sink& sink) {
+template <typename To>
+void put_value(const MetadataValue& value, To& sink) {
   std::array<char, kMaxNumberBytes> digits;
   switch (value.kind) {
     case Kind::kNull: return sink.put("null");
@@ -170,5 +172,7 @@ std::string_view write_json(const MetadataValue& value, Arena& arena) {
   put_value(value, sink);
   return {memory.data(), memory.size()};
 }
+
+void write_json(const MetadataValue& value, TextWriter& out) { put_value(value, out); }
 
 }  // namespace millrace::proxy

@@ -10,6 +10,7 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/result.h"
 #include "dataplane/proxy/policy/metadata.h"
+#include "dataplane/proxy/policy/text_writer.h"
 
 namespace millrace::proxy {
 
@@ -42,5 +43,7 @@ std::string_view write_number(double number, std::span<char, kMaxNumberBytes> ou
 
 /// In the arena. Null data(): no memory.
 [[nodiscard]] std::string_view write_json(const MetadataValue& value, Arena& arena);
+/// As much of it as fits.
+void write_json(const MetadataValue& value, TextWriter& out);
 
 }  // namespace millrace::proxy

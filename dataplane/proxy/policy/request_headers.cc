@@ -118,6 +118,7 @@ void remove_what_only_insiders_may_say(http::HeaderMap& headers, bool edge) {
                                               HeaderId::kXEnvoyUpstreamAltStatName,
                                               HeaderId::kXEnvoyUpstreamRqPerTryTimeoutMs,
                                               HeaderId::kXEnvoyUpstreamRqTimeoutAltResponse,
+                                              HeaderId::kXEnvoyUpstreamStreamDurationMs,
                                               HeaderId::kXEnvoyHedgeOnPerTryTimeout,
                                               HeaderId::kXEnvoyForceTrace,
                                               HeaderId::kXEnvoyIpTags,

@@ -43,6 +43,10 @@ struct RequestOutcome {
 /// x-envoy-upstream-rq-timeout-ms of an internal client, which is removed. Zero: none. Call before prepare_forward.
 [[nodiscard]] Duration take_response_timeout(const config::ForwardAction& action, http::RequestHead& head);
 
+/// How long a try may last from when it has a connection: as long as the cluster says, or as an internal client asks by
+/// x-envoy-upstream-stream-duration-ms, which is removed. Zero: without end. Call before prepare_forward.
+[[nodiscard]] Duration take_upstream_duration(Duration of_cluster, http::RequestHead& head);
+
 /// How long the stream may last from its start, by the route; nothing: as the connection manager says. Zero: without end; less
 /// than zero: it should have ended.
 [[nodiscard]] std::optional<Duration> stream_duration(const config::ForwardAction& action, const http::RequestHead& head);

@@ -85,7 +85,7 @@ TEST(TranslateCluster, TakesPolicyTimesAndLimits) {
       "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http_protocol_options: "
       "{}}, "
       "common_http_protocol_options: {idle_timeout: 9s, max_requests_per_connection: 5, max_headers_count: 50, "
-      "max_connection_duration: 60s}}}";
+      "max_connection_duration: 60s, max_stream_duration: 70s}}}";
   const auto snapshot = snapshot_of(text);
   ASSERT_NE(snapshot, nullptr);
   const auto& cluster = cluster_of(snapshot);
@@ -99,6 +99,7 @@ TEST(TranslateCluster, TakesPolicyTimesAndLimits) {
   EXPECT_EQ(cluster.http.max_requests_per_connection, 5U);
   EXPECT_EQ(cluster.http.max_headers_count, 50U);
   EXPECT_EQ(cluster.http.max_connection_duration, Duration::seconds(60));
+  EXPECT_EQ(cluster.http.max_stream_duration, Duration::seconds(70));
 }
 
 TEST(TranslateCluster, TakesWeightsAndHealth) {
@@ -303,8 +304,6 @@ TEST(TranslateCluster, SaysWhatIsWrongWithFurtherAddresses) {
 
 TEST(TranslateCluster, RefusesValuesThatItCannotServe) {
   EXPECT_THAT(refusals("lb_policy: CLUSTER_PROVIDED"), ElementsAre(HasSubstr("lb_policy: CLUSTER_PROVIDED is only for")));
-  EXPECT_THAT(refusals("common_http_protocol_options: {max_stream_duration: 1s}"),
-              ElementsAre(HasSubstr("max_stream_duration: is not supported yet for clusters")));
   EXPECT_THAT(refusals("typed_extension_protocol_options: {x: {\"@type\": "
                        "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
                        "explicit_http_config: {http_protocol_options: {}}}}"),

@@ -58,6 +58,19 @@ TEST(FormatCompiler, ReadsFieldsWithoutQueryAndParametersAsWritten) {
   EXPECT_FALSE(compile_format("%QUERY_PARAM%"));
 }
 
+TEST(FormatCompiler, ReadsTheKeysOfDynamicMetadata) {
+  const auto format = compiled("%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload:sub):5%%DYNAMIC_METADATA(a)%");
+  ASSERT_EQ(format.elements.size(), 2U);
+  EXPECT_EQ(format.elements[0].text, "envoy.filters.http.jwt_authn");
+  EXPECT_EQ(format.elements[0].path, (std::vector<std::string>{"payload", "sub"}));
+  EXPECT_EQ(format.elements[0].max_length, 5U);
+  EXPECT_EQ(format.elements[1].text, "a");
+  EXPECT_TRUE(format.elements[1].path.empty());
+  for (const char* wrong : {"%DYNAMIC_METADATA%", "%DYNAMIC_METADATA()%", "%DYNAMIC_METADATA(a:)%", "%DYNAMIC_METADATA(:a)%",
+                            "%DYNAMIC_METADATA(a::b)%"})
+    EXPECT_FALSE(compile_format(wrong)) << wrong;
+}
+
 TEST(FormatCompiler, LetsTheTimeFormatHoldPercentSignsAndColons) {
   const auto format = compiled("%START_TIME(%Y/%m/%dT%H:%M:%S%z (%s))%");
   ASSERT_EQ(format.elements.size(), 1U);
@@ -75,7 +88,7 @@ TEST(FormatCompiler, CompilesTheDefaultAccessLogFormat) {
 
 TEST(FormatCompiler, NamesAnUnknownOperator) {
   EXPECT_THAT(refusal("%UPSTREAM_PEER_SUBJECT%"), HasSubstr("%UPSTREAM_PEER_SUBJECT%"));
-  EXPECT_THAT(refusal("x %DYNAMIC_METADATA(a:b)% y"), HasSubstr("%DYNAMIC_METADATA%"));
+  EXPECT_THAT(refusal("x %FILTER_STATE(a:b)% y"), HasSubstr("%FILTER_STATE%"));
 }
 
 TEST(FormatCompiler, RefusesStrayPercentSignsWithTheirColumn) {

@@ -90,6 +90,54 @@ TEST_P(XdsRuntime, FiltersAndTheirConfigurationsReadIt) {
   EXPECT_THAT(limits(), ElementsAre(false, false));
 }
 
+TEST_P(XdsRuntime, WeightsOfClustersFollowIt) {
+  std::string text = listener_text("edge", 80, "route_config: {" + routes_text("r", "a") + "}");
+  const std::string plain = "cluster: a";
+  text.replace(text.find(plain), plain.size(),
+               "weighted_clusters: {runtime_key_prefix: shift, clusters: [{name: a, weight: 90}, {name: b, weight: 10}]}");
+  gateway_.give<ListenerMessage>(ResourceType::kListener, "1", {text});
+  const auto weights = [&] {
+    const auto& route = gateway_.manager().routes->virtual_hosts.at(0).routes.at(0);
+    const auto& action = std::get<config::ForwardAction>(route.action);
+    std::vector<std::uint64_t> out{action.total_weight};
+    for (const auto& cluster : action.clusters) out.push_back(cluster.weight);
+    return out;
+  };
+  give("1", "other: 1");
+  EXPECT_THAT(weights(), ElementsAre(100, 90, 10));
+  give("2", "shift: {a: 1, b: 3}");
+  EXPECT_THAT(weights(), ElementsAre(4, 1, 3));
+  give("3", "shift.a: 0");
+  EXPECT_THAT(weights(), ElementsAre(10, 0, 10));
+  for (const char* wrong : {"shift: {a: 0, b: 0}", "shift: {a: 4294967295, b: 1}", "shift: {a: many}"}) {
+    give(wrong, wrong);
+    EXPECT_THAT(weights(), ElementsAre(100, 90, 10)) << wrong;
+  }
+}
+
+TEST_P(XdsRuntime, FaultsFollowIt) {
+  listen(
+      "{name: f, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, "
+      "delay: {fixed_delay: 1s, percentage: {numerator: 10}}, abort: {http_status: 503, percentage: {numerator: 20}}, "
+      "response_rate_limit: {fixed_limit: {limit_kbps: 1}, percentage: {numerator: 30}}, "
+      "abort_http_status_runtime: my.status}}, ");
+  const auto fault = [&] { return std::get<config::Fault>(gateway_.manager().filters.at(0).config); };
+  give("1",
+       "fault.http: {delay: {fixed_delay_percent: 11, fixed_duration_ms: 2000}, abort: {abort_percent: 21, http_status: 500}, "
+       "rate_limit: {response_percent: 31}, max_active_faults: 4}, my.status: 418");
+  EXPECT_EQ(fault().delay->percentage.numerator, 11u);
+  EXPECT_EQ(fault().delay->fixed, Duration::seconds(2));
+  EXPECT_EQ(fault().abort->percentage.numerator, 21u);
+  EXPECT_EQ(fault().abort->http_status, 418) << "the key that it names stands in for Envoy's";
+  EXPECT_EQ(fault().response_rate_limit->percentage.numerator, 31u);
+  EXPECT_EQ(fault().max_active, 4u);
+  give("2", "my.status: 99");
+  EXPECT_EQ(fault().abort->http_status, 503) << "that is none";
+  EXPECT_EQ(fault().delay->percentage.numerator, 10u);
+  EXPECT_EQ(fault().delay->fixed, Duration::seconds(1));
+  EXPECT_EQ(fault().max_active, std::nullopt);
+}
+
 TEST_P(XdsRuntime, LimitsOfConnectionsFollowIt) {
   listen();
   give("1", "envoy.resource_limits.listener.edge.connection_limit: 7, overload.global_downstream_max_connections: 9");

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "tests/support/hello_bytes.h"
 #include "tests/unit/dataplane/proxy/core/through.h"
 #include "tests/unit/dataplane/proxy/core/tls_sides.h"
@@ -185,6 +188,42 @@ TEST(ListenerDrain_Versions, OneThatServesAsBeforeIsNotDrained) {
   it->reconfigure([](config::Listener&, config::Cluster&, config::Route&) {});
   it->advance(Duration::seconds(3'000));
   EXPECT_FALSE(client_.gone());
+}
+
+TEST(ListenerDrain_Gradual, ClientsAreAskedToLeaveOneByOne) {
+  constexpr int kClients = 200;
+  ProxyHarness proxy({}, ProxyHarness::small_limits(), 0, true);
+  proxy.origin().answer(ok("x"));
+  std::vector<Client*> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(&proxy.connect());
+    clients.back()->send(get());
+    proxy.run();
+  }
+  change(proxy);
+  const auto leave = [&] {
+    int asked = 0;
+    for (Client*& client : clients) {
+      if (client == nullptr) continue;
+      client->clear_received();
+      client->send(get());
+      proxy.run();
+      if (client->received().find("connection: close\r\n") == std::string::npos) continue;
+      client = nullptr;
+      ++asked;
+    }
+    return asked;
+  };
+  EXPECT_LT(leave(), kClients / 20) << "at the beginning hardly one";
+  proxy.advance(kDrainTime / 2);
+  const int half = leave();
+  EXPECT_GT(half, kClients * 35 / 100);
+  EXPECT_LT(half, kClients * 65 / 100);
+  proxy.advance(kDrainTime / 2 - Duration::seconds(1));
+  leave();
+  const auto staying = static_cast<std::uint64_t>(std::ranges::count_if(clients, [](Client* one) { return one != nullptr; }));
+  EXPECT_LE(staying, 3u);
+  EXPECT_EQ(proxy.http().downstream_cx_drain_close.value(), kClients - staying);
 }
 
 TEST(ListenerDrain_Process, AHandshakeUnderWayIsServedOnce) {

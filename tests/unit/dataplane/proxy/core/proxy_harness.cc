@@ -27,7 +27,8 @@ config::Format log_format() {
 
 }  // namespace
 
-ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits, std::uint32_t worker) : worker_(worker) {
+ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits, std::uint32_t worker, bool drain_gradually)
+    : worker_(worker) {
   proxy = std::make_unique<Proxy>(ProxyContext{.worker_index = worker,
                                                .timers = timers,
                                                .chains = chains,
@@ -37,7 +38,8 @@ ProxyHarness::ProxyHarness(const Change& change, ProxyLimits limits, std::uint32
                                                .log = report.log,
                                                .report = report,
                                                .wall_offset_nanoseconds = 1'700'000'000'000'000'000,
-                                               .limits = limits});
+                                               .limits = limits,
+                                               .drain_gradually = drain_gradually});
   origin_ = std::make_unique<Origin>(chains, now);
   net.listen(kOrigin, *origin_);
 

@@ -173,7 +173,8 @@ class ProxyHarness {
 
   /// `change` edits the configuration before it is applied. `worker`: which of the gateway's it is; those that share anything
   /// share its cells.
-  explicit ProxyHarness(const Change& change = {}, ProxyLimits limits = small_limits(), std::uint32_t worker = 0);
+  explicit ProxyHarness(const Change& change = {}, ProxyLimits limits = small_limits(), std::uint32_t worker = 0,
+                        bool drain_gradually = false);
   ~ProxyHarness();
 
   static ProxyLimits small_limits() {

@@ -151,6 +151,66 @@ TEST(Proxy_Timeouts, MaxStreamDurationEndsARequest) {
   EXPECT_EQ(proxy.http().downstream_rq_max_duration_reached.value(), 1u);
 }
 
+TEST(Proxy_Timeouts, TheClustersMaxStreamDurationIs408) {
+  ProxyHarness proxy([](auto&, auto& cluster, auto&) { cluster.http.max_stream_duration = Duration::seconds(1); });
+  Client& client = proxy.connect();
+  client.send(get());
+  proxy.advance(kAlmost);
+  EXPECT_EQ(client.received(), "");
+  proxy.advance(kMore);
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 408 "));
+  EXPECT_THAT(client.received(), EndsWith("upstream max stream duration reached"));
+  EXPECT_TRUE(proxy.origin().connection().was_reset());
+  EXPECT_FALSE(client.ended());
+  EXPECT_THAT(proxy.log(), StartsWith("408 UMSDR upstream_max_stream_duration_reached"));
+  EXPECT_EQ(proxy.cluster().upstream_rq_max_duration_reached.value(), 1u);
+  EXPECT_EQ(proxy.endpoint().rq_error.value(), 1u);
+}
+
+TEST(Proxy_Timeouts, TheClustersMaxStreamDurationInsideAResponseResetsTheClient) {
+  ProxyHarness proxy([](auto&, auto& cluster, auto&) { cluster.http.max_stream_duration = Duration::seconds(1); });
+  Client& client = proxy.connect();
+  client.send(get());
+  proxy.run();
+  proxy.origin().connection().send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+  proxy.advance(kAlmost + kMore);
+  EXPECT_TRUE(client.was_reset());
+  EXPECT_THAT(proxy.log(), StartsWith("200 UMSDR "));
+}
+
+TEST(Proxy_Timeouts, TheClustersMaxStreamDurationIsOfEachTry) {
+  config::RetryPolicy policy;
+  policy.conditions.add(config::RetryCondition::kReset);
+  ProxyHarness proxy([&](auto&, auto& cluster, config::Route& route) {
+    cluster.http.max_stream_duration = Duration::seconds(1);
+    std::get<config::ForwardAction>(route.action).retry = std::make_shared<const config::RetryPolicy>(policy);
+  });
+  Client& client = proxy.connect();
+  client.send(get());
+  proxy.advance(kAlmost + Duration::milliseconds(100));
+  EXPECT_EQ(proxy.origin().connections(), 2u);
+  proxy.advance(Duration::milliseconds(800));
+  EXPECT_EQ(client.received(), "");
+  proxy.advance(Duration::milliseconds(300));
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 408 "));
+  EXPECT_THAT(proxy.log(), StartsWith("408 "));
+  EXPECT_EQ(proxy.cluster().upstream_rq_max_duration_reached.value(), 2u);
+}
+
+TEST(Proxy_Timeouts, AClientOfInsideSaysHowLongATryMayLast) {
+  ProxyHarness proxy([](config::Listener& listener, auto& cluster, auto&) {
+    listener.chains[0].http()->use_remote_address = false;
+    cluster.http.max_stream_duration = Duration::seconds(1);
+  });
+  Client& client = proxy.connect();
+  client.send(get("/", "x-forwarded-for: 10.0.0.1\r\nx-envoy-upstream-stream-duration-ms: 3000\r\n"));
+  proxy.advance(Duration::milliseconds(2990));
+  EXPECT_EQ(client.received(), "");
+  EXPECT_EQ(proxy.origin().connection().received().find("stream-duration"), std::string::npos);
+  proxy.advance(kMore);
+  EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 408 "));
+}
+
 TEST(Proxy_Timeouts, AnIdleClientConnectionIsClosed) {
   ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->idle_timeout = Duration::seconds(1); });
   proxy.origin().answer(ok("x"));

@@ -259,6 +259,30 @@ TEST(Format, IsCutOffAtEveryLengthWithoutHarm) {
   }
 }
 
+TEST(Format, DynamicMetadataIsTextOrJson) {
+  Stream stream;
+  Memory memory;
+  using Kind = MetadataValue::Kind;
+  const MetadataValue two{.kind = Kind::kNumber, .number = 2};
+  const MetadataValue one{.kind = Kind::kString, .text = "a\"b", .next = &two};
+  const MetadataValue list{.kind = Kind::kList, .key = "list", .first = &one};
+  const MetadataValue sub{.kind = Kind::kString, .text = "a\"b", .key = "sub", .next = &list};
+  const MetadataValue claims{.kind = Kind::kStruct, .key = "claims", .first = &sub};
+  ASSERT_TRUE(stream.info.metadata.set("jwt", {.kind = Kind::kStruct, .first = &claims}, memory.arena));
+  const auto shown = [&](std::string filter, std::vector<std::string> path) {
+    config::Format format;
+    format.elements.push_back({FormatCommand::kDynamicMetadata, std::move(filter), {}, {}, std::move(path)});
+    char out[100];
+    return std::string(out, evaluate(format, stream.info, {}, out));
+  };
+  EXPECT_EQ(shown("jwt", {"claims", "sub"}), "a\"b");
+  EXPECT_EQ(shown("jwt", {"claims", "list"}), R"(["a\"b",2])");
+  EXPECT_EQ(shown("jwt", {}), R"({"claims":{"sub":"a\"b","list":["a\"b",2]}})");
+  EXPECT_EQ(shown("jwt", {"claims", "sub", "deeper"}), "-");
+  EXPECT_EQ(shown("jwt", {"none"}), "-");
+  EXPECT_EQ(shown("none", {}), "-");
+}
+
 TEST(AccessLogLine, EndsInANewlineWhateverHappens) {
   const Stream stream;
   const auto line = [&](const config::Format& format, std::size_t limit) {

@@ -227,6 +227,7 @@ TEST(PrepareRequest, KeepsAnUpgradeVisibleAndNothingElseOfTheConnection) {
 TEST(PrepareRequest, AnExternalClientCannotSpeakForEnvoy) {
   const std::initializer_list<Field> fields = {{"x-envoy-retry-on", "5xx"},
                                                {"x-envoy-upstream-rq-timeout-ms", "1"},
+                                               {"x-envoy-upstream-stream-duration-ms", "1"},
                                                {"x-envoy-expected-rq-timeout-ms", "1"},
                                                {"x-envoy-force-trace", "1"},
                                                {"x-envoy-decorator-operation", "o"},
