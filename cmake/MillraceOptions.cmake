@@ -3,6 +3,7 @@ set(MILLRACE_MARCH "x86-64-v3" CACHE STRING "Instruction set of the build, as in
 set(MILLRACE_SANITIZE "" CACHE STRING "Sanitizers, as in -fsanitize=: \"address,undefined\", \"thread\" or nothing")
 option(MILLRACE_TESTS "Build the tests" ON)
 option(MILLRACE_BENCHMARKS "Build the micro-benchmarks" OFF)
+set(MILLRACE_UNITY "agent" CACHE STRING "Libraries of which several sources are compiled as one: off, agent (where headers are large) or all")
 option(MILLRACE_FUZZERS "Build the fuzzers (needs clang)" OFF)
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -16,7 +17,8 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # It keeps what was compiled with a precompiled header only if it may trust in that header's own hash.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
@@ -30,7 +32,7 @@ if(CMAKE_INTERPROCEDURAL_OPTIMIZATION)
   add_link_options(-Wno-alloc-size-larger-than -Wno-stringop-overflow)
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  # Only the fuzzers and the checks of ./dev lint are compiled with clang: the warnings that count are g++'s.
+  # The fuzzers, AddressSanitizer's build and the checks of ./dev lint use clang: the warnings that count are g++'s.
   add_compile_options(-w)
 endif()
 if(MILLRACE_SANITIZE)

@@ -1,12 +1,20 @@
 # One target per folder. The link graph is the diagram in docs/architecture.md.
 
-# millrace_library(name SOURCES a.cc b.cc DEPENDS millrace_base ... [EXCEPTIONS])
+# millrace_library(name SOURCES a.cc b.cc DEPENDS millrace_base ... [EXCEPTIONS] [APART b.cc])
 # A library of the data plane is compiled without exceptions and RTTI; EXCEPTIONS is for
 # the agent and app side, whose libraries (CLI11, yaml-cpp, protobuf, spdlog) need them.
+# As MILLRACE_UNITY says, several sources are compiled as one, which saves most of the time; APART: those that give a name
+# of their own to something, which another source of the library gives to something else.
 function(millrace_library name)
-  cmake_parse_arguments(ARG "EXCEPTIONS" "" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "EXCEPTIONS" "" "SOURCES;APART;DEPENDS" ${ARGN})
   if(ARG_SOURCES)
     add_library(${name} STATIC ${ARG_SOURCES})
+    if(MILLRACE_UNITY STREQUAL "all" OR (MILLRACE_UNITY STREQUAL "agent" AND ARG_EXCEPTIONS))
+      set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    endif()
+    if(ARG_APART)
+      set_source_files_properties(${ARG_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
     set(scope PUBLIC)
     if(NOT ARG_EXCEPTIONS)
       target_compile_options(${name} PRIVATE -fno-exceptions -fno-rtti)
@@ -19,14 +27,20 @@ function(millrace_library name)
   target_link_libraries(${name} ${scope} ${ARG_DEPENDS})
 endfunction()
 
-# millrace_test(name SOURCES a_test.cc DEPENDS millrace_base ...): a GoogleTest program, run by ctest.
+# millrace_test(name SOURCES a_test.cc DEPENDS millrace_base ... [PRECOMPILE fixture.h]): a GoogleTest program, run by ctest.
+# PRECOMPILE: a header that nearly all of many sources include; reading it takes most of the time that each of them takes.
 function(millrace_test name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;PRECOMPILE;DEPENDS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
   # What is tested is optimised, the tests themselves are not: GoogleTest takes five times as long to compile with -O2.
   target_compile_options(${name} PRIVATE -O0 -g1)
+  if(ARG_PRECOMPILE)
+    target_precompile_headers(${name} PRIVATE <gtest/gtest.h> <gmock/gmock.h> ${ARG_PRECOMPILE})
+    # What ccache asks for to cope with it.
+    target_compile_options(${name} PRIVATE $<IF:$<CXX_COMPILER_ID:GNU>,-fpch-preprocess,SHELL:-Xclang -fno-pch-timestamp>)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 300)
 endfunction()
