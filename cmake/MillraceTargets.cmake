@@ -11,6 +11,8 @@ function(millrace_library name)
     add_library(${name} STATIC ${ARG_SOURCES})
     if(MILLRACE_UNITY STREQUAL "all" OR (MILLRACE_UNITY STREQUAL "agent" AND ARG_EXCEPTIONS))
       set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+      # To g++ a source that is included is a header, where unnamed namespaces would be a mistake.
+      target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
     endif()
     if(ARG_APART)
       set_source_files_properties(${ARG_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
