@@ -57,8 +57,9 @@ class EndpointCellTable {
 
   const std::size_t workers_;
   std::mutex mutex_;
-  std::vector<std::uint32_t> slots_;                       // hash table by key: id and 1; 0: free. A power of two of them
-  std::deque<std::shared_ptr<report::EndpointCell>> all_;  // by id
+  std::vector<std::uint32_t> slots_;  // hash table by key: id and 1; 0: free. A power of two of them
+  // By id, beside each other: who has one has a part in all of them, and none has an allocation of its own.
+  const std::shared_ptr<std::deque<report::EndpointCell>> all_ = std::make_shared<std::deque<report::EndpointCell>>();
 };
 
 struct CellRegistry {

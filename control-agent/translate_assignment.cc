@@ -38,7 +38,7 @@ const google::protobuf::Value* lb_metadata(const core::Metadata& metadata, const
 std::string hash_key(const core::Metadata& metadata, const config::Endpoint& endpoint, const BalancingPlan& plan) {
   const auto* own = lb_metadata(metadata, "hash_key");
   if (own != nullptr && !own->string_value().empty()) return own->string_value();
-  return plan.by_hostname ? endpoint.hostname : endpoint.address_text();
+  return plan.by_hostname ? endpoint.extras().hostname : endpoint.address_text();
 }
 
 void translate_health(core::HealthStatus status, config::Endpoint& out) {
@@ -139,27 +139,40 @@ std::vector<Place> places_of(const endpoint_api::Endpoint& endpoint, const std::
   return {{std::move(found), cell, address.has_pipe() ? address.pipe().path() : std::string()}};
 }
 
+/// Null: none. Endpoints in a row that have the same share them.
+std::shared_ptr<const config::EndpointExtras> translate_extras(const endpoint_api::LbEndpoint& source, const Group& group,
+                                                               const Place& place, const std::string& path,
+                                                               AssignmentWork& work) {
+  config::EndpointExtras out;
+  out.attempts = order_attempts(place.addresses, work.out.happy_eyeballs);
+  out.pipe = place.pipe;
+  out.hostname = source.endpoint().hostname();
+  if (out.hostname.empty() && work.names.plan != nullptr) out.hostname = source.endpoint().address().socket_address().address();
+  UpstreamSocket socket = work.sockets.choose(source.metadata(), group.metadata);
+  out.tls = std::move(socket.tls);
+  out.proxy_protocol = std::move(socket.proxy_protocol);
+  out.health_target = work.targets.make(source.endpoint(), place.addresses.front(), out, path, work.context.diagnostics);
+  if (out == config::kNoExtras) return nullptr;
+  if (!work.out.endpoints.empty()) {
+    const auto& last = work.out.endpoints.back().shared_extras;
+    if (last != nullptr && *last == out) return last;
+  }
+  return std::make_shared<const config::EndpointExtras>(std::move(out));
+}
+
 void translate_endpoint(const endpoint_api::LbEndpoint& source, const Group& group, const std::string& path,
                         AssignmentWork& work) {
-  const core::Address& address = source.endpoint().address();
   const std::string endpoint_path = join_path(path, "endpoint");
   for (const Place& place : places_of(source.endpoint(), endpoint_path, work)) {
     config::Endpoint endpoint;
     endpoint.address = place.addresses.front();
-    endpoint.attempts = order_attempts(place.addresses, work.out.happy_eyeballs);
-    endpoint.pipe = place.pipe;
-    endpoint.hostname = source.endpoint().hostname();
-    if (endpoint.hostname.empty() && work.names.plan != nullptr) endpoint.hostname = address.socket_address().address();
     if (source.has_load_balancing_weight()) endpoint.weight = source.load_balancing_weight().value();
     translate_health(source.health_status(), endpoint);
     const auto* canary = lb_metadata(source.metadata(), "canary");
     endpoint.canary = canary != nullptr && canary->bool_value();
     endpoint.priority = group.priority;
     endpoint.locality = group.locality;
-    UpstreamSocket socket = work.sockets.choose(source.metadata(), group.metadata);
-    endpoint.tls = std::move(socket.tls);
-    endpoint.proxy_protocol = std::move(socket.proxy_protocol);
-    endpoint.health_target = work.targets.make(source.endpoint(), endpoint, endpoint_path, work.context.diagnostics);
+    endpoint.shared_extras = translate_extras(source, group, place, endpoint_path, work);
     endpoint.cell = work.context.cells.endpoints.get({.cluster = work.out.cell->id, .address = place.cell});
     if (endpoint.healthy) work.out.healthy_weight += endpoint.weight;
     work.sources.hash_keys.push_back(hash_key(source.metadata(), endpoint, work.plan));
@@ -177,6 +190,11 @@ std::uint32_t translate_locality(const endpoint_api::LocalityLbEndpoints& source
   if (at == out.localities.size()) out.localities.push_back({name, source.priority(), 0});
   if (source.has_load_balancing_weight()) out.localities[at].weight = source.load_balancing_weight().value();
   return at;
+}
+
+// As what endpoints have without any.
+bool says_nothing(const config::Locality& locality) {
+  return locality == config::LocalityName() && locality.priority == 0 && locality.weight == 0;
 }
 
 // By priority.
@@ -230,6 +248,8 @@ void translate_drop_overload(const endpoint_api::ClusterLoadAssignment::Policy& 
 
 void translate_policy(const endpoint_api::ClusterLoadAssignment::Policy& policy, const std::string& path, config::Cluster& out,
                       Diagnostics& diagnostics) {
+  out.balancing.overprovisioning_factor = config::LoadBalancingOptions().overprovisioning_factor;
+  out.balancing.drop_overload_per_million = 0;
   if (policy.has_overprovisioning_factor()) {
     out.balancing.overprovisioning_factor = policy.overprovisioning_factor().value();
     if (out.balancing.overprovisioning_factor > kMostOverprovisioning) {
@@ -276,6 +296,8 @@ void translate_assignment(const endpoint_api::ClusterLoadAssignment& assignment,
     context.diagnostics.error(list, "the sum of the endpoints' weights must be at most 4294967295");
   }
   if (!context.diagnostics.ok()) return;
+  if (out.localities.size() == 1 && says_nothing(out.localities.front())) out.localities.clear();
+  out.localities.shrink_to_fit();
   out.endpoints.shrink_to_fit();  // there may be a hundred thousand of them
   std::vector<std::uint32_t> all(out.endpoints.size());
   std::iota(all.begin(), all.end(), 0u);

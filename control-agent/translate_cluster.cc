@@ -75,8 +75,8 @@ void translate_http_options(const Cluster& cluster, const std::string& path, con
   }
 }
 
-// Which type it has, and that what belongs to other types is not set.
-bool translate_type(const Cluster& cluster, const std::string& path, TranslateContext& context) {
+// That what belongs to other types is not set.
+void check_type(const Cluster& cluster, const std::string& path, TranslateContext& context) {
   Diagnostics& diagnostics = context.diagnostics;
   const bool discovered = cluster.type() == Cluster::EDS;
   if (discovered && !cluster.eds_cluster_config().has_eds_config()) {
@@ -92,16 +92,19 @@ bool translate_type(const Cluster& cluster, const std::string& path, TranslateCo
   if (!discovered && cluster.has_eds_cluster_config()) {
     diagnostics.error(join_path(path, "eds_cluster_config"), "is only used by a cluster of type EDS: set type, or leave it out");
   }
-  return discovered;
+}
+
+std::shared_ptr<const ClusterFrame> plain_frame() {
+  static const auto kPlain = std::make_shared<const ClusterFrame>();
+  return kPlain;
 }
 
 }  // namespace
 
-std::shared_ptr<const ClusterFrame> translate_cluster_frame(const Cluster& cluster, const std::string& path,
-                                                            TranslateContext& context) {
+TranslatedCluster translate_cluster(const Cluster& cluster, const std::string& path, TranslateContext& context) {
   auto& diagnostics = context.diagnostics;
   auto frame = std::make_shared<ClusterFrame>(cluster, path, context);
-  config::Cluster* out = &frame->cluster;
+  auto out = std::make_shared<config::Cluster>();
   out->name = cluster.name();
   out->alt_stat_name = cluster.alt_stat_name();
   out->added_via_api = context.is_dynamic;
@@ -111,7 +114,7 @@ std::shared_ptr<const ClusterFrame> translate_cluster_frame(const Cluster& clust
     diagnostics.error(join_path(index_path(join_path(path, "filters"), static_cast<std::size_t>(i)), "typed_config"),
                       "the type \"" + filter.type_url() + "\" is not supported: clusters have no network filters");
   }
-  frame->is_discovered = translate_type(cluster, path, context);
+  check_type(cluster, path, context);
   out->members = translate_aggregate(cluster, path, diagnostics);
   out->original_dst = translate_original_dst(cluster, path, frame->sockets, diagnostics);
   frame->dns = translate_dns(cluster, path, context);
@@ -137,14 +140,20 @@ std::shared_ptr<const ClusterFrame> translate_cluster_frame(const Cluster& clust
   }
   out->health_check = translate_health_check(cluster, path, context);
   out->cell = context.cells.clusters.get(out->name);
-  return frame;
+  frame->secrets = std::move(context.secret_names);
+  return {.frame = frame->is_plain() ? plain_frame() : std::move(frame), .cluster = std::move(out)};
 }
 
-std::shared_ptr<const config::Cluster> fill_cluster(const ClusterFrame& frame,
+std::shared_ptr<const config::Cluster> fill_cluster(const ClusterFrame& frame, const config::Cluster& cluster,
                                                     const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment,
                                                     const std::string& path, const ResolvedNames* names,
                                                     TranslateContext& context) {
-  auto out = std::make_shared<config::Cluster>(frame.cluster);
+  auto out = std::make_shared<config::Cluster>(cluster);
+  out->endpoints.clear();
+  out->localities.clear();
+  out->hash_tables.clear();
+  out->subsets = nullptr;
+  out->healthy_weight = 0;
   BalancingPlan plan = frame.plan;
   if (plan.subsets != nullptr)
     plan.subsets = std::make_shared<config::Subsets>(*plan.subsets);  // its endpoints are indexed there

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "config/model/cluster.h"
@@ -19,28 +20,38 @@ class ClusterLoadAssignment;
 
 namespace millrace::agent {
 
-/// A cluster without endpoints. Not copied: its parts refer to each other.
+/// What endpoints are made with. Not copied: its parts refer to each other.
 struct ClusterFrame {
   ClusterFrame(const envoy::config::cluster::v3::Cluster& source, const std::string& path, TranslateContext& context)
       : sockets(source, path, context), targets(source, sockets) {}
+  ClusterFrame() : targets(sockets) {}
   ClusterFrame(const ClusterFrame&) = delete;
   ClusterFrame& operator=(const ClusterFrame&) = delete;
 
-  config::Cluster cluster = {};
   BalancingPlan plan = {};
   UpstreamSockets sockets;
   HealthTargets targets;
-  std::optional<DnsPlan> dns = {};  ///< of clusters whose endpoints are names
-  bool is_discovered = false;       ///< type EDS: its endpoints are a resource of their own
+  std::optional<DnsPlan> dns = {};    ///< of clusters whose endpoints are names
+  std::set<SecretName> secrets = {};  ///< of control planes, that its endpoints' TLS is made of
+
+  /// Endpoints are plain addresses, as those of most clusters: all that are so can have the same frame.
+  [[nodiscard]] bool is_plain() const {
+    return plan == BalancingPlan() && sockets.empty() && targets.empty() && !dns && secrets.empty();
+  }
 };
 
-[[nodiscard]] std::shared_ptr<const ClusterFrame> translate_cluster_frame(const envoy::config::cluster::v3::Cluster& cluster,
-                                                                          const std::string& path, TranslateContext& context);
+struct TranslatedCluster {
+  std::shared_ptr<const ClusterFrame> frame;
+  std::shared_ptr<const config::Cluster> cluster;  ///< without endpoints
+};
+[[nodiscard]] TranslatedCluster translate_cluster(const envoy::config::cluster::v3::Cluster& cluster, const std::string& path,
+                                                  TranslateContext& context);
 
-/// The frame with the endpoints of `assignment`, which stands at `path`; `names`: what those of the endpoints stand for, null as
-/// long as nothing is known of them.
+/// `cluster` with the endpoints of `assignment`, which stands at `path`, instead of its own; `names`: what those of the endpoints
+/// stand for, null as long as nothing is known of them.
 [[nodiscard]] std::shared_ptr<const config::Cluster> fill_cluster(
-    const ClusterFrame& frame, const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, const std::string& path,
-    const ResolvedNames* names, TranslateContext& context);
+    const ClusterFrame& frame, const config::Cluster& cluster,
+    const envoy::config::endpoint::v3::ClusterLoadAssignment& assignment, const std::string& path, const ResolvedNames* names,
+    TranslateContext& context);
 
 }  // namespace millrace::agent

@@ -242,23 +242,24 @@ HealthTargets::HealthTargets(const Cluster& cluster, const UpstreamSockets& sock
 }
 
 std::shared_ptr<const config::HealthTarget> HealthTargets::make(const envoy::config::endpoint::v3::Endpoint& source,
-                                                                const config::Endpoint& endpoint, const std::string& path,
+                                                                const SocketAddress& address,
+                                                                const config::EndpointExtras& extras, const std::string& path,
                                                                 Diagnostics& diagnostics) const {
   const auto& own = source.health_check_config();
   const std::string own_path = join_path(path, "health_check_config");
   auto out = std::make_shared<config::HealthTarget>();
-  out->address = endpoint.address;
-  out->pipe = endpoint.pipe;
+  out->address = address;
+  out->pipe = extras.pipe;
   if (own.has_address()) {
-    const auto address = translate_address(own.address(), join_path(own_path, "address"), AddressUse::kEndpoint, diagnostics);
-    if (address) out->address = *address;
+    const auto given = translate_address(own.address(), join_path(own_path, "address"), AddressUse::kEndpoint, diagnostics);
+    if (given) out->address = *given;
     out->pipe = own.address().pipe().path();
   }
   if (own.port_value() != 0 && out->pipe.empty()) out->address.port = static_cast<std::uint16_t>(own.port_value());
   if (!check_ || own.disable_active_health_check()) return nullptr;
   out->host = own.hostname().empty() ? host_ : as_host(own.hostname());
   out->tls =
-      check_->has_transport_socket_match_criteria() ? sockets_.choose(check_->transport_socket_match_criteria()) : endpoint.tls;
+      check_->has_transport_socket_match_criteria() ? sockets_.choose(check_->transport_socket_match_criteria()) : extras.tls;
   return out;
 }
 

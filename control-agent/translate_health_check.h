@@ -20,12 +20,16 @@ namespace millrace::agent {
 /// Says where the endpoints of a cluster are probed, and as whom.
 class HealthTargets {
  public:
+  /// Nothing is probed.
+  explicit HealthTargets(const UpstreamSockets& sockets) : sockets_(sockets) {}
   /// `sockets` outlives this object.
   HealthTargets(const envoy::config::cluster::v3::Cluster& cluster, const UpstreamSockets& sockets);
 
-  /// Of `endpoint`, which `source` says; null: it is not probed. `path` is that of `source`.
+  [[nodiscard]] bool empty() const { return !check_; }
+  /// Of the endpoint at `address` with `extras`, which `source` says; null: it is not probed. `path` is that of `source`.
   [[nodiscard]] std::shared_ptr<const config::HealthTarget> make(const envoy::config::endpoint::v3::Endpoint& source,
-                                                                 const config::Endpoint& endpoint, const std::string& path,
+                                                                 const SocketAddress& address,
+                                                                 const config::EndpointExtras& extras, const std::string& path,
                                                                  Diagnostics& diagnostics) const;
 
  private:

@@ -23,6 +23,7 @@ struct BalancingPlan {
   bool by_hostname = false;                       ///< use_hostname_for_hashing
   std::shared_ptr<config::Subsets> subsets = {};  ///< without endpoints; null: none
   bool list_as_any = false;                       ///< of subsets
+  bool operator==(const BalancingPlan&) const = default;
 };
 
 /// Fills what of `out` says how it balances; its endpoints need not be there yet.

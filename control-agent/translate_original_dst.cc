@@ -61,8 +61,8 @@ std::shared_ptr<const config::OriginalDst> translate_original_dst(const Cluster&
   if (cluster.has_cleanup_interval())
     out->cleanup_interval = translate_duration(cluster.cleanup_interval(), join_path(path, "cleanup_interval"), diagnostics);
   UpstreamSocket socket = sockets.choose({}, {});
-  out->endpoint.tls = std::move(socket.tls);
-  out->endpoint.proxy_protocol = std::move(socket.proxy_protocol);
+  out->endpoint.own_extras().tls = std::move(socket.tls);
+  out->endpoint.own_extras().proxy_protocol = std::move(socket.proxy_protocol);
   return out;
 }
 

@@ -36,9 +36,14 @@ struct UpstreamSocket {
 /// A cluster's transport_socket and transport_socket_matches.
 class UpstreamSockets {
  public:
+  /// None: endpoints are reached in plain text.
+  UpstreamSockets() = default;
   /// Translates all of them, also those that no endpoint will get. `path` is the cluster's.
   UpstreamSockets(const envoy::config::cluster::v3::Cluster& cluster, const std::string& path, TranslateContext& context);
 
+  [[nodiscard]] bool empty() const {
+    return matches_.empty() && otherwise_.tls == nullptr && otherwise_.proxy_protocol == nullptr;
+  }
   /// The socket of an endpoint: the first match whose criteria all stand in its metadata under "envoy.transport_socket_match",
   /// else the first that its locality's metadata satisfies, else the cluster's transport_socket.
   [[nodiscard]] UpstreamSocket choose(const envoy::config::core::v3::Metadata& endpoint,

@@ -133,6 +133,14 @@ def change_all(plane, *_) -> None:
     time.sleep(QUIET_SECONDS)  # clusters that wait for endpoints, and what workers have still to adopt
 
 
+def heap_bytes_per_cluster(build: pathlib.Path) -> int:
+    """Of an agent alone, with all that it keeps of a cluster and its ten endpoints."""
+    loaded = subprocess.run([build / "perf" / "millrace_world_load", str(CLUSTERS)], capture_output=True, text=True, check=False)
+    if loaded.returncode != 0:
+        raise LabError(f"millrace_world_load: {loaded.stderr.strip()}")
+    return round(json.loads(loaded.stdout)["heap_bytes_per_cluster"])
+
+
 def measure(control_plane, results: records.Results) -> None:
     subject_cpu, load_cpu = subject_and_load_cpu()
     with loaded(control_plane, FEW, FEW, load_cpu) as (*_, few):
@@ -141,7 +149,8 @@ def measure(control_plane, results: records.Results) -> None:
         figures = {"clusters": CLUSTERS, "endpoints": CLUSTERS * ENDPOINTS_EACH, "virtual_hosts": HOSTS,
                    "load_seconds": round(full["seconds"] - few["seconds"], 2), "agent_cpu_seconds": round(full["cpu"] - few["cpu"], 2),
                    "resident_bytes": full["resident"],
-                   "resident_bytes_per_cluster": round((full["resident"] - few["resident"]) / (CLUSTERS - FEW))}
+                   "resident_bytes_per_cluster": round((full["resident"] - few["resident"]) / (CLUSTERS - FEW)),
+                   "heap_bytes_per_cluster": heap_bytes_per_cluster(pathlib.Path(os.environ["MILLRACE_BUILD_DIR"]))}
         pin(gateway.process.pid, subject_cpu)
         wrk = ["taskset", "-c", str(load_cpu), "wrk", "-t1", "-c16", "-d600s", f"http://{GATEWAY}/"]
         load = namespace.start(wrk, stdout=subprocess.DEVNULL)
@@ -155,7 +164,8 @@ def measure(control_plane, results: records.Results) -> None:
             raise LabError(f"the load ended with {load.returncode}")
     results.add(NAME, "tap", "millrace", figures)
     print(f"{NAME:<20} {CLUSTERS:,} clusters: {figures['load_seconds']:,} s until all was taken, {figures['agent_cpu_seconds']:,} s of the agent's "
-          f"core; {figures['agent_cpu_ms_per_change']:,} ms of it for one endpoint; {figures['resident_bytes_per_cluster']:,} bytes a cluster; "
+          f"core; {figures['agent_cpu_ms_per_change']:,} ms of it for one endpoint; {figures['resident_bytes_per_cluster']:,} bytes a cluster, "
+          f"{figures['heap_bytes_per_cluster']:,} of an agent's heap alone; "
           f"longest turn {figures['longest_turn_us']:,} us, {figures['longest_turn_us_all']:,} us when all clusters "
           f"and virtual hosts change at once, {figures['longest_turn_us_quiet']:,} us without changes", flush=True)
 

@@ -23,7 +23,7 @@ UNITS = {"requests_per_second": "1/s", "requests_per_core_second": "1/s", "reque
          "resident_bytes_per_connection": "bytes", "connections": "count", "requests_under_way": "count",
          "heap_bytes_per_connection": "bytes", "server_us": "us", "bare_server_us": "us", "nanoseconds": "ns", "nanoseconds_any": "ns", "build_ms": "ms",
          "index_bytes": "bytes", "allocations": "count", "clusters": "count", "endpoints": "count", "virtual_hosts": "count",
-         "load_seconds": "s", "agent_cpu_seconds": "s", "agent_cpu_ms_per_change": "ms", "resident_bytes_per_cluster": "bytes",
+         "load_seconds": "s", "agent_cpu_seconds": "s", "agent_cpu_ms_per_change": "ms", "resident_bytes_per_cluster": "bytes", "heap_bytes_per_cluster": "bytes",
          "longest_turn_us": "us", "longest_turn_us_all": "us", "longest_turn_us_quiet": "us"}
 
 # A table's columns: heading, metric, format.

@@ -19,6 +19,7 @@ struct RingOptions {
   std::uint64_t minimum_size = 1024;
   std::uint64_t maximum_size = 8 * 1024 * 1024;  ///< not less than minimum_size
   bool murmur = false;                           ///< MURMUR_HASH_2 instead of XX_HASH
+  bool operator==(const RingOptions&) const = default;
 };
 /// `keys` of all endpoints, by their index; so below.
 [[nodiscard]] HashTable build_ring(std::vector<HashTable::Host> hosts, std::span<const std::string> keys,

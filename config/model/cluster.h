@@ -35,29 +35,47 @@ struct UpstreamTls {
       sni_header;  ///< override_auto_sni_header, in lower case: stands in for the host where a request has it; empty: none
 };
 
+/// What few endpoints have, or many in common: those of a cluster that say the same share one.
+struct EndpointExtras {
+  std::string hostname;  ///< empty: none
+  /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
+  std::shared_ptr<const UpstreamTls> tls;
+  std::shared_ptr<const HealthTarget> health_target;  ///< null: it is not probed
+  /// Where connections to it are tried, one after another and then beside each other, its address among them; null: there alone.
+  std::shared_ptr<const std::vector<SocketAddress>> attempts;
+  /// What it is told of clients before all else; null: nothing. Chosen with `tls`.
+  std::shared_ptr<const ProxyProtocolOut> proxy_protocol;
+  std::string pipe;  ///< the path of a Unix socket, which the address stands for; empty: it is an IP address
+
+  /// The same parts, not such as say the same.
+  bool operator==(const EndpointExtras&) const = default;
+};
+inline constinit const EndpointExtras kNoExtras{};
+
+/// A large world has a hundred thousand of them: one cache line each.
 struct Endpoint {
   SocketAddress address;
-  std::string hostname;      ///< empty: none
-  std::uint32_t weight = 1;  ///< 1 to 2^32-1, relative within the cluster
-  bool healthy = true;       ///< the control plane's health_status: UNKNOWN, HEALTHY and DEGRADED count as healthy
-  bool degraded = false;     ///< DEGRADED: healthy, but chosen only when others do not suffice
-  bool draining = false;     ///< DRAINING: not healthy, and no part of the whole that health is measured by
-  bool canary = false;       ///< by its metadata: envoy.lb, canary
+  bool healthy : 1 = true;    ///< the control plane's health_status: UNKNOWN, HEALTHY and DEGRADED count as healthy
+  bool degraded : 1 = false;  ///< DEGRADED: healthy, but chosen only when others do not suffice
+  bool draining : 1 = false;  ///< DRAINING: not healthy, and no part of the whole that health is measured by
+  bool canary : 1 = false;    ///< by its metadata: envoy.lb, canary
+  std::uint32_t weight = 1;   ///< 1 to 2^32-1, relative within the cluster
   std::uint32_t priority = 0;
-  std::uint32_t locality = 0;  ///< index into Cluster::localities
-  /// What transport_socket_matches, or else transport_socket, chose for it; null: plain text.
-  std::shared_ptr<const UpstreamTls> tls = {};
-  std::shared_ptr<const HealthTarget> health_target = {};  ///< null: it is not probed
-  /// Where connections to it are tried, one after another and then beside each other, `address` among them; null: there alone.
-  std::shared_ptr<const std::vector<SocketAddress>> attempts = {};
-  /// What it is told of clients before all else; null: nothing. Chosen with `tls`.
-  std::shared_ptr<const ProxyProtocolOut> proxy_protocol = {};
-  std::string pipe = {};  ///< the path of a Unix socket, which `address` stands for; empty: it is an IP address
-  std::shared_ptr<report::EndpointCell> cell;  ///< outlives this snapshot
+  std::uint32_t locality = 0;                                ///< index into Cluster::localities
+  std::shared_ptr<report::EndpointCell> cell;                ///< outlives this snapshot
+  std::shared_ptr<const EndpointExtras> shared_extras = {};  ///< null: it has none
 
+  [[nodiscard]] const EndpointExtras& extras() const { return shared_extras != nullptr ? *shared_extras : kNoExtras; }
+  /// A copy for this endpoint alone, to be changed.
+  [[nodiscard]] EndpointExtras& own_extras() {
+    auto own = std::make_shared<EndpointExtras>(extras());
+    shared_extras = own;
+    return *own;
+  }
   /// As Envoy writes it: "198.18.0.2:80", or a path.
-  [[nodiscard]] std::string address_text() const { return pipe.empty() ? address.to_string() : pipe; }
+  [[nodiscard]] std::string address_text() const { return extras().pipe.empty() ? address.to_string() : extras().pipe; }
 };
+static_assert(sizeof(Endpoint) == 64);
 
 /// How an endpoint stands in the choice of load balancing.
 enum class EndpointHealth : std::uint8_t {

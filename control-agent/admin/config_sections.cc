@@ -199,8 +199,8 @@ void add_endpoint(const config::Endpoint& endpoint, envoy::config::endpoint::v3:
   entry.mutable_load_balancing_weight()->set_value(endpoint.weight);
   entry.set_health_status(coarse_health(endpoint));
   auto& shown = *entry.mutable_endpoint();
-  shown.set_hostname(endpoint.hostname);
-  *shown.mutable_address() = to_message(endpoint.address, endpoint.pipe);
+  shown.set_hostname(endpoint.extras().hostname);
+  *shown.mutable_address() = to_message(endpoint.address, endpoint.extras().pipe);
   shown.mutable_health_check_config();
 }
 

@@ -125,14 +125,14 @@ void set_health(const config::Endpoint& endpoint, HostHealthStatus& out) {
 }
 
 void set_host(const config::Cluster& cluster, const config::Endpoint& endpoint, envoy::admin::v3::HostStatus& out) {
-  *out.mutable_address() = to_message(endpoint.address, endpoint.pipe);
+  *out.mutable_address() = to_message(endpoint.address, endpoint.extras().pipe);
   for (auto& [name, metric] : endpoint_stats(*endpoint.cell)) *out.add_stats() = metric;
   set_health(endpoint, *out.mutable_health_status());
   const report::OutlierRecord& outlier = endpoint.cell->outlier.peek();
   if (const double rate = value_of(outlier.external.percent); rate >= 0) out.mutable_success_rate()->set_value(rate);
   if (const double rate = value_of(outlier.local.percent); rate >= 0) out.mutable_local_origin_success_rate()->set_value(rate);
   out.set_weight(endpoint.weight);
-  out.set_hostname(endpoint.hostname);
+  out.set_hostname(endpoint.extras().hostname);
   out.set_priority(endpoint.priority);
   *out.mutable_locality() = to_message(config::locality_of(cluster, endpoint));
 }
@@ -163,7 +163,7 @@ std::string clusters_text(const config::Snapshot& snapshot) {
     for (const config::Endpoint& endpoint : cluster->endpoints) {
       const std::string host = endpoint.address_text() + "::";
       for (const auto& [stat, metric] : endpoint_stats(*endpoint.cell)) line(host + stat + "::" + std::to_string(metric.value()));
-      line(host + "hostname::" + endpoint.hostname);
+      line(host + "hostname::" + endpoint.extras().hostname);
       line(host + "health_flags::" + health_flags(endpoint));
       line(host + "weight::" + std::to_string(endpoint.weight));
       const config::Locality& locality = config::locality_of(*cluster, endpoint);

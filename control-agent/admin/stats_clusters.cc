@@ -89,7 +89,7 @@ void collect_health_checks(const config::Cluster& cluster, CellCollector& collec
 #undef MR_COLLECT_COUNTER
   const auto count = [&](report::EndpointFault fault, bool present) {
     return std::ranges::count_if(cluster.endpoints, [&](const config::Endpoint& endpoint) {
-      return endpoint.health_target != nullptr && endpoint.cell->has(fault) == present;
+      return endpoint.extras().health_target != nullptr && endpoint.cell->has(fault) == present;
     });
   };
   collector.gauge("health_check.healthy", count(report::EndpointFault::kFailedHealthCheck, false));
@@ -116,7 +116,7 @@ void collect_clusters(const config::Snapshot& snapshot, std::vector<Stat>& out) 
     const std::string& shown = cluster->alt_stat_name.empty() ? name : cluster->alt_stat_name;
     CellCollector collector(out, "cluster." + shown + ".", "envoy_cluster_", {{"envoy_cluster_name", shown}});
     collect(*cluster->cell, collector);
-    if (std::ranges::any_of(cluster->endpoints, [](const auto& endpoint) { return endpoint.tls != nullptr; })) {
+    if (std::ranges::any_of(cluster->endpoints, [](const auto& endpoint) { return endpoint.extras().tls != nullptr; })) {
       collect_tls(*cluster->cell, collector);
     }
     collect_breakers(*cluster, collector);

@@ -52,9 +52,9 @@ std::vector<ResourcePtr<Message>> unpack_all(const DiscoveryResponse& response, 
 template <typename Message>
 void check_names(const std::vector<ResourcePtr<Message>>& resources, const std::set<std::string>& names, Diagnostics& found) {
   for (const std::string& name : names) {
-    if (std::ranges::any_of(resources, [&](const auto& resource) { return name_of(resource->message) == name; })) continue;
+    if (std::ranges::any_of(resources, [&](const auto& resource) { return resource->name == name; })) continue;
     std::string others;
-    for (const auto& resource : resources) others += (others.empty() ? "; they hold " : ", ") + quote(name_of(resource->message));
+    for (const auto& resource : resources) others += (others.empty() ? "; they hold " : ", ") + quote(resource->name);
     found.error("resources", "hold no " + Message::descriptor()->name() + " " + quote(name) + ", which is asked for" + others);
   }
 }

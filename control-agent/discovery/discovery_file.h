@@ -24,11 +24,4 @@ struct DiscoveryFile {
 template <typename Message>
 [[nodiscard]] DiscoveryFile<Message> read_discovery_file(const std::string& path, const std::set<std::string>& names);
 
-/// The name by which it is found.
-[[nodiscard]] inline const std::string& name_of(const AssignmentMessage& message) { return message.cluster_name(); }
-template <typename Message>
-[[nodiscard]] const std::string& name_of(const Message& message) {
-  return message.name();
-}
-
 }  // namespace millrace::agent

@@ -18,11 +18,11 @@ template <typename Table>
 std::vector<DynamicResource> list(const Table& table) {
   std::vector<DynamicResource> out;
   for (const auto& [key, resource] : table) {
-    if (resource == nullptr || resource->origin.is_static) continue;
-    out.push_back({.name = name_of(resource->message),
-                   .version = resource->origin.version,
-                   .updated = resource->origin.updated,
-                   .content = ConstMessage(resource, &resource->message)});
+    if (resource == nullptr || resource->origin().is_static) continue;
+    out.push_back({.name = resource->name,
+                   .version = resource->origin().version,
+                   .updated = resource->origin().updated,
+                   .content = as_message(*resource)});
   }
   std::ranges::sort(out, {}, &DynamicResource::name);
   return out;
@@ -39,7 +39,7 @@ std::vector<MissingResource> missing_resources(const World& world) {
   std::set<ResourceKey> assignments;
   std::set<ResourceKey> routes;
   world.for_each_cluster([&](const std::string&, const WorldCluster& cluster) {
-    if (cluster.frame->is_discovered) assignments.insert(assignment_key(cluster.source->message));
+    if (cluster.is_discovered()) assignments.insert(cluster.assignment_key());
   });
   world.for_each_listener([&](const std::string&, const WorldListener& listener) {
     for (const auto& [key, source] : listener.route_sources) routes.insert(key);
@@ -79,7 +79,7 @@ std::vector<ScopesOfListener> list_scopes(const World& world) {
     const auto at = listener.scopes.find(http.scoped->source);
     if (at == listener.scopes.end()) return;
     KeyedResources<ScopeMessage> all;
-    for (const auto& scope : *at->second) all.set({http.scoped->source, scope->message.name()}, scope);
+    for (const auto& scope : *at->second) all.set({http.scoped->source, scope->name}, scope);
     by_name[http.scoped->name] = list(all);
   });
   std::vector<ScopesOfListener> out;
@@ -185,7 +185,7 @@ void collect_extensions(const World& world, Collector& collector) {
     for (const auto& [key, extension] : listener.extension_sources) sources.emplace(key, extension.source);
   });
   for (const auto& [key, source] : sources) {
-    const DiscoveryStat stat = like("extension_config_discovery.http_filter." + key.name + ".",
+    const DiscoveryStat stat = like("extension_config_discovery.http_filter." + key.name.text() + ".",
                                     "envoy_extension_config_discovery_http_filter_", {{"envoy_extension_config", key.name}});
     const auto at = world.extension_changes.find(key);
     const ExtensionChanges changes = at == world.extension_changes.end() ? ExtensionChanges() : at->second;
@@ -200,8 +200,8 @@ void collect_extensions(const World& world, Collector& collector) {
 void collect_secrets(const World& world, Collector& collector) {
   std::set<SecretName> names;
   const auto add = [&](const std::set<SecretName>& more) { names.insert(more.begin(), more.end()); };
-  for (const auto& [name, cluster] : world.clusters) add(cluster->secrets);
-  for (const auto& [name, cluster] : world.warming_clusters) add(cluster.secrets);
+  for (const auto& [name, cluster] : world.clusters) add(cluster->frame->secrets);
+  for (const auto& [name, cluster] : world.warming_clusters) add(cluster.frame->secrets);
   world.for_each_listener([&](const std::string&, const WorldListener& listener) { add(listener.secrets); });
   for (const SecretName& secret : names) {
     collector.subscription({ResourceType::kSecret, {.path = secret.source, .watched_directory = {}}},
@@ -242,20 +242,20 @@ DynamicResources dynamic_resources(const World& world, const SubscriptionTable& 
     const auto waiting = world.warming_clusters.find(cluster.name);
     if (waiting == world.warming_clusters.end()) continue;
     cluster.state = ResourceState::kWarming;
-    if (waiting->second.frame->is_discovered && waiting->second.assignment == nullptr) cluster.waits_for.push_back("endpoints");
-    for (const SecretName& secret : waiting->second.secrets) cluster.waits_for.push_back("secret " + secret.name);
+    if (waiting->second.is_discovered() && waiting->second.assignment == nullptr) cluster.waits_for.push_back("endpoints");
+    for (const SecretName& secret : waiting->second.frame->secrets) cluster.waits_for.push_back("secret " + secret.name);
   }
   for (DynamicResource& listener : out.listeners) {
     const auto waiting = world.warming_listeners.find(listener.name);
     if (waiting == world.warming_listeners.end()) continue;
     listener.state = ResourceState::kWarming;
     for (const auto& [key, routes] : waiting->second.routes) {
-      if (routes == nullptr) listener.waits_for.push_back("RdsRouteConfigSubscription " + key.name);
+      if (routes == nullptr) listener.waits_for.push_back("RdsRouteConfigSubscription " + key.name.text());
     }
     if (waiting->second.scopes.size() < waiting->second.scope_sources.size())
       listener.waits_for.push_back("ScopedRdsConfigSubscription");
     for (const auto& [key, extension] : waiting->second.extensions) {
-      if (extension == nullptr) listener.waits_for.push_back("FilterConfigSubscription init " + key.name);
+      if (extension == nullptr) listener.waits_for.push_back("FilterConfigSubscription init " + key.name.text());
     }
     for (const SecretName& secret : waiting->second.secrets) listener.waits_for.push_back("secret " + secret.name);
   }
@@ -336,10 +336,7 @@ std::vector<DiscoveryStat> discovery_stats(const World& world, const Subscriptio
     const config::Cluster& shown = *cluster.cluster;
     const std::string& prefix = shown.alt_stat_name.empty() ? shown.name : shown.alt_stat_name;
     const DiscoveryStat stat = like("cluster." + prefix + ".", "envoy_cluster_", {{"envoy_cluster_name", prefix}});
-    if (cluster.frame->is_discovered) {
-      const auto& source = cluster.source->message.eds_cluster_config().eds_config();
-      collector.subscription({ResourceType::kAssignment, path_source(source)}, stat);
-    }
+    if (cluster.is_discovered()) collector.subscription({ResourceType::kAssignment, cluster.assignment_source->path}, stat);
     if (const auto at = dns.find(name); at != dns.end()) collector.names(at->second, stat);
   }
   for (const auto& [name, listener] : world.listeners) {

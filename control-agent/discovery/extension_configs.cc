@@ -32,28 +32,29 @@ class Filling {
     filter.config = filter.discovery->fallback;
     if (resource == nullptr) return;
     const bool is_new = use_.is_new(key);
-    if (!is_new && !allows(*filter.discovery, resource->message.typed_config())) return use_.on_conflict(key);
-    if (is_new) newest_ = &resource->origin;
-    use_.about(resource->origin, [&](TranslateContext& context) {
+    if (!is_new && !allows(*filter.discovery, resource->message().typed_config())) return use_.on_conflict(key);
+    if (is_new) newest_ = resource.get();
+    use_.about(resource->origin(), [&](TranslateContext& context) {
       context.http_stat_prefix = context.stat_prefix = http_.stat_prefix;
-      filter.config = translate_discovered_filter(*filter.discovery, resource->message.typed_config(),
-                                                  join_path(resource->origin.path, "typed_config"), context);
+      filter.config = translate_discovered_filter(*filter.discovery, resource->message().typed_config(),
+                                                  join_path(resource->path(), "typed_config"), context);
     });
   }
 
   void check_order() {
     const auto misplaced = find_misplaced_filter(http_.filters);
     if (!misplaced) return;
-    const ResourceOrigin& at_fault = newest_ == nullptr ? use_.listener : *newest_;
+    const ResourceOrigin& at_fault = newest_ == nullptr ? use_.listener.origin() : newest_->origin();
+    const std::string path = newest_ == nullptr ? use_.listener.path() : newest_->path();
     use_.about(at_fault, [&](TranslateContext& context) {
       context.diagnostics.error(
-          at_fault.path, "with it the HTTP filter \"" + http_.filters[*misplaced].name + "\" " + std::string(kMisplacedFilter));
+          path, "with it the HTTP filter \"" + http_.filters[*misplaced].name + "\" " + std::string(kMisplacedFilter));
     });
   }
 
   config::HttpConnectionManager& http_;
   const ExtensionUse& use_;
-  const ResourceOrigin* newest_ = nullptr;  // of those that have come with this change
+  const Resource<ExtensionMessage>* newest_ = nullptr;  // of those that have come with this change
 };
 
 }  // namespace

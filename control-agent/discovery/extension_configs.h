@@ -33,7 +33,7 @@ struct ExtensionChanges {
 /// What fill_extensions() needs of the world.
 struct ExtensionUse {
   const Extensions& extensions;
-  const ResourceOrigin& listener;
+  const Resource<ListenerMessage>& listener;
   /// Has it come with this change? What is wrong is then its fault, else the listener's.
   std::function<bool(const ResourceKey&)> is_new;
   /// Runs a translation whose errors are about what has that origin.

@@ -21,15 +21,15 @@ constexpr std::string_view kRuntimeField = "layered_runtime";
 /// as they are.
 template <typename Message>
 void replace_all(NamedResources<Message>& table, const std::string& path, const std::vector<ResourcePtr<Message>>& resources) {
-  table.erase_if([&](const auto& entry) { return !entry.second->origin.is_static && entry.second->origin.source == path; });
-  for (const auto& resource : resources) table.add(name_of(resource->message), resource);
+  table.erase_if([&](const auto& entry) { return !entry.second->origin().is_static && entry.second->origin().source == path; });
+  for (const auto& resource : resources) table.add(resource->name, resource);
 }
 
 /// Of resources whose names are their file's.
 template <typename Message>
 void replace_all(KeyedResources<Message>& table, const std::string& path, const std::vector<ResourcePtr<Message>>& resources) {
   table.erase_if([&](const auto& entry) { return entry.first.source == path; });
-  for (const auto& resource : resources) table.set(ResourceKey{path, name_of(resource->message)}, resource);
+  for (const auto& resource : resources) table.set(ResourceKey{path, resource->name}, resource);
 }
 
 /// Those that the bootstrap has, too, and whose word counts.
@@ -37,11 +37,11 @@ template <typename Message>
 void warn_of_statics(const NamedResources<Message>& table, const std::vector<ResourcePtr<Message>>& resources,
                      FileReport& report) {
   for (const auto& resource : resources) {
-    const auto known = find_resource(table, std::string(name_of(resource->message)));
-    if (known == nullptr || !known->origin.is_static) continue;
-    report.warnings.push_back({.file = resource->origin.source,
-                               .line = resource->origin.places->find(resource->origin.path).line,
-                               .path = resource->origin.path,
+    const auto known = find_resource(table, std::string(resource->name));
+    if (known == nullptr || !known->origin().is_static) continue;
+    report.warnings.push_back({.file = resource->origin().source,
+                               .line = resource->origin().places->find(resource->path()).line,
+                               .path = resource->path(),
                                .reason = "is passed over: the bootstrap has one of this name, which no update replaces"});
   }
 }
@@ -55,10 +55,10 @@ std::map<std::string, RefusedUpdate> refuse(const DiscoveryFile<Message>& file, 
   for (const ConfigError& error : errors) details += (details.empty() ? "" : "; ") + error.to_string();
   std::map<std::string, RefusedUpdate> out;
   for (const auto& resource : file.resources) {
-    out[name_of(resource->message)] = {.version = resource->origin.version,
-                                       .attempted = resource->origin.updated,
-                                       .details = details,
-                                       .content = ConstMessage(resource, &resource->message)};
+    out[resource->name] = {.version = resource->origin().version,
+                           .attempted = resource->origin().updated,
+                           .details = details,
+                           .content = as_message(*resource)};
   }
   return out;
 }
@@ -168,9 +168,9 @@ RefusedTable FileDiscovery::refused() const {
 std::map<Subscription, std::set<std::string>> FileDiscovery::wanted(const World& world) const {
   std::map<Subscription, std::set<std::string>> out = from_bootstrap_;
   world.for_each_cluster([&](const std::string&, const WorldCluster& cluster) {
-    if (!cluster.frame->is_discovered) return;
-    const PathSource source = path_source(cluster.source->message.eds_cluster_config().eds_config());
-    if (!source.path.empty()) out[{ResourceType::kAssignment, source}].insert(assignment_key(cluster.source->message).name);
+    if (!cluster.is_discovered()) return;
+    const PathSource& source = cluster.assignment_source->path;
+    if (!source.path.empty()) out[{ResourceType::kAssignment, source}].insert(cluster.assignment_name);
   });
   world.for_each_listener([&](const std::string&, const WorldListener& listener) {
     for (const auto& [key, from] : listener.route_sources) {

@@ -6,7 +6,11 @@
 
 namespace millrace::agent {
 
-std::uint64_t hash_of(const google::protobuf::Message& message) { return config::content_hash(serialize(message)); }
+std::uint64_t hash_of(const google::protobuf::Message& message) { return hash_of_bytes(bytes_of(message)); }
+
+std::string bytes_of(const google::protobuf::Message& message) { return serialize(message); }
+
+std::uint64_t hash_of_bytes(const std::string& bytes) { return config::content_hash(bytes); }
 
 PathSource path_source(const envoy::config::core::v3::ConfigSource& source) {
   if (source.has_path_config_source())
@@ -20,11 +24,6 @@ std::string source_key(const envoy::config::core::v3::ConfigSource& source) {
 }
 
 bool is_control_plane(const std::string& source_key) { return source_key.empty() || source_key.starts_with("grpc:"); }
-
-ResourceKey assignment_key(const ClusterMessage& cluster) {
-  const auto& eds = cluster.eds_cluster_config();
-  return {source_key(eds.eds_config()), eds.service_name().empty() ? cluster.name() : eds.service_name()};
-}
 
 RouteSources route_sources(const ListenerMessage& listener) {
   RouteSources out;

@@ -1,6 +1,7 @@
 // What a configuration consists of, by type and name: clusters, listeners, route configurations, the endpoints of clusters,
 // the configurations of filters and layers of the runtime, as their sources gave them (the bootstrap, files, later a control
-// plane). A value: a copy shares the messages, which never change.
+// plane). A value: a copy shares the messages, which never change, and which are kept as bytes: of most nothing is asked once
+// they are translated, and as objects they take six times as much.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -19,6 +20,7 @@
 #include "config/model/shared_map.h"
 #include "control-agent/diagnostics.h"
 #include "control-agent/discovery/name_resolver.h"
+#include "control-agent/discovery/shared_name.h"
 #include "control-agent/runtime_values.h"
 #include "envoy/config/cluster/v3/cluster.pb.h"
 #include "envoy/config/core/v3/config_source.pb.h"
@@ -46,10 +48,21 @@ using SecretMessage = envoy::extensions::transport_sockets::tls::v3::Secret;
 
 /// Equal messages have equal hashes.
 [[nodiscard]] std::uint64_t hash_of(const google::protobuf::Message& message);
+/// Equal messages give equal bytes.
+[[nodiscard]] std::string bytes_of(const google::protobuf::Message& message);
+[[nodiscard]] std::uint64_t hash_of_bytes(const std::string& bytes);
 
-/// Where a resource was found, for errors about it and for /config_dump.
+/// The name by which a resource is found.
+[[nodiscard]] inline const std::string& name_of(const AssignmentMessage& message) { return message.cluster_name(); }
+template <typename Message>
+[[nodiscard]] const std::string& name_of(const Message& message) {
+  return message.name();
+}
+
+/// Where a resource was found, for errors about it and for /config_dump. Those of one response may share it.
 struct ResourceOrigin {
-  std::string path = {};                         ///< of the message: "static_resources.clusters[0]", "resources[2]"
+  /// Of the message: "static_resources.clusters[0]", "resources[2]"; empty: it has none but its type and name.
+  std::string path = {};
   std::shared_ptr<const SourceMap> places = {};  ///< of the file that it stands in; null: none is known
   std::string source = {};                       ///< its file; empty: the bootstrap, or a control plane
   std::string version = {};                      ///< version_info of the response that brought it; empty for the bootstrap's
@@ -57,15 +70,47 @@ struct ResourceOrigin {
   bool is_static = false;  ///< of the bootstrap: no update removes or replaces it
 };
 
+/// How errors name a resource that stands in no file: Cluster "web".
 template <typename Message>
-struct Resource {
-  Resource(Message given, ResourceOrigin from)
-      : message(std::move(given)), origin(std::move(from)), content_hash(hash_of(message)) {}
+[[nodiscard]] std::string resource_path(const std::string& name) {
+  return Message::descriptor()->name() + " \"" + name + "\"";
+}
 
-  const Message message;
-  const ResourceOrigin origin;
+template <typename Message>
+class Resource {
+ public:
+  /// `named`: name_of(), from whoever has it already.
+  Resource(const Message& message, SharedName named, std::shared_ptr<const ResourceOrigin> origin)
+      : Resource(bytes_of(message), std::move(named), std::move(origin)) {}
+  Resource(const Message& message, ResourceOrigin origin)
+      : Resource(message, name_of(message), std::make_shared<const ResourceOrigin>(std::move(origin))) {}
+
+  const SharedName name;  ///< name_of()
   const std::uint64_t content_hash;
+
+  /// Reads it: not for what is done at each change with all that there are.
+  [[nodiscard]] Message message() const {
+    Message out;
+    out.ParsePartialFromString(bytes_);
+    return out;
+  }
+  [[nodiscard]] const ResourceOrigin& origin() const { return *origin_; }
+  /// How errors name it.
+  [[nodiscard]] std::string path() const { return origin_->path.empty() ? resource_path<Message>(name) : origin_->path; }
+
+ private:
+  Resource(const std::string& bytes, SharedName given, std::shared_ptr<const ResourceOrigin> origin)
+      : name(std::move(given)), content_hash(hash_of_bytes(bytes)), bytes_(bytes), origin_(std::move(origin)) {}
+
+  const std::string bytes_;
+  const std::shared_ptr<const ResourceOrigin> origin_;
 };
+
+/// What it says, as nobody changes it any more.
+template <typename Message>
+[[nodiscard]] std::shared_ptr<const Message> as_message(const Resource<Message>& resource) {
+  return std::make_shared<const Message>(resource.message());
+}
 
 template <typename Message>
 using ResourcePtr = std::shared_ptr<const Resource<Message>>;
@@ -78,20 +123,20 @@ template <typename Message>
 
 /// Names of clusters and of listeners are unique in the gateway; those of other resources are within their source.
 struct ResourceKey {
-  std::string source;  ///< source_key() of where it comes from
-  std::string name;
+  SharedName source;  ///< source_key() of where it comes from
+  SharedName name;
   auto operator<=>(const ResourceKey&) const = default;
 
   struct Hash {
     std::size_t operator()(const ResourceKey& key) const {
-      return std::hash<std::string>{}(key.name) + 31 * std::hash<std::string>{}(key.source);
+      return SharedName::Hash{}(key.name) + 31 * SharedName::Hash{}(key.source);
     }
   };
 };
 
 /// By name or by key; copies share what stays the same.
 template <typename Message>
-using NamedResources = config::SharedMap<std::string, ResourcePtr<Message>>;
+using NamedResources = config::SharedMap<SharedName, ResourcePtr<Message>, SharedName::Hash>;
 template <typename Message>
 using KeyedResources = config::SharedMap<ResourceKey, ResourcePtr<Message>, ResourceKey::Hash>;
 
@@ -133,8 +178,12 @@ struct PathSource {
 /// Is it a control plane's key, not a file's?
 [[nodiscard]] bool is_control_plane(const std::string& source_key);
 
-/// Where the endpoints of a cluster of type EDS are found.
-[[nodiscard]] ResourceKey assignment_key(const ClusterMessage& cluster);
+/// Where the endpoints of clusters of type EDS come from. Clusters that say the same share one.
+struct AssignmentSource {
+  envoy::config::core::v3::ConfigSource config;
+  SharedName key;   ///< source_key()
+  PathSource path;  ///< path_source()
+};
 
 /// Where the connection managers of a listener have their routes from.
 using RouteSources = std::map<ResourceKey, envoy::config::core::v3::ConfigSource>;

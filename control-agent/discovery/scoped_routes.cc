@@ -11,22 +11,22 @@ namespace millrace::agent {
 namespace {
 
 const ResourcePtr<ScopeMessage>& find_scope(const ScopeSet& scopes, const std::string& name) {
-  return *std::ranges::find(*scopes, name, [](const auto& scope) { return scope->message.name(); });
+  return *std::ranges::find(*scopes, name, [](const auto& scope) -> const std::string& { return scope->name; });
 }
 
 /// Those of `source`, in `scoped`.
 void take_scopes(config::ScopedRoutes& scoped, const std::string& stat_prefix, const ScopeSet& scopes, const ScopeUse& use) {
   for (const ResourcePtr<ScopeMessage>& scope : *scopes) {
-    use.about(scope->origin, [&](TranslateContext& context) {
+    use.about(scope->origin(), [&](TranslateContext& context) {
       context.http_stat_prefix = context.stat_prefix = stat_prefix;
-      scoped.scopes.push_back(translate_scope(scope->message, scope->origin.path, context));
+      scoped.scopes.push_back(translate_scope(scope->message(), scope->path(), context));
     });
   }
   for (const auto& [one, other] : order_scopes(scoped)) {
     const ResourcePtr<ScopeMessage>& second = find_scope(scopes, other);
     const ResourcePtr<ScopeMessage>& at_fault = use.is_new(second) ? second : find_scope(scopes, one);
-    use.about(at_fault->origin, [&](TranslateContext& context) {
-      context.diagnostics.error(join_path(at_fault->origin.path, "key"),
+    use.about(at_fault->origin(), [&](TranslateContext& context) {
+      context.diagnostics.error(join_path(at_fault->path(), "key"),
                                 "the scopes \"" + one + "\" and \"" + other + "\" have the same key");
     });
   }
@@ -56,7 +56,7 @@ void update_scopes(Scopes& scopes, const Resources& before, const Resources& now
     for (const auto& [key, scope] : now.scopes) {
       if (key.source == source) all.push_back(scope);
     }
-    std::ranges::sort(all, {}, [](const auto& scope) { return scope->message.name(); });
+    std::ranges::sort(all, {}, [](const auto& scope) -> const std::string& { return scope->name; });
     scopes[source] = std::make_shared<const std::vector<ResourcePtr<ScopeMessage>>>(std::move(all));
   }
 }
@@ -74,7 +74,7 @@ void add_scope_routes(const ListenerMessage& listener, const Scopes& scopes, Rou
     if (!scoped.has_scoped_rds()) return;
     const auto found = scopes.find(source_key(scoped.scoped_rds().scoped_rds_config_source()));
     if (found == scopes.end()) return;
-    for (const ResourcePtr<ScopeMessage>& scope : *found->second) add(scope->message);
+    for (const ResourcePtr<ScopeMessage>& scope : *found->second) add(scope->message());
   });
 }
 

@@ -58,6 +58,7 @@ class Translator {
     Resolved::for_each_change(before_.resources.resolved, resources().resolved, add);
     Assignments::for_each_change(before_.resources.assignments, resources().assignments,
                                  [&](const ResourceKey& key, const auto*, const auto*) {
+                                   out.insert(key.name);  // whose cluster has that name, if there is one
                                    if (const auto* users = before_.users.find(key)) out.insert(users->begin(), users->end());
                                  });
     for (const auto& [name, cluster] : before_.warming_clusters) out.insert(name);
@@ -108,8 +109,8 @@ class Translator {
                               [&](const auto&, const auto*, const auto*) { same = false; });
     if (same) return;
     const auto read = [this](const ResourcePtr<RuntimeMessage>& layer) {
-      return about(layer->origin, [&](TranslateContext& context) {
-        return read_runtime_layer(layer->message.layer(), join_path(layer->origin.path, "layer"), context.diagnostics);
+      return about(layer->origin(), [&](TranslateContext& context) {
+        return read_runtime_layer(layer->message().layer(), join_path(layer->path(), "layer"), context.diagnostics);
       });
     };
     out_.world.runtime = make_runtime(settings_.runtime, resources(), read, before_.runtime.get());
@@ -163,7 +164,9 @@ class Translator {
 
   void use_cluster(const std::string& name, WorldCluster cluster) {
     out_.world.snapshot_clusters.set(cluster.cluster->name, cluster.cluster);
-    out_.world.clusters.set(name, std::make_shared<const WorldCluster>(std::move(cluster)));
+    // The two differ for a cluster of the bootstrap whose name is taken.
+    const SharedName shared = cluster.source->name == name ? cluster.source->name : SharedName(name);
+    out_.world.clusters.set(shared, std::make_shared<const WorldCluster>(std::move(cluster)));
   }
 
   void remove_cluster(const std::string& name) {
@@ -181,7 +184,7 @@ class Translator {
       for (const WorldCluster* cluster : {world.find_cluster(name), find(world.warming_clusters, name)}) {
         if (cluster == nullptr) continue;
         is_aggregate = is_aggregate || cluster->cluster->is_aggregate();
-        if (cluster->frame->is_discovered) keys.insert(assignment_key(cluster->source->message));
+        if (cluster->is_discovered() && !(cluster->assignment_name == name)) keys.insert(cluster->assignment_key());
       }
       return keys;
     };
@@ -208,27 +211,47 @@ class Translator {
 
   /// `known`: what the same source meant before; null: it is new.
   WorldCluster make_cluster(const std::string& name, const ResourcePtr<ClusterMessage>& source, const WorldCluster* known) {
-    WorldCluster next{.source = source, .frame = nullptr, .secrets = {}, .assignment = {}, .resolved = {}, .cluster = {}};
+    WorldCluster next;
+    next.source = source;
     if (known != nullptr) {
       next.frame = known->frame;
-      next.secrets = known->secrets;
+      next.assignment_source = known->assignment_source;
+      next.assignment_name = known->assignment_name;
+      next.cluster = known->cluster;
     } else {
-      next.frame = about(source->origin, [&](TranslateContext& context) {
-        auto frame = translate_cluster_frame(source->message, source->origin.path, context);
-        next.secrets = std::move(context.secret_names);
-        return frame;
+      const ClusterMessage message = source->message();
+      about(source->origin(), [&](TranslateContext& context) {
+        auto translated = translate_cluster(message, source->path(), context);
+        next.frame = std::move(translated.frame);
+        next.cluster = std::move(translated.cluster);
+        return true;
       });
+      if (message.type() == ClusterMessage::EDS) {
+        const auto& eds = message.eds_cluster_config();
+        next.assignment_source = assignment_source(eds.eds_config());
+        next.assignment_name = eds.service_name().empty() ? source->name : SharedName(eds.service_name());
+      }
     }
-    if (next.frame->is_discovered) next.assignment = find_resource(resources().assignments, assignment_key(source->message));
+    if (next.is_discovered()) next.assignment = find_resource(resources().assignments, next.assignment_key());
     if (next.frame->dns) next.resolved = find_resource(resources().resolved, name);
     const bool same = known != nullptr && same_content(known->assignment, next.assignment) && known->resolved == next.resolved;
-    next.cluster = same ? known->cluster : fill(next);
+    if (!same) next.cluster = fill(next);
     return next;
   }
 
+  /// The one that says the same, as long as there are clusters that have it.
+  std::shared_ptr<const AssignmentSource> assignment_source(const envoy::config::core::v3::ConfigSource& source) {
+    auto& known = out_.world.assignment_sources[hash_of(source)];
+    if (known == nullptr) {
+      known = std::make_shared<const AssignmentSource>(
+          AssignmentSource{.config = source, .key = source_key(source), .path = path_source(source)});
+    }
+    return known;
+  }
+
   [[nodiscard]] bool has_what_it_needs(const WorldCluster& cluster) const {
-    return (!cluster.frame->is_discovered || resources().assignments.contains(assignment_key(cluster.source->message))) &&
-           are_settled(cluster.secrets);
+    return (!cluster.is_discovered() || resources().assignments.contains(cluster.assignment_key())) &&
+           are_settled(cluster.frame->secrets);
   }
 
   [[nodiscard]] bool are_settled(const std::set<SecretName>& secrets) const {
@@ -244,13 +267,14 @@ class Translator {
 
   std::shared_ptr<const config::Cluster> fill(const WorldCluster& cluster) {
     if (cluster.assignment != nullptr) {
-      return about(cluster.assignment->origin, [&](TranslateContext& context) {
-        return fill_cluster(*cluster.frame, cluster.assignment->message, cluster.assignment->origin.path, nullptr, context);
+      return about(cluster.assignment->origin(), [&](TranslateContext& context) {
+        return fill_cluster(*cluster.frame, *cluster.cluster, cluster.assignment->message(), cluster.assignment->path(), nullptr,
+                            context);
       });
     }
-    return about(cluster.source->origin, [&](TranslateContext& context) {
-      return fill_cluster(*cluster.frame, cluster.source->message.load_assignment(),
-                          join_path(cluster.source->origin.path, "load_assignment"), cluster.resolved.get(), context);
+    return about(cluster.source->origin(), [&](TranslateContext& context) {
+      return fill_cluster(*cluster.frame, *cluster.cluster, cluster.source->message().load_assignment(),
+                          join_path(cluster.source->path(), "load_assignment"), cluster.resolved.get(), context);
     });
   }
 
@@ -283,13 +307,13 @@ class Translator {
       next.parts_runtime_keys = known->parts_runtime_keys;
     } else {
       runtime_keys_.clear();
-      next.listener = about(source->origin, [&](TranslateContext& context) {
-        auto listener = translate_listener(source->message, source->origin.path, context);
+      next.listener = about(source->origin(), [&](TranslateContext& context) {
+        auto listener = translate_listener(source->message(), source->path(), context);
         next.secrets = std::move(context.secret_names);
         return listener;
       });
-      next.scope_sources = scope_sources(source->message);
-      next.extension_sources = extension_sources(source->message);
+      next.scope_sources = scope_sources(source->message());
+      next.extension_sources = extension_sources(source->message());
       next.runtime_keys = std::move(runtime_keys_);
     }
     for (const auto& [key, from] : next.scope_sources) {
@@ -299,8 +323,8 @@ class Translator {
     if (same_scopes) {
       next.route_sources = known->route_sources;
     } else {
-      next.route_sources = route_sources(source->message);
-      add_scope_routes(source->message, next.scopes, next.route_sources);
+      next.route_sources = route_sources(source->message());
+      add_scope_routes(source->message(), next.scopes, next.route_sources);
     }
     for (const auto& [key, from] : next.route_sources) next.routes.emplace(key, find_resource(resources().routes, key));
     for (const auto& [key, from] : next.extension_sources)
@@ -343,9 +367,9 @@ class Translator {
         const auto& source = listener.routes.at(key);
         auto& made = tables[key];
         if (made != nullptr || source == nullptr) return made;
-        return made = about(source->origin, [&](TranslateContext& context) {
+        return made = about(source->origin(), [&](TranslateContext& context) {
                  context.http_stat_prefix = context.stat_prefix = http->stat_prefix;
-                 return translate_routes(source->message, source->origin.path, false, context);
+                 return translate_routes(source->message(), source->path(), false, context);
                });
       };
       if (http->scoped != nullptr) {
@@ -361,7 +385,7 @@ class Translator {
   }
 
   [[nodiscard]] bool is_new(const ResourcePtr<ScopeMessage>& scope) const {
-    const auto before = find_resource(before_.resources.scopes, ResourceKey{scope->origin.source, scope->message.name()});
+    const auto before = find_resource(before_.resources.scopes, ResourceKey{scope->origin().source, scope->name});
     return !same_content(before, scope);
   }
 
@@ -369,7 +393,7 @@ class Translator {
   std::shared_ptr<const config::Listener> with_extensions(const WorldListener& listener) {
     auto out = std::make_shared<config::Listener>(*listener.listener);
     fill_extensions(*out, {.extensions = listener.extensions,
-                           .listener = listener.source->origin,
+                           .listener = *listener.source,
                            .is_new =
                                [this](const ResourceKey& key) {
                                  return !same_content(find_resource(before_.resources.extensions, key),
@@ -380,9 +404,10 @@ class Translator {
     return out;
   }
 
-  void error(const ResourceOrigin& origin, std::string_view field, std::string reason) {
-    about(origin, [&](TranslateContext& context) {
-      context.diagnostics.error(join_path(origin.path, field), std::move(reason));
+  template <typename Message>
+  void error(const Resource<Message>& resource, std::string_view field, std::string reason) {
+    about(resource.origin(), [&](TranslateContext& context) {
+      context.diagnostics.error(join_path(resource.path(), field), std::move(reason));
       return true;
     });
   }
@@ -403,9 +428,9 @@ class Translator {
       if (member == nullptr) member = find(out_.world.warming_clusters, members[i]);
       const std::string field = index_path(kAggregateMembers, i);
       if (member == nullptr) {
-        error(cluster->source->origin, field, "there is no cluster \"" + members[i] + "\": define it, or leave it out");
+        error(*cluster->source, field, "there is no cluster \"" + members[i] + "\": define it, or leave it out");
       } else if (member->cluster->is_aggregate() || member->cluster->original_dst != nullptr) {
-        error(cluster->source->origin, field, "\"" + members[i] + "\" has no endpoints to choose from: name clusters that have");
+        error(*cluster->source, field, "\"" + members[i] + "\" has no endpoints to choose from: name clusters that have");
       }
     }
   }
@@ -416,15 +441,14 @@ class Translator {
     if (local == nullptr) return;
     const WorldCluster& cluster = *local;
     if (std::ranges::all_of(cluster.cluster->localities, [](const auto& locality) { return locality.priority == 0; })) return;
-    const bool is_discovered = cluster.assignment != nullptr;
-    error(is_discovered ? cluster.assignment->origin : cluster.source->origin,
-          is_discovered ? "endpoints" : "load_assignment.endpoints",
-          "must all have priority 0: \"" + settings_.local_cluster + "\" is the local cluster");
+    const std::string reason = "must all have priority 0: \"" + settings_.local_cluster + "\" is the local cluster";
+    cluster.assignment != nullptr ? error(*cluster.assignment, "endpoints", reason)
+                                  : error(*cluster.source, "load_assignment.endpoints", reason);
   }
 
   // Each address has one listener, and a port that has it: better an error now than a listener that never opens.
   void check_addresses() {
-    std::map<std::string, const ResourceOrigin*> owners;
+    std::map<std::string, const Resource<ListenerMessage>*> owners;
     const auto by_name = sorted(resources().listeners);
     std::vector<std::pair<std::string, ResourcePtr<ListenerMessage>>> listeners(by_name.begin(), by_name.end());
     // Whoever has an address keeps it: those that are new, or have changed, are to blame.
@@ -433,12 +457,12 @@ class Translator {
     for (const auto& [name, source] : listeners) {
       const WorldListener* listener = find(out_.world.warming_listeners, name);
       if (listener == nullptr) listener = find(out_.world.listeners, name);
-      const ResourceOrigin& origin = source->origin;
       for (const SocketAddress& address : listener->listener->addresses) {
-        const auto [owner, first] = owners.emplace(listener->listener->address_text(address), &origin);
-        if (!first) error(origin, "address", "the address \"" + owner->first + "\" is already taken by " + owner->second->path);
+        const auto [owner, first] = owners.emplace(listener->listener->address_text(address), source.get());
+        if (!first)
+          error(*source, "address", "the address \"" + owner->first + "\" is already taken by " + owner->second->path());
         if (is_ours(address)) continue;
-        error(origin, "address",
+        error(*source, "address",
               address.ip.to_string() + " is not an address of any port: add it to a port's addresses in the dataplane, " +
                   "or listen on 0.0.0.0 or ::");
       }
@@ -498,7 +522,7 @@ void add_statics(const google::protobuf::RepeatedPtrField<Message>& list, const 
       out.set(name, resource);
       continue;
     }
-    diagnostics.error(join_path(at, "name"), "the name \"" + name + "\" is already taken by " + (*first)->origin.path);
+    diagnostics.error(join_path(at, "name"), "the name \"" + name + "\" is already taken by " + (*first)->path());
     out.set(at, resource);  // what else is wrong with it is said in the same run
   }
 }
@@ -519,7 +543,8 @@ Resources static_resources(const envoy::config::bootstrap::v3::Bootstrap& bootst
 
 bool is_checked(const config::Cluster& cluster) {
   return cluster.health_check == nullptr || std::ranges::all_of(cluster.endpoints, [](const config::Endpoint& endpoint) {
-           return endpoint.health_target == nullptr || endpoint.cell->health.peek().decided.load(std::memory_order_acquire);
+           return endpoint.extras().health_target == nullptr ||
+                  endpoint.cell->health.peek().decided.load(std::memory_order_acquire);
          });
 }
 

@@ -26,11 +26,16 @@ namespace millrace::agent {
 
 struct WorldCluster {
   ResourcePtr<ClusterMessage> source;
-  std::shared_ptr<const ClusterFrame> frame;
-  std::set<SecretName> secrets;                   ///< of control planes, that its endpoints' TLS is made of
-  ResourcePtr<AssignmentMessage> assignment;      ///< null: none of type EDS, or it has not come yet
-  std::shared_ptr<const ResolvedNames> resolved;  ///< null: nothing is known of its names, or it has none
+  std::shared_ptr<const ClusterFrame> frame;                  ///< most have the same: one that says nothing
+  std::shared_ptr<const AssignmentSource> assignment_source;  ///< null: none of type EDS
+  SharedName assignment_name;                                 ///< that it is asked for by
+  ResourcePtr<AssignmentMessage> assignment;                  ///< null: none of type EDS, or it has not come yet
+  std::shared_ptr<const ResolvedNames> resolved;              ///< null: nothing is known of its names, or it has none
   std::shared_ptr<const config::Cluster> cluster;
+
+  [[nodiscard]] bool is_discovered() const { return assignment_source != nullptr; }
+  /// Of one that is discovered.
+  [[nodiscard]] ResourceKey assignment_key() const { return {assignment_source->key, assignment_name}; }
 };
 
 struct WorldListener {
@@ -57,7 +62,7 @@ struct WorldChanges {
 /// A value: copies share what never changes.
 struct World {
   Resources resources;
-  config::SharedMap<std::string, std::shared_ptr<const WorldCluster>> clusters;  ///< that serve
+  config::SharedMap<SharedName, std::shared_ptr<const WorldCluster>, SharedName::Hash> clusters;  ///< that serve
   std::map<std::string, WorldListener> listeners;
   /// That wait for something before they serve: clusters for their endpoints, listeners for their routes and the configurations
   /// of their filters, both for secrets. What had the name before serves until then.
@@ -66,8 +71,9 @@ struct World {
   config::Snapshot::Clusters snapshot_clusters;  ///< those that serve, as workers see them
   /// Of the warming clusters those that have everything but the first results of their health checks.
   config::Snapshot::Clusters checking_clusters;
-  config::SharedMap<ResourceKey, std::vector<std::string>, ResourceKey::Hash>
-      users;                               ///< of assignments: clusters, waiting or not
+  /// Of assignments: clusters, waiting or not, of other names.
+  config::SharedMap<ResourceKey, std::vector<std::string>, ResourceKey::Hash> users;
+  std::map<std::uint64_t, std::shared_ptr<const AssignmentSource>> assignment_sources;  ///< by the hash of what says them
   std::set<std::string> aggregates;        ///< clusters that stand for others, waiting or not
   std::vector<config::LogSink> log_sinks;  ///< those of worlds before, too: connections that drain still write there
   WorldChanges cluster_changes;

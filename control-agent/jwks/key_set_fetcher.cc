@@ -128,11 +128,11 @@ KeySetFetcher::Targeting KeySetFetcher::find_target(const KeySetPlan& plan, Http
     return cluster.frame->dns && cluster.resolved == nullptr ? Targeting::kUnresolved : Targeting::kNone;
   }
   const config::Endpoint& endpoint = *endpoints[rng_.below(static_cast<std::uint32_t>(endpoints.size()))];
-  if (endpoint.proxy_protocol != nullptr) {
+  if (endpoint.extras().proxy_protocol != nullptr) {
     reason = "the cluster \"" + plan.cluster + "\" wants a PROXY header, which is not sent here: name a cluster without";
     return Targeting::kNone;
   }
-  if (!endpoint.pipe.empty()) {
+  if (!endpoint.extras().pipe.empty()) {
     reason =
         "the cluster \"" + plan.cluster + "\" has a Unix socket for an endpoint, which is not asked here: name another cluster";
     return Targeting::kNone;
@@ -141,14 +141,14 @@ KeySetFetcher::Targeting KeySetFetcher::find_target(const KeySetPlan& plan, Http
   request.authority = plan.authority;
   request.path = plan.path;
   request.connect_timeout = cluster.cluster->connect_timeout;
-  if (endpoint.tls != nullptr) {
-    request.tls = endpoint.tls->slot->current();
+  if (endpoint.extras().tls != nullptr) {
+    request.tls = endpoint.extras().tls->slot->current();
     if (request.tls == nullptr) {
       reason = "the cluster \"" + plan.cluster + "\" waits for a secret of the control plane";
       return Targeting::kUnresolved;
     }
-    request.server_name = endpoint.tls->auto_sni ? host_of(plan.authority) : request.tls->server_name();
-    if (endpoint.tls->auto_san_validation) request.expected_name = host_of(plan.authority);
+    request.server_name = endpoint.extras().tls->auto_sni ? host_of(plan.authority) : request.tls->server_name();
+    if (endpoint.extras().tls->auto_san_validation) request.expected_name = host_of(plan.authority);
   }
   return Targeting::kFound;
 }

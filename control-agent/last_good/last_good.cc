@@ -27,8 +27,8 @@ class Collector {
   template <typename Message>
   void add_all(ResourceType type, const NamedResources<Message>& table) {
     for (const auto& [name, resource] : table) {
-      if (resource->origin.is_static || !is_control_plane(resource->origin.source)) continue;
-      add({type, resource->origin.source}, name, resource->origin.version, resource->message);
+      if (resource->origin().is_static || !is_control_plane(resource->origin().source)) continue;
+      add({type, resource->origin().source}, name, resource->origin().version, resource->message());
     }
   }
 
@@ -36,7 +36,7 @@ class Collector {
   void add_all(ResourceType type, const KeyedResources<Message>& table) {
     for (const auto& [key, resource] : table) {
       if (resource == nullptr || !is_control_plane(key.source)) continue;
-      add({type, key.source}, key.name, resource->origin.version, resource->message);
+      add({type, key.source}, key.name, resource->origin().version, resource->message());
     }
   }
 

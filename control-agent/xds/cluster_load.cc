@@ -12,7 +12,7 @@ namespace {
 
 std::string drop_category(const WorldCluster& cluster) {
   const auto& assignment =
-      cluster.assignment != nullptr ? cluster.assignment->message : cluster.source->message.load_assignment();
+      cluster.assignment != nullptr ? cluster.assignment->message() : cluster.source->message().load_assignment();
   const auto& drops = assignment.policy().drop_overloads();
   return drops.empty() ? std::string() : drops[0].category();
 }
@@ -54,9 +54,9 @@ ClusterLoad::ClusterLoad(const WorldCluster& cluster, Instant now)
 }
 
 void ClusterLoad::follow(const WorldCluster& cluster) {
-  service_name_ = cluster.source->message.eds_cluster_config().service_name();
-  if (std::string category = drop_category(cluster); !category.empty()) drop_category_ = std::move(category);
   if (cluster_ == cluster.cluster) return;
+  service_name_ = cluster.source->message().eds_cluster_config().service_name();
+  if (std::string category = drop_category(cluster); !category.empty()) drop_category_ = std::move(category);
   leave();
   cluster_ = cluster.cluster;
   for (const config::Endpoint& endpoint : cluster_->endpoints) {
@@ -65,7 +65,7 @@ void ClusterLoad::follow(const WorldCluster& cluster) {
     if (is_new) tracked.told = read(*endpoint.cell);
     tracked.place = {.priority = endpoint.priority, .locality = config::locality_of(*cluster_, endpoint)};
     tracked.address = endpoint.address;
-    tracked.pipe = endpoint.pipe;
+    tracked.pipe = endpoint.extras().pipe;
     tracked.is_member = true;
   }
 }

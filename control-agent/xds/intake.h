@@ -50,10 +50,10 @@ class Rejection {
 /// `resource`, refused for `details`.
 template <typename Message>
 [[nodiscard]] RefusedUpdate refused_update(const ResourcePtr<Message>& resource, std::string details) {
-  return {.version = resource->origin.version,
-          .attempted = resource->origin.updated,
+  return {.version = resource->origin().version,
+          .attempted = resource->origin().updated,
           .details = std::move(details),
-          .content = ConstMessage(resource, &resource->message)};
+          .content = as_message(*resource)};
 }
 
 template <typename Message>
@@ -66,16 +66,15 @@ struct Intake {
   bool has_nameless = false;       ///< of one it cannot be said which it is: what the others leave out may be it
 };
 
-/// How errors name a resource: Cluster "web".
-template <typename Message>
-[[nodiscard]] std::string resource_path(const std::string& name) {
-  return Message::descriptor()->name() + " \"" + name + "\"";
-}
-
-/// `known`: what has this name now, or null; it is kept where it says the same.
+/// `known`: what has this name now, or null; it is kept where it says the same. `share`: its name, from whoever has it already.
+template <typename Message, typename Known, typename Share>
+[[nodiscard]] Intake<Message> take_in(const XdsResponse& response, const std::string& source, Known&& known, Share&& share,
+                                      Rejection& rejection);
 template <typename Message, typename Known>
 [[nodiscard]] Intake<Message> take_in(const XdsResponse& response, const std::string& source, Known&& known,
-                                      Rejection& rejection);
+                                      Rejection& rejection) {
+  return take_in<Message>(response, source, known, [](const SharedName& name) { return name; }, rejection);
+}
 
 }  // namespace millrace::agent
 

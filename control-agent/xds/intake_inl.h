@@ -10,10 +10,12 @@
 
 namespace millrace::agent {
 
-template <typename Message, typename Known>
-Intake<Message> take_in(const XdsResponse& response, const std::string& source, Known&& known, Rejection& rejection) {
+template <typename Message, typename Known, typename Share>
+Intake<Message> take_in(const XdsResponse& response, const std::string& source, Known&& known, Share&& share,
+                        Rejection& rejection) {
   Intake<Message> out;
   const auto now = std::chrono::system_clock::now();
+  std::shared_ptr<const ResourceOrigin> origin;  // of those that have the same version
   for (const XdsResource& resource : response.resources) {
     if (!resource.has_body) {
       out.names.insert(resource.name);
@@ -22,8 +24,9 @@ Intake<Message> take_in(const XdsResponse& response, const std::string& source, 
     Message message;
     if (!resource.body.template Is<Message>() || !resource.body.UnpackTo(&message)) {
       out.has_nameless = out.has_nameless || resource.name.empty();
-      const std::string reason = "a resource" + (resource.name.empty() ? "" : " \"" + resource.name + "\"") + " of the type \"" +
-                                 resource.body.type_url() + "\" cannot be read as a " + Message::descriptor()->full_name();
+      const std::string reason = "a resource" + (resource.name.empty() ? "" : " \"" + resource.name.text() + "\"") +
+                                 " of the type \"" + resource.body.type_url() + "\" cannot be read as a " +
+                                 Message::descriptor()->full_name();
       rejection.add(reason);
       if (resource.name.empty()) continue;
       out.names.insert(resource.name);
@@ -44,20 +47,20 @@ Intake<Message> take_in(const XdsResponse& response, const std::string& source, 
       out.is_ambiguous = true;
       continue;
     }
-    ResourceOrigin origin{.path = resource_path<Message>(name),
-                          .places = nullptr,
-                          .source = source,
-                          .version = resource.version.empty() ? response.version : resource.version,
-                          .updated = now,
-                          .is_static = false};
-    auto made = std::make_shared<const Resource<Message>>(std::move(message), std::move(origin));
+    const std::string& version = resource.version.empty() ? response.version : resource.version;
+    if (origin == nullptr || origin->version != version) {
+      origin = std::make_shared<const ResourceOrigin>(ResourceOrigin{
+          .path = {}, .places = nullptr, .source = source, .version = version, .updated = now, .is_static = false});
+    }
+    auto made = std::make_shared<const Resource<Message>>(
+        message, share(resource.name == name ? resource.name : SharedName(name)), origin);
     if (const ResourcePtr<Message> before = known(name); before != nullptr && before->content_hash == made->content_hash) {
       out.good.push_back(before);  // checked when it came first
       continue;
     }
     Diagnostics found;
-    validate_rules(made->message, made->origin.path, found);
-    check_fields(made->message, made->origin.path, found);
+    validate_rules(message, made->path(), found);
+    check_fields(message, made->path(), found);
     for (const ConfigError& unknown : found.unknown_fields()) {
       rejection.is_of_unknown_fields() ? found.error(unknown.path, unknown.reason)
                                        : found.warning(unknown.path, unknown.reason + "; they have no effect");

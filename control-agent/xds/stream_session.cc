@@ -47,11 +47,11 @@ const std::string& StreamSession::version(ResourceType type) const {
   return carried == nullptr ? kNone : carried->stream->version();
 }
 
-void StreamSession::want(ResourceType type, const std::set<std::string>& names) {
+void StreamSession::want(ResourceType type, const std::set<SharedName>& names) {
   if (Carried* carried = find(type); carried != nullptr) carried->stream->want(names);
 }
 
-void StreamSession::hold(ResourceType type, const std::set<std::string>& names, Instant now) {
+void StreamSession::hold(ResourceType type, const std::set<SharedName>& names, Instant now) {
   Carried* carried = find(type);
   if (carried == nullptr) return;
   carried->stream->hold(names);

@@ -43,11 +43,11 @@ class StreamSession {
   void add_type(ResourceType type, bool is_wildcard);
   [[nodiscard]] bool carries(ResourceType type) const { return find(type) != nullptr; }
   /// Nothing for types that are not carried.
-  void want(ResourceType type, const std::set<std::string>& names);
+  void want(ResourceType type, const std::set<SharedName>& names);
 
   /// Resources of these names are held that no server has sent. Where servers say differences alone, the stream begins anew, to
   /// tell them.
-  void hold(ResourceType type, const std::set<std::string>& names, Instant now);
+  void hold(ResourceType type, const std::set<SharedName>& names, Instant now);
 
   [[nodiscard]] bool owns(XdsStreamId stream) const { return stream_ == stream; }
   /// The type of a response of this stream; nothing: none that was asked for, or it is of the other protocol.

@@ -2,6 +2,8 @@
 
 #include <google/rpc/status.pb.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace millrace::agent {
@@ -24,7 +26,7 @@ std::unique_ptr<TypeStream> TypeStream::make(XdsProtocol protocol, ResourceType 
   return std::make_unique<SotwTypeStream>(type, is_wildcard);
 }
 
-void SotwTypeStream::want(const std::set<std::string>& names) {
+void SotwTypeStream::want(const std::set<SharedName>& names) {
   if (names == names_) return;
   names_ = names;
   // No names in a first request would ask for everything.
@@ -50,7 +52,7 @@ XdsRequest SotwTypeStream::next_request() {
   out->set_type_url(std::string(type_url(type_)));
   out->set_version_info(version_);
   out->set_response_nonce(nonce_);
-  for (const std::string& name : names_) out->add_resource_names(name);
+  for (const SharedName& name : names_) out->add_resource_names(name.text());
   if (error_) set_error(*out->mutable_error_detail(), *error_);
   error_.reset();
   pending_ = false;
@@ -58,13 +60,21 @@ XdsRequest SotwTypeStream::next_request() {
   return out;
 }
 
+void DeltaTypeStream::want(const std::set<SharedName>& names) {
+  if (!std::ranges::equal(names, *wanted_)) wanted_ = std::make_shared<const Names>(names.begin(), names.end());
+}
+
 // Without versions: a server that has started anew may count from one again.
-void DeltaTypeStream::hold(const std::set<std::string>& names) {
-  for (const std::string& name : names) versions_.try_emplace(name);
+void DeltaTypeStream::hold(const std::set<SharedName>& names) {
+  std::vector<NameTable<SharedName>::Entry> held;
+  for (const SharedName& name : names) {
+    if (!versions_.contains(name)) held.emplace_back(name, SharedName());
+  }
+  versions_.set_all(std::move(held));
 }
 
 void DeltaTypeStream::on_open() {
-  subscribed_.clear();
+  subscribed_ = std::make_shared<const Names>();
   answers_.clear();
   asked_ = false;
 }
@@ -73,13 +83,23 @@ void DeltaTypeStream::answer(const XdsResponse& response, const std::optional<st
   answers_.push_back({.nonce = response.nonce, .error = error});
   if (error) return;
   version_ = response.version;
+  std::vector<NameTable<SharedName>::Entry> held;
+  SharedName version;  // most have the same
   for (const XdsResource& resource : response.resources) {
-    if (resource.has_body) versions_[resource.name] = resource.version;
+    if (!resource.has_body) continue;
+    if (!(version == resource.version)) version = resource.version;
+    const auto wanted = std::ranges::lower_bound(*wanted_, resource.name);
+    const bool is_wanted = wanted != wanted_->end() && *wanted == resource.name;
+    held.emplace_back(is_wanted ? *wanted : resource.name, version);
   }
-  for (const std::string& name : response.removed) versions_.erase(name);
+  versions_.set_all(std::move(held));
+  const std::set<std::string> removed(response.removed.begin(), response.removed.end());
+  if (!removed.empty()) versions_.erase_if([&](const auto& entry) { return removed.contains(entry.first); });
 }
 
-bool DeltaTypeStream::has_request() const { return !answers_.empty() || (!asked_ && is_wildcard_) || wanted_ != subscribed_; }
+bool DeltaTypeStream::has_request() const {
+  return !answers_.empty() || (!asked_ && is_wildcard_) || (wanted_ != subscribed_ && *wanted_ != *subscribed_);
+}
 
 XdsRequest DeltaTypeStream::next_request() {
   auto out = std::make_unique<discovery::DeltaDiscoveryRequest>();
@@ -90,17 +110,16 @@ XdsRequest DeltaTypeStream::next_request() {
     answers_.pop_front();
     return out;
   }
-  for (const std::string& name : wanted_) {
-    if (!subscribed_.contains(name)) out->add_resource_names_subscribe(name);
-  }
-  for (const std::string& name : subscribed_) {
-    if (wanted_.contains(name)) continue;
-    out->add_resource_names_unsubscribe(name);
-    versions_.erase(name);
-  }
+  Names added;
+  Names gone;
+  std::ranges::set_difference(*wanted_, *subscribed_, std::back_inserter(added));
+  std::ranges::set_difference(*subscribed_, *wanted_, std::back_inserter(gone));
+  for (const SharedName& name : added) out->add_resource_names_subscribe(name.text());
+  for (const SharedName& name : gone) out->add_resource_names_unsubscribe(name.text());
+  if (!gone.empty()) versions_.erase_if([&](const auto& held) { return std::ranges::binary_search(gone, held.first); });
   if (!asked_) {
-    std::erase_if(versions_, [&](const auto& held) { return !is_wildcard_ && !wanted_.contains(held.first); });
-    out->mutable_initial_resource_versions()->insert(versions_.begin(), versions_.end());
+    if (!is_wildcard_) versions_.erase_if([&](const auto& held) { return !std::ranges::binary_search(*wanted_, held.first); });
+    for (const auto& [name, version] : versions_) (*out->mutable_initial_resource_versions())[name] = version;
   }
   subscribed_ = wanted_;
   asked_ = true;

@@ -4,12 +4,13 @@
 #pragma once
 
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "control-agent/xds/name_table.h"
 #include "control-agent/xds/xds_message.h"
 
 namespace millrace::agent {
@@ -21,9 +22,9 @@ class TypeStream {
   virtual ~TypeStream() = default;
 
   /// The names that are wanted from now on; not for wildcards.
-  virtual void want(const std::set<std::string>& names) = 0;
+  virtual void want(const std::set<SharedName>& names) = 0;
   /// Resources of these names are held, in versions that the server may not know: the next stream says so.
-  virtual void hold(const std::set<std::string>& names) = 0;
+  virtual void hold(const std::set<SharedName>& names) = 0;
   /// A new stream: versions that are held stay known, nonces do not.
   virtual void on_open() = 0;
   /// Acknowledges `response`, or rejects it for `error`.
@@ -51,15 +52,15 @@ class SotwTypeStream final : public TypeStream {
  public:
   SotwTypeStream(ResourceType type, bool is_wildcard) : TypeStream(type, is_wildcard) {}
 
-  void want(const std::set<std::string>& names) override;
-  void hold(const std::set<std::string>&) override {}  // each response says everything
+  void want(const std::set<SharedName>& names) override;
+  void hold(const std::set<SharedName>&) override {}  // each response says everything
   void on_open() override;
   void answer(const XdsResponse& response, const std::optional<std::string>& error) override;
   [[nodiscard]] bool has_request() const override { return pending_; }
   [[nodiscard]] XdsRequest next_request() override;
 
  private:
-  std::set<std::string> names_;
+  std::set<SharedName> names_;
   std::string nonce_;
   std::optional<std::string> error_;  // of the response that is to be answered
   bool pending_ = false;
@@ -71,8 +72,8 @@ class DeltaTypeStream final : public TypeStream {
  public:
   DeltaTypeStream(ResourceType type, bool is_wildcard) : TypeStream(type, is_wildcard) {}
 
-  void want(const std::set<std::string>& names) override { wanted_ = names; }
-  void hold(const std::set<std::string>& names) override;
+  void want(const std::set<SharedName>& names) override;
+  void hold(const std::set<SharedName>& names) override;
   void on_open() override;
   void answer(const XdsResponse& response, const std::optional<std::string>& error) override;
   [[nodiscard]] bool has_request() const override;
@@ -84,9 +85,11 @@ class DeltaTypeStream final : public TypeStream {
     std::optional<std::string> error;
   };
 
-  std::set<std::string> wanted_;
-  std::set<std::string> subscribed_;             // as the server knows it, on this stream
-  std::map<std::string, std::string> versions_;  // of what is held, by name
+  using Names = std::vector<SharedName>;  // sorted
+
+  std::shared_ptr<const Names> wanted_ = std::make_shared<const Names>();
+  std::shared_ptr<const Names> subscribed_ = wanted_;  // as the server knows it, on this stream
+  NameTable<SharedName> versions_;                     // of what is held
   std::deque<Answer> answers_;
   bool asked_ = false;  // on this stream
 };

@@ -226,9 +226,9 @@ std::vector<DynamicResource> XdsClient::secrets() const {
     entry.name = name.name;
     entry.state = secret == nullptr ? ResourceState::kWarming : ResourceState::kActive;
     if (secret == nullptr) continue;
-    entry.version = secret->origin.version;
-    entry.updated = secret->origin.updated;
-    entry.content = ConstMessage(secret, &secret->message);
+    entry.version = secret->origin().version;
+    entry.updated = secret->origin().updated;
+    entry.content = as_message(*secret);
   }
   return out;
 }
@@ -349,13 +349,13 @@ void apply_good(SnapshotPublisher::Batch& batch, std::vector<ResourcePtr<Message
     const auto blamed = std::erase_if(good, [&](const ResourcePtr<Message>& resource) {
       std::vector<ConfigError> own;
       std::ranges::copy_if(outcome.errors, std::back_inserter(own),
-                           [&](const ConfigError& error) { return concerns(error, resource->origin.path); });
-      if (!own.empty()) rejection.blame(name_of(resource->message), refused_update<Message>(resource, to_text(own)));
+                           [&](const ConfigError& error) { return concerns(error, resource->path()); });
+      if (!own.empty()) rejection.blame(resource->name, refused_update<Message>(resource, to_text(own)));
       return !own.empty();
     });
     if (blamed > 0) continue;
     for (const ResourcePtr<Message>& resource : good)
-      rejection.blame(name_of(resource->message), refused_update<Message>(resource, to_text(outcome.errors)));
+      rejection.blame(resource->name, refused_update<Message>(resource, to_text(outcome.errors)));
     return;
   }
 }
@@ -375,12 +375,12 @@ void XdsClient::bring_all(NamedResources<Message> Resources::* table, ResourceTy
     report.unknown_fields = in.unknown_fields;
     std::set<std::string> gone(response.removed.begin(), response.removed.end());
     for (const auto& [name, resource] : before) {
-      if (!response.is_delta && !resource->origin.is_static && resource->origin.source == source && !in.names.contains(name))
+      if (!response.is_delta && !resource->origin().is_static && resource->origin().source == source && !in.names.contains(name))
         gone.insert(name);
     }
     std::erase_if(gone, [&](const std::string& name) {
       const auto known = find_resource(before, name);
-      return known == nullptr || known->origin.is_static || known->origin.source != source;
+      return known == nullptr || known->origin().is_static || known->origin().source != source;
     });
     if (!response.is_delta) report.removed = gone.size();
     if (type == ResourceType::kCluster) {
@@ -393,10 +393,10 @@ void XdsClient::bring_all(NamedResources<Message> Resources::* table, ResourceTy
         [&](Resources& resources, const std::vector<ResourcePtr<Message>>& good) {
           for (const std::string& name : gone) (resources.*table).erase(name);
           for (const ResourcePtr<Message>& resource : good) {
-            const std::string name = name_of(resource->message);
-            const auto known = find_resource(resources.*table, name);
-            if (known == resource || (known != nullptr && known->origin.is_static)) continue;  // the bootstrap's are not replaced
-            (resources.*table).set(name, resource);
+            const auto known = find_resource(resources.*table, resource->name);
+            if (known == resource || (known != nullptr && known->origin().is_static))
+              continue;  // the bootstrap's are not replaced
+            (resources.*table).set(resource->name, resource);
           }
         },
         report, rejection);
@@ -412,17 +412,21 @@ void XdsClient::bring_named(KeyedResources<Message> Resources::* table, Resource
   const auto& wanted = wanted_[{type, source}].names;
   around_.publisher.update([&](Batch& batch) {
     const auto& before = batch.resources().*table;
+    const auto share = [&](const SharedName& name) {
+      const auto* known = wanted.find(name);
+      return known == nullptr ? name : known->first;
+    };
     auto in = take_in<Message>(
-        response, source, [&](const std::string& name) { return find_resource(before, ResourceKey{source, name}); }, rejection);
+        response, source, [&](const std::string& name) { return find_resource(before, ResourceKey{source, name}); }, share,
+        rejection);
     if (in.is_ambiguous) return;
     report.warnings = std::move(in.warnings);
     report.unknown_fields = in.unknown_fields;
-    std::erase_if(in.good, [&](const ResourcePtr<Message>& resource) { return !wanted.contains(name_of(resource->message)); });
+    std::erase_if(in.good, [&](const ResourcePtr<Message>& resource) { return !wanted.contains(resource->name); });
     apply_good<Message>(
         batch, std::move(in.good),
         [&](Resources& resources, const std::vector<ResourcePtr<Message>>& good) {
-          for (const ResourcePtr<Message>& resource : good)
-            (resources.*table).set({source, name_of(resource->message)}, resource);
+          for (const ResourcePtr<Message>& resource : good) (resources.*table).set({source, resource->name}, resource);
           for (const std::string& name : response.removed) {
             if (!wanted.contains(name)) continue;
             constexpr bool kGoes = std::is_same_v<Message, ExtensionMessage> || std::is_same_v<Message, RuntimeMessage>;
@@ -456,7 +460,7 @@ void XdsClient::bring_scopes(const std::string& source, XdsResponse& response, X
         batch, is_usable ? std::move(in.good) : std::vector<ResourcePtr<ScopeMessage>>(),
         [&](Resources& resources, const std::vector<ResourcePtr<ScopeMessage>>& good) {
           for (const std::string& name : gone) resources.scopes.erase(ResourceKey{source, name});
-          for (const ResourcePtr<ScopeMessage>& scope : good) resources.scopes.set({source, scope->message.name()}, scope);
+          for (const ResourcePtr<ScopeMessage>& scope : good) resources.scopes.set({source, scope->name}, scope);
           resources.known_scopes.insert(source);
         },
         report, rejection);
@@ -471,8 +475,8 @@ void XdsClient::bring_secrets(const std::string& source, XdsResponse& response, 
   report.warnings = in.warnings;
   report.unknown_fields = in.unknown_fields;
   for (const ResourcePtr<SecretMessage>& resource : in.good) {
-    const SecretName name{source, resource->message.name()};
-    auto before = around_.discovered.replace(name, std::shared_ptr<const SecretMessage>(resource, &resource->message));
+    const SecretName name{source, resource->name};
+    auto before = around_.discovered.replace(name, as_message(*resource));
     Rejection own;
     for (const SecretChange& change : around_.secrets.refresh({name})) {
       if (change.error.empty()) continue;
@@ -527,7 +531,7 @@ void XdsClient::follow_secrets() {
 void XdsClient::note_lifetimes(ResourceType type, const std::string& source, const XdsResponse& response, Instant now) {
   for (const XdsResource& resource : response.resources) {
     if (resource.name.empty()) continue;
-    const auto key = std::pair(SubscriptionKey{type, source}, resource.name);
+    const auto key = std::pair(SubscriptionKey{type, source}, resource.name.text());
     if (resource.ttl) {
       lifetimes_[key] = now + *resource.ttl;
     } else if (resource.has_body) {
@@ -543,15 +547,18 @@ void XdsClient::follow_world(Instant now) {
   if (!has_followed_ || print != followed_) {
     has_followed_ = true;
     followed_ = print;
-    std::map<SubscriptionKey, Wanted> wanted;
-    for (auto& [key, names] : wanted_) wanted[key];  // those that nobody wants any more are told so
+    using Names = decltype(Wanted::names);
+    std::map<SubscriptionKey, std::vector<Names::Entry>> all;
+    for (auto& [key, names] : wanted_) all[key];  // those that nobody wants any more are told so
     const auto add = [&](ResourceType type, const ResourceKey& key, const core::ConfigSource& source) {
-      if (is_control_plane(source)) wanted[{type, key.source}].names[key.name] = source;
+      if (is_control_plane(source))
+        all[{type, key.source}].emplace_back(key.name, std::make_shared<const core::ConfigSource>(source));
     };
     world->for_each_cluster([&](const std::string&, const WorldCluster& cluster) {
-      if (!cluster.frame->is_discovered) return;
-      const ClusterMessage& message = cluster.source->message;
-      add(ResourceType::kAssignment, assignment_key(message), message.eds_cluster_config().eds_config());
+      if (!cluster.is_discovered() || !is_control_plane(cluster.assignment_source->config)) return;
+      // They share the source with their cluster.
+      const std::shared_ptr<const core::ConfigSource> source(cluster.assignment_source, &cluster.assignment_source->config);
+      all[{ResourceType::kAssignment, cluster.assignment_source->key}].emplace_back(cluster.assignment_name, source);
     });
     world->for_each_listener([&](const std::string&, const WorldListener& listener) {
       for (const auto& [key, source] : listener.route_sources) add(ResourceType::kRoutes, key, source);
@@ -562,6 +569,8 @@ void XdsClient::follow_world(Instant now) {
       add(ResourceType::kRuntime, key, source);
     for (const SecretName& name : around_.secrets.wanted())
       add(ResourceType::kSecret, {name.source, name.name}, around_.discovered.source_of(name));
+    std::map<SubscriptionKey, Wanted> wanted;
+    for (auto& [key, names] : all) wanted[key].names.set_all(std::move(names));
     for (const auto& [key, names] : wanted) ask(key.first, key.second, names, now);
     wanted_ = std::move(wanted);
     forget_unwanted();
@@ -576,17 +585,17 @@ void XdsClient::follow_world(Instant now) {
 void XdsClient::ask(ResourceType type, const std::string& source, const Wanted& wanted, Instant now) {
   Channel* channel = find_channel(type, source);
   if (channel == nullptr && !wanted.names.empty()) {
-    open_channels(wanted.names.begin()->second, type);
+    open_channels(*wanted.names.begin()->second, type);
     channel = find_channel(type, source);
   }
   if (channel == nullptr) return;
   if (!wanted.names.empty()) stand_in_.on_asked({type, source}, now);
   if (names_all(type) && !channel->session->carries(type) && !wanted.names.empty()) channel->session->add_type(type, true);
-  std::set<std::string> names;
+  std::set<SharedName> names;
   const auto world = around_.publisher.world();
   for (const auto& [name, from] : wanted.names) {
     names.insert(names.end(), name);
-    if (!is_known(*world, type, source, name)) fetch_deadlines_.try_emplace({{type, source}, name}, now + fetch_timeout(from));
+    if (!is_known(*world, type, source, name)) fetch_deadlines_.try_emplace({{type, source}, name}, now + fetch_timeout(*from));
   }
   if (!names_all(type)) channel->session->want(type, names);
 }
@@ -666,7 +675,7 @@ void XdsClient::stand_in(Instant now) {
 // Of those that are not asked for by name. Servers that say what has changed must know what is held.
 void XdsClient::stand_in_for_all(const KindKey& kind, Instant now) {
   XdsResponse response = stand_in_.say_all(kind);
-  std::set<std::string> names;
+  std::set<SharedName> names;
   for (const XdsResource& resource : response.resources) names.insert(resource.name);
   recall(kind, std::move(response), now);
   if (Channel* channel = find_channel(kind.type, kind.source)) channel->session->hold(kind.type, names, now);
@@ -786,7 +795,7 @@ void XdsClient::remove_due(Instant now) {
   around_.publisher.update([&](Batch& batch) {
     const auto drop = [](auto& table, const auto& key) {
       const auto known = find_resource(table, key);
-      if (known != nullptr && !known->origin.is_static) table.erase(key);
+      if (known != nullptr && !known->origin().is_static) table.erase(key);
     };
     // One by one, again and again: what one needs may go with another. What something needs that stays is tried again later.
     for (std::size_t left = clusters.size() + 1; !clusters.empty() && clusters.size() < left;) {

@@ -94,7 +94,7 @@ class XdsClient {
     std::unique_ptr<StreamSession> session;
   };
   struct Wanted {
-    std::map<std::string, envoy::config::core::v3::ConfigSource> names;
+    NameTable<std::shared_ptr<const envoy::config::core::v3::ConfigSource>> names;  ///< and whom to ask
   };
 
   void start_load_reports();

@@ -29,7 +29,7 @@ enum class XdsProtocol : std::uint8_t { kStateOfTheWorld, kDelta };
 [[nodiscard]] std::optional<ResourceType> resource_type(std::string_view type_url);
 
 struct XdsResource {
-  std::string name;     ///< as the envelope says; empty: only the message itself knows
+  SharedName name;      ///< as the envelope says; empty: only the message itself knows
   std::string version;  ///< of this resource; empty with state of the world
   google::protobuf::Any body;
   bool has_body = true;         ///< false: a heartbeat, which only renews the time to live

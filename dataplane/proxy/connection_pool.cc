@@ -25,9 +25,11 @@ void append_client(const ProxiedClient& client, std::string& key) {
 }  // namespace
 
 bool same_transport(const config::Endpoint& a, const config::Endpoint& b) {
-  const bool same_header = a.proxy_protocol == nullptr || b.proxy_protocol == nullptr ? a.proxy_protocol == b.proxy_protocol
-                                                                                      : *a.proxy_protocol == *b.proxy_protocol;
-  return same_header && same_tls(a.tls.get(), b.tls.get());
+  if (a.shared_extras == b.shared_extras) return true;
+  const auto& header = a.extras().proxy_protocol;
+  const auto& other = b.extras().proxy_protocol;
+  const bool same_header = header == nullptr || other == nullptr ? header == other : *header == *other;
+  return same_header && same_tls(a.extras().tls.get(), b.extras().tls.get());
 }
 
 bool same_tls(const config::UpstreamTls* a, const config::UpstreamTls* b) {
@@ -44,7 +46,7 @@ ConnectionPool::ConnectionPool(Runtime& runtime, ClusterRuntime& cluster, const 
       priority_(config::RoutingPriority::kDefault),
       breakers_(cluster.breakers(priority_)),
       outlier_watch_(cluster.outlier_watch()),
-      tls_(endpoint.tls),
+      tls_(endpoint.extras().tls),
       cell_(endpoint.cell),
       stats_(cell_->per_worker[runtime.worker()]),
       endpoint_connections_(cell_->connections.get()) {

@@ -55,7 +55,7 @@ class ConnectionPool {
   /// The server's name depends on the request (auto_sni): ask for_use().
   [[nodiscard]] bool wants_server_name() const { return tls_ != nullptr && (tls_->auto_sni || tls_->auto_san_validation); }
   /// What a connection says of the client that it is made for: ask for_use(). Null: nothing.
-  [[nodiscard]] const config::ProxyProtocolOut* proxy_protocol() const { return endpoint_.proxy_protocol.get(); }
+  [[nodiscard]] const config::ProxyProtocolOut* proxy_protocol() const { return endpoint_.extras().proxy_protocol.get(); }
   /// The connections to this endpoint for one use; others do not share them. When there are kMostNames, or kMostClients where
   /// clients are told, those without a request make room. Null: all have one.
   [[nodiscard]] ConnectionPool* for_use(const ConnectionUse& use, Instant now);
@@ -76,11 +76,11 @@ class ConnectionPool {
   void revive(const config::Endpoint& endpoint);
   [[nodiscard]] bool is_retired() const { return retired_; }
   /// The endpoint's name; empty: it has none.
-  [[nodiscard]] std::string_view hostname() const { return endpoint_.hostname; }
+  [[nodiscard]] std::string_view hostname() const { return endpoint_.extras().hostname; }
   [[nodiscard]] bool is_canary() const { return endpoint_.canary; }
   [[nodiscard]] std::uint32_t priority() const { return endpoint_.priority; }
   /// By active health checks.
-  [[nodiscard]] bool is_probed() const { return endpoint_.health_target != nullptr; }
+  [[nodiscard]] bool is_probed() const { return endpoint_.extras().health_target != nullptr; }
   /// No connection and no request: may be destroyed.
   [[nodiscard]] bool is_unused() const;
   // Connections that wait for burial and streams that chose the endpoint refer to it.
@@ -91,7 +91,7 @@ class ConnectionPool {
   /// Where new connections go.
   [[nodiscard]] const SocketAddress& address() const { return endpoint_.address; }
   /// The path of a Unix socket, which address() stands for; empty: it is an IP address.
-  [[nodiscard]] const std::string& pipe() const { return endpoint_.pipe; }
+  [[nodiscard]] const std::string& pipe() const { return endpoint_.extras().pipe; }
   [[nodiscard]] const config::UpstreamTls* tls() const { return tls_.get(); }
   [[nodiscard]] const std::string& server_name() const { return server_name_; }
   /// Its connections carry the bytes of one CONNECT each.

@@ -85,7 +85,7 @@ void ConnectionRace::forget(const stream::ByteStream& attempt) {
 
 stream::ByteStream* EndpointConnector::connect(const SocketAddress& peer, stream::ByteStreamEvents& events,
                                                stream::CloseReason& reason, Instant now) {
-  const auto& addresses = endpoint_.endpoint().attempts;
+  const auto& addresses = endpoint_.endpoint().extras().attempts;
   if (addresses == nullptr) return runtime_.context.connector.connect(peer, events, reason, now);
   ConnectionRace* race = runtime_.race_pool.make(runtime_, endpoint_, addresses, events);
   if (race == nullptr) {

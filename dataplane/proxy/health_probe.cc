@@ -45,7 +45,7 @@ void HealthProbe::wake() { runtime().ready.wake(*this); }
 void HealthProbe::start(Instant now) { runtime().context.timers.arm(interval_, now + watch_.checker().first_wait()); }
 
 bool HealthProbe::follow(const config::Endpoint& endpoint) {
-  if (!same_target(target(), *endpoint.health_target)) return false;
+  if (!same_target(target(), *endpoint.extras().health_target)) return false;
   endpoint_ = &endpoint;
   return true;
 }

@@ -68,7 +68,7 @@ class HealthProbe : public Serviced, public stream::ByteStreamEvents, public Lis
   }
   [[nodiscard]] Runtime& runtime() const { return watch_.runtime(); }
   [[nodiscard]] HealthWatch& watch() const { return watch_; }
-  [[nodiscard]] const config::HealthTarget& target() const { return *endpoint_->health_target; }
+  [[nodiscard]] const config::HealthTarget& target() const { return *endpoint_->extras().health_target; }
   [[nodiscard]] stream::ByteStream* stream() const { return stream_; }
   [[nodiscard]] bool is_checking() const { return checking_; }
 

@@ -36,7 +36,7 @@ void HealthWatch::retire(Instant now, const config::Cluster* successor) {
 }
 
 bool HealthWatch::checks(const config::Endpoint& endpoint) const {
-  return endpoint.health_target != nullptr &&
+  return endpoint.extras().health_target != nullptr &&
          endpoint.cell->id % endpoint.cell->per_worker.size() == static_cast<std::size_t>(runtime_.worker());
 }
 
@@ -80,7 +80,7 @@ Duration HealthWatch::conclude(const config::Endpoint& endpoint, const CheckResu
 }
 
 void HealthWatch::fail_at_once(const config::Endpoint& endpoint, Instant now) {
-  if (!checker_ || endpoint.health_target == nullptr || !endpoint.cell->health.peek().watched.load()) return;
+  if (!checker_ || endpoint.extras().health_target == nullptr || !endpoint.cell->health.peek().watched.load()) return;
   checker_->exclude(*endpoint.cell);
   log(endpoint, checker_->on_failure(*endpoint.cell, CheckFailure::kPassive), CheckFailure::kPassive, now);
 }

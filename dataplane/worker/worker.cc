@@ -52,9 +52,9 @@ void know_pipes(const config::Snapshot::Clusters& before, const config::Snapshot
   config::Snapshot::Clusters::for_each_change(before, now, [&](const std::string&, const auto*, const auto* cluster) {
     if (cluster == nullptr) return;
     for (const config::Endpoint& endpoint : (*cluster)->endpoints) {
-      if (!endpoint.pipe.empty()) host.know_pipe(endpoint.pipe);
-      if (endpoint.health_target != nullptr && !endpoint.health_target->pipe.empty())
-        host.know_pipe(endpoint.health_target->pipe);
+      if (!endpoint.extras().pipe.empty()) host.know_pipe(endpoint.extras().pipe);
+      if (endpoint.extras().health_target != nullptr && !endpoint.extras().health_target->pipe.empty())
+        host.know_pipe(endpoint.extras().health_target->pipe);
     }
   });
 }

@@ -215,7 +215,7 @@ void Gateway::end_health_checks() {
   if (cluster_->health_check == nullptr) return;
   auto cluster = std::make_shared<config::Cluster>(*cluster_);
   cluster->health_check = nullptr;
-  for (config::Endpoint& endpoint : cluster->endpoints) endpoint.health_target = nullptr;
+  for (config::Endpoint& endpoint : cluster->endpoints) endpoint.own_extras().health_target = nullptr;
   auto snapshot = std::make_shared<config::Snapshot>(*snapshot_);
   ++snapshot->version;
   snapshot->clusters.set("app", cluster);

@@ -400,7 +400,7 @@ std::shared_ptr<report::EndpointCell> endpoint_cell() { return std::make_shared<
 TEST(EjectionOracle, SeesRequestsToAnEjectedEndpoint) {
   config::Cluster cluster;
   cluster.cell = std::make_shared<report::ClusterCell>(0, "app", 1);
-  for (int i = 0; i < 3; ++i) cluster.endpoints.push_back({.address = {}, .hostname = {}, .cell = endpoint_cell()});
+  for (int i = 0; i < 3; ++i) cluster.endpoints.push_back({.address = {}, .cell = endpoint_cell()});
   config::OutlierDetection detection;
   detection.consecutive_5xx.count = 1;
   detection.max_ejection_percent = 100;

@@ -55,12 +55,11 @@ inline std::shared_ptr<config::Cluster> make_cluster(const ProxySnapshot& wanted
   }
   for (const SocketAddress& endpoint : wanted.endpoints) {
     const auto endpoint_id = static_cast<std::uint32_t>(cluster->endpoints.size());
-    cluster->endpoints.push_back({.address = endpoint,
-                                  .hostname = {},
-                                  .tls = tls,
-                                  .cell = std::make_shared<report::EndpointCell>(endpoint_id, wanted.workers)});
+    cluster->endpoints.push_back(
+        {.address = endpoint, .cell = std::make_shared<report::EndpointCell>(endpoint_id, wanted.workers)});
+    if (tls != nullptr) cluster->endpoints.back().own_extras().tls = tls;
     if (wanted.health_check == nullptr) continue;
-    cluster->endpoints.back().health_target =
+    cluster->endpoints.back().own_extras().health_target =
         std::make_shared<config::HealthTarget>(config::HealthTarget{.address = endpoint, .host = name, .tls = tls});
   }
   cluster->healthy_weight = wanted.endpoints.size();

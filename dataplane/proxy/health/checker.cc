@@ -110,7 +110,7 @@ void HealthChecker::begin(const config::Cluster& cluster, const config::Cluster*
     for (const config::Endpoint& endpoint : serving->endpoints) in_use.insert(endpoint.cell.get());
   }
   for (const config::Endpoint& endpoint : cluster.endpoints) {
-    if (endpoint.health_target == nullptr || endpoint.cell->health.get().watched.exchange(true)) continue;
+    if (endpoint.extras().health_target == nullptr || endpoint.cell->health.get().watched.exchange(true)) continue;
     if (in_use.contains(endpoint.cell.get())) continue;
     endpoint.cell->set(EndpointFault::kFailedHealthCheck, true, *cluster.cell);
     endpoint.cell->set(EndpointFault::kAwaitsHealthCheck, cluster.health_check->exclude_new_endpoints, *cluster.cell);
@@ -122,11 +122,11 @@ void HealthChecker::forget(const config::Cluster& before, const config::Cluster*
   std::unordered_set<const EndpointCell*> watched;
   if (after != nullptr && after->health_check != nullptr) {
     for (const config::Endpoint& endpoint : after->endpoints) {
-      if (endpoint.health_target != nullptr) watched.insert(endpoint.cell.get());
+      if (endpoint.extras().health_target != nullptr) watched.insert(endpoint.cell.get());
     }
   }
   for (const config::Endpoint& endpoint : before.endpoints) {
-    if (endpoint.health_target == nullptr || watched.contains(endpoint.cell.get())) continue;
+    if (endpoint.extras().health_target == nullptr || watched.contains(endpoint.cell.get())) continue;
     report::HealthRecord& record = endpoint.cell->health.get();
     if (!record.watched.exchange(false)) continue;
     record.decided.store(false);

@@ -38,9 +38,9 @@ void put_member(TextWriter& out, std::string_view name, std::string_view value) 
 
 void put_host(TextWriter& out, const config::Endpoint& endpoint) {
   const SocketAddress& address = endpoint.address;
-  if (!endpoint.pipe.empty()) {
+  if (!endpoint.extras().pipe.empty()) {
     out.put("\"host\":{\"pipe\":{");
-    put_member(out, "path", endpoint.pipe);
+    put_member(out, "path", endpoint.extras().pipe);
     out.put(",\"mode\":0}}");
     return;
   }

@@ -179,7 +179,7 @@ TEST(TranslateCluster, OfOriginalDestinationsTakesEveryField) {
   EXPECT_EQ(defaults.metadata_filter, "");
   EXPECT_EQ(defaults.port_override, std::nullopt);
   EXPECT_EQ(defaults.cleanup_interval, Duration::seconds(5));
-  EXPECT_EQ(defaults.endpoint.tls, nullptr);
+  EXPECT_EQ(defaults.endpoint.extras().tls, nullptr);
 
   snapshot = snapshot_of(with_original_dst(
       "lb_policy: CLUSTER_PROVIDED, cleanup_interval: 60s, original_dst_lb_config: {use_http_header: true, "
@@ -193,7 +193,7 @@ TEST(TranslateCluster, OfOriginalDestinationsTakesEveryField) {
   EXPECT_THAT(all.metadata_path, ElementsAre("a", "b"));
   EXPECT_EQ(all.port_override, 443);
   EXPECT_EQ(all.cleanup_interval, Duration::seconds(60));
-  EXPECT_NE(all.endpoint.tls, nullptr);
+  EXPECT_NE(all.endpoint.extras().tls, nullptr);
 
   snapshot = snapshot_of(with_original_dst("lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {use_http_header: true}"));
   ASSERT_NE(snapshot, nullptr);
@@ -271,8 +271,8 @@ TEST(TranslateCluster, AddressesOfAnEndpointAreTriedInTurn) {
     const config::Endpoint& endpoint = cluster_of(snapshot).endpoints.at(0);
     EXPECT_EQ(endpoint.address.ip, *IpAddress::parse(first)) << "which it is known by";
     EXPECT_EQ(cluster_of(snapshot).endpoints.size(), 1u);
-    if (endpoint.attempts == nullptr) return out;
-    for (const SocketAddress& address : *endpoint.attempts) out.push_back(address.ip.to_string());
+    if (endpoint.extras().attempts == nullptr) return out;
+    for (const SocketAddress& address : *endpoint.extras().attempts) out.push_back(address.ip.to_string());
     return out;
   };
   const std::string options = ", upstream_connection_options: {happy_eyeballs_config: ";
@@ -335,8 +335,34 @@ TEST(TranslateCluster, HasEndpointsOnTheHost) {
   EXPECT_TRUE(endpoints[0].address.ip.is_loopback());
   EXPECT_TRUE(endpoints[1].address.ip.is_loopback());
   EXPECT_EQ(endpoints[2].address, SocketAddress::of_pipe("/run/origin.sock"));
-  EXPECT_EQ(endpoints[2].pipe, "/run/origin.sock");
+  EXPECT_EQ(endpoints[2].extras().pipe, "/run/origin.sock");
   EXPECT_EQ(endpoints[2].address_text(), "/run/origin.sock");
+}
+
+TEST(TranslateCluster, GivesEndpointsThatSayTheSameOneSetOfExtras) {
+  BootstrapText text;
+  const auto with_name = [](const std::string& ip, const std::string& name) {
+    return "{endpoint: {hostname: " + name + ", address: {socket_address: {address: " + ip + ", port_value: 80}}}}";
+  };
+  text.endpoints = "[{lb_endpoints: [" + with_name("198.18.0.2", "one.example") + ", " + with_name("198.18.0.3", "one.example") +
+                   ", " + with_name("198.18.0.4", "two.example") + ", " + endpoint("198.18.0.5") + "]}]";
+  const auto snapshot = snapshot_of(text);
+  ASSERT_NE(snapshot, nullptr);
+  const auto& endpoints = snapshot->find_cluster("origin")->endpoints;
+  ASSERT_EQ(endpoints.size(), 4u);
+  EXPECT_EQ(endpoints[0].shared_extras, endpoints[1].shared_extras);
+  EXPECT_EQ(endpoints[1].extras().hostname, "one.example");
+  EXPECT_EQ(endpoints[2].extras().hostname, "two.example");
+  EXPECT_EQ(endpoints[3].shared_extras, nullptr);
+  EXPECT_EQ(endpoints[3].extras().hostname, "");
+}
+
+TEST(TranslateCluster, HasNoLocalitiesWhereNoneSaysAnything) {
+  BootstrapText text;
+  text.endpoints = "[{lb_endpoints: [" + endpoint("198.18.0.2") + "]}]";
+  EXPECT_THAT(snapshot_of(text)->find_cluster("origin")->localities, testing::IsEmpty());
+  text.endpoints = "[{locality: {zone: a}, lb_endpoints: [" + endpoint("198.18.0.2") + "]}]";
+  EXPECT_EQ(snapshot_of(text)->find_cluster("origin")->localities.size(), 1u);
 }
 
 TEST(TranslateCluster, RefusesWeightsWhoseSumIsTooLarge) {

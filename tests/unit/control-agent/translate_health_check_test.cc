@@ -45,7 +45,7 @@ std::vector<std::string> texts(const std::vector<config::ExpectedBytes>& all) {
 TEST(TranslateHealthCheck, NothingIsProbedUnlessConfigured) {
   const auto cluster = cluster_of({});
   EXPECT_EQ(cluster->health_check, nullptr);
-  EXPECT_EQ(cluster->endpoints.at(0).health_target, nullptr);
+  EXPECT_EQ(cluster->endpoints.at(0).extras().health_target, nullptr);
 }
 
 TEST(TranslateHealthCheck, HasEnvoysDefaults) {
@@ -158,9 +158,9 @@ TEST(TranslateHealthCheck, TakesEveryFieldOfGrpc) {
   EXPECT_EQ(grpc.request, std::string("\0\0\0\0\x0b\x0a\x09shop.Cart", 16));
   ASSERT_EQ(grpc.metadata.size(), 1u);
   EXPECT_EQ(grpc.metadata[0].name, "x-probe");
-  EXPECT_EQ(cluster_of(text)->endpoints.at(0).health_target->host, "a%7cb");
+  EXPECT_EQ(cluster_of(text)->endpoints.at(0).extras().health_target->host, "a%7cb");
   EXPECT_EQ(grpc_of(with_grpc("")).request, std::string(5, '\0'));
-  EXPECT_EQ(cluster_of(with_grpc(""))->endpoints.at(0).health_target->host, "origin");
+  EXPECT_EQ(cluster_of(with_grpc(""))->endpoints.at(0).extras().health_target->host, "origin");
 }
 
 TEST(TranslateHealthCheck, OfHttp2OffersH2UnlessToldOtherwise) {
@@ -207,8 +207,8 @@ config::HealthTarget target_of(BootstrapText text, const std::string& fields) {
   text.endpoints =
       "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: 198.18.0.1, port_value: 8080}}" + fields + "}}]}]";
   const auto cluster = cluster_of(text);
-  if (cluster->endpoints.empty() || cluster->endpoints[0].health_target == nullptr) return {};
-  return *cluster->endpoints[0].health_target;
+  if (cluster->endpoints.empty() || cluster->endpoints[0].extras().health_target == nullptr) return {};
+  return *cluster->endpoints[0].extras().health_target;
 }
 
 TEST(TranslateHealthTargets, AreTheEndpointsUnlessTheySayOtherwise) {
@@ -237,7 +237,7 @@ TEST(TranslateHealthTargets, EndpointsMayBeLeftOut) {
   text.endpoints =
       "[{lb_endpoints: [{endpoint: {address: {socket_address: {address: 198.18.0.1, port_value: 8080}}, "
       "health_check_config: {disable_active_health_check: true}}}]}]";
-  EXPECT_EQ(cluster_of(text)->endpoints.at(0).health_target, nullptr);
+  EXPECT_EQ(cluster_of(text)->endpoints.at(0).extras().health_target, nullptr);
 }
 
 TEST(TranslateHealthTargets, HaveTheTransportSocketThatTheCheckAsksFor) {
@@ -248,13 +248,13 @@ TEST(TranslateHealthTargets, HaveTheTransportSocketThatTheCheckAsksFor) {
       "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}";
   const auto plain =
       cluster_of(with_check("tcp_health_check: {}, transport_socket_match_criteria: {probe: true}", matches))->endpoints.at(0);
-  EXPECT_NE(plain.tls, nullptr);
-  EXPECT_EQ(plain.health_target->tls, nullptr);
+  EXPECT_NE(plain.extras().tls, nullptr);
+  EXPECT_EQ(plain.extras().health_target->tls, nullptr);
   const auto same = cluster_of(with_check("tcp_health_check: {}", matches))->endpoints.at(0);
-  EXPECT_EQ(same.health_target->tls, same.tls);
+  EXPECT_EQ(same.extras().health_target->tls, same.extras().tls);
   const auto other =
       cluster_of(with_check("tcp_health_check: {}, transport_socket_match_criteria: {probe: false}", matches))->endpoints.at(0);
-  EXPECT_EQ(other.health_target->tls, other.tls);
+  EXPECT_EQ(other.extras().health_target->tls, other.extras().tls);
 }
 
 }  // namespace

@@ -107,19 +107,19 @@ TEST(TranslateProxyProtocol, EndpointsMayBeTold) {
   EXPECT_FALSE(manager_of(snapshot).add_proxy_protocol_connection_state);
   EXPECT_TRUE(manager_of(snapshot).append_local_overload);
   const auto& endpoint = snapshot->find_cluster("origin")->endpoints.at(0);
-  ASSERT_NE(endpoint.proxy_protocol, nullptr);
-  EXPECT_EQ(endpoint.proxy_protocol->version, config::ProxyProtocolOut::Version::kV2);
-  EXPECT_EQ(endpoint.proxy_protocol->passed.count(), 1u);
-  EXPECT_NE(endpoint.tls, nullptr);
+  ASSERT_NE(endpoint.extras().proxy_protocol, nullptr);
+  EXPECT_EQ(endpoint.extras().proxy_protocol->version, config::ProxyProtocolOut::Version::kV2);
+  EXPECT_EQ(endpoint.extras().proxy_protocol->passed.count(), 1u);
+  EXPECT_NE(endpoint.extras().tls, nullptr);
 
   text.cluster = ", transport_socket: " + any("pp", type, ", transport_socket: " + raw);
   const auto plain = snapshot_of(text);
   ASSERT_NE(plain, nullptr);
   const auto& told = plain->find_cluster("origin")->endpoints.at(0);
-  ASSERT_NE(told.proxy_protocol, nullptr);
-  EXPECT_EQ(told.proxy_protocol->version, config::ProxyProtocolOut::Version::kV1);
-  EXPECT_TRUE(told.proxy_protocol->passed.none());
-  EXPECT_EQ(told.tls, nullptr);
+  ASSERT_NE(told.extras().proxy_protocol, nullptr);
+  EXPECT_EQ(told.extras().proxy_protocol->version, config::ProxyProtocolOut::Version::kV1);
+  EXPECT_TRUE(told.extras().proxy_protocol->passed.none());
+  EXPECT_EQ(told.extras().tls, nullptr);
 
   const std::string downstream = any("tls", "transport_sockets.tls.v3.DownstreamTlsContext");
   text.cluster = ", transport_socket: " + any("pp", type, ", transport_socket: " + downstream);

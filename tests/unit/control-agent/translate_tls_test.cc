@@ -123,22 +123,22 @@ TEST(TranslateTls_Cluster, GivesEachEndpointTheFirstSocketThatMatches) {
   const auto snapshot = snapshot_of(text);
   ASSERT_NE(snapshot, nullptr);
   const auto& endpoints = snapshot->find_cluster("origin")->endpoints;
-  EXPECT_EQ(endpoints.at(0).tls->name, "both");
-  EXPECT_EQ(endpoints.at(1).tls->name, "one");
-  EXPECT_EQ(endpoints.at(2).tls, nullptr);
-  EXPECT_EQ(endpoints.at(3).tls->name, "");
-  EXPECT_EQ(endpoints.at(4).tls, endpoints.at(3).tls);
-  EXPECT_EQ(endpoints.at(5).tls, nullptr);  // its own metadata come first
-  EXPECT_EQ(endpoints.at(6).tls->name, "one");
-  EXPECT_EQ(endpoints.at(0).tls->slot->current()->role(), tls::Role::kClient);
-  EXPECT_FALSE(endpoints.at(0).tls->auto_sni);
+  EXPECT_EQ(endpoints.at(0).extras().tls->name, "both");
+  EXPECT_EQ(endpoints.at(1).extras().tls->name, "one");
+  EXPECT_EQ(endpoints.at(2).extras().tls, nullptr);
+  EXPECT_EQ(endpoints.at(3).extras().tls->name, "");
+  EXPECT_EQ(endpoints.at(4).extras().tls, endpoints.at(3).extras().tls);
+  EXPECT_EQ(endpoints.at(5).extras().tls, nullptr);  // its own metadata come first
+  EXPECT_EQ(endpoints.at(6).extras().tls->name, "one");
+  EXPECT_EQ(endpoints.at(0).extras().tls->slot->current()->role(), tls::Role::kClient);
+  EXPECT_FALSE(endpoints.at(0).extras().tls->auto_sni);
 }
 
 TEST(TranslateTls_Cluster, MatchesEverythingWithoutCriteria) {
   BootstrapText text;
   text.cluster = ", transport_socket_matches: [{name: tls, match: {mode: istio}, transport_socket: " + upstream("a") +
                  "}, {name: rest, match: {}, transport_socket: " + upstream("b") + "}]";
-  EXPECT_EQ(snapshot_of(text)->find_cluster("origin")->endpoints.at(0).tls->name, "rest");
+  EXPECT_EQ(snapshot_of(text)->find_cluster("origin")->endpoints.at(0).extras().tls->name, "rest");
 }
 
 TEST(TranslateTls_Cluster, TakesNamesFromRequestsWhenTold) {
@@ -150,12 +150,12 @@ TEST(TranslateTls_Cluster, TakesNamesFromRequestsWhenTold) {
                  "override_auto_sni_header: X-Server}}}";
   const auto snapshot = snapshot_of(text);
   ASSERT_NE(snapshot, nullptr);
-  const auto& tls = *snapshot->find_cluster("origin")->endpoints.at(0).tls;
+  const auto& tls = *snapshot->find_cluster("origin")->endpoints.at(0).extras().tls;
   EXPECT_TRUE(tls.auto_sni);
   EXPECT_TRUE(tls.auto_san_validation);
   EXPECT_EQ(tls.sni_header, "x-server");
   text.cluster = ", upstream_http_protocol_options: {auto_sni: true}, transport_socket: " + upstream("a");
-  EXPECT_TRUE(snapshot_of(text)->find_cluster("origin")->endpoints.at(0).tls->auto_sni);
+  EXPECT_TRUE(snapshot_of(text)->find_cluster("origin")->endpoints.at(0).extras().tls->auto_sni);
 }
 
 TEST(TranslateTls_Cluster, WarnsOfOneThatBelievesAnybody) {
@@ -225,9 +225,10 @@ TEST(TranslateTls_Istio, WaitsForItsSecrets) {
   envoy::config::bootstrap::v3::Bootstrap bootstrap;
   SourceMap unused;
   Diagnostics good(&unused);
-  parse_text("{static_resources: {clusters: [" + at("xds-grpc") + ", " + at("sds-grpc") +
-                 "]}, dynamic_resources: {ads_config: {api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}}}",
-             "bootstrap", {}, bootstrap, unused, good);
+  parse_text(
+      "{static_resources: {clusters: [" + at("xds-grpc") + ", " + at("sds-grpc") +
+          "]}, dynamic_resources: {ads_config: {api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: xds-grpc}}]}}}",
+      "bootstrap", {}, bootstrap, unused, good);
   ASSERT_TRUE(good.ok());
   std::ifstream in(std::string(MILLRACE_SOURCE_DIR) + "/tests/data/envoy/istio_transport_sockets.json");
   const auto sockets = nlohmann::json::parse(std::string(std::istreambuf_iterator<char>(in), {}));

@@ -118,8 +118,7 @@ TEST(Maglev, AtMostTwoPercentOfTheKeysMoveWhenOneOfAHundredEndpointsLeaves) {
 
 TEST(HostShares, AreByWeight) {
   Cluster cluster;
-  for (const std::uint32_t weight : {1u, 3u, 4u})
-    cluster.endpoints.push_back({.address = {}, .hostname = {}, .weight = weight, .cell = {}});
+  for (const std::uint32_t weight : {1u, 3u, 4u}) cluster.endpoints.push_back({.address = {}, .weight = weight, .cell = {}});
   const auto shares = host_shares(cluster, std::vector<std::uint32_t>{0, 1, 2});
   ASSERT_EQ(shares.size(), 3u);
   EXPECT_DOUBLE_EQ(shares[0].share, 0.125);
@@ -134,7 +133,7 @@ TEST(HostShares, AreByLocalityFirstWhereLocalitiesAreWeighted) {
   cluster.localities[0].weight = 1;
   cluster.localities[1].weight = 3;
   for (const std::uint32_t locality : {0u, 0u, 1u, 2u})
-    cluster.endpoints.push_back({.address = {}, .hostname = {}, .locality = locality, .cell = {}});
+    cluster.endpoints.push_back({.address = {}, .locality = locality, .cell = {}});
   const auto shares = host_shares(cluster, std::vector<std::uint32_t>{0, 1, 2, 3});
   ASSERT_EQ(shares.size(), 3u) << "that without a weight gets nothing";
   EXPECT_DOUBLE_EQ(shares[0].share, 0.125);

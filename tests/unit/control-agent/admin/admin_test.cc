@@ -166,7 +166,7 @@ TEST(Stats, HealthChecksAreShownWhereTheyAreConfigured) {
   FakeGateway gateway;
   EXPECT_THAT(to_plain_text(collect_stats(gateway)), Not(HasSubstr("health_check")));
   gateway.app->health_check = std::make_shared<config::HealthCheck>();
-  gateway.app->endpoints[0].health_target = std::make_shared<config::HealthTarget>();
+  gateway.app->endpoints[0].own_extras().health_target = std::make_shared<config::HealthTarget>();
   gateway.cluster->per_worker[0].health_check.attempt.add(1);
   gateway.cluster->per_worker[1].health_check.attempt.add(2);
   gateway.endpoint->set(report::EndpointFault::kDegraded, true, *gateway.cluster);

@@ -55,7 +55,7 @@ class FakeGateway final : public GatewayView {
     snapshot->listeners.push_back(listener);
     app->name = "app";
     app->cell = cluster;
-    app->endpoints.push_back({.address = *SocketAddress::parse("198.18.0.1:8000"), .hostname = {}, .cell = endpoint});
+    app->endpoints.push_back({.address = *SocketAddress::parse("198.18.0.1:8000"), .cell = endpoint});
     snapshot->clusters.set("app", app);
     snapshot_ = snapshot;
     started_with.concurrency = 2;

@@ -92,8 +92,8 @@ TEST_F(NameDiscoveryTest, AStrictClusterHasAllAddressesOfAllItsNames) {
   answer(Status::kFound, {"198.18.0.2", "198.18.0.1"});
   answer(Status::kFound, {"198.18.0.3", "198.18.0.1"});
   EXPECT_THAT(addresses(), ElementsAre("198.18.0.1:8080", "198.18.0.2:8080", "198.18.0.3:8080", "198.18.0.9:8080"));
-  EXPECT_EQ(cluster().endpoints[0].hostname, "one.test");
-  EXPECT_EQ(cluster().endpoints[2].hostname, "two.test");
+  EXPECT_EQ(cluster().endpoints[0].extras().hostname, "one.test");
+  EXPECT_EQ(cluster().endpoints[2].extras().hostname, "two.test");
 }
 
 TEST_F(NameDiscoveryTest, AsksAgainAfterTheRefreshRate) {
@@ -181,7 +181,7 @@ TEST_F(NameDiscoveryTest, ALogicalClusterTakesTheFirstAddressAndKeepsItsConnecti
   answer(Status::kFound, {"198.18.0.1", "198.18.0.5"});
   EXPECT_THAT(addresses(), ElementsAre("198.18.0.1:8080"));
   EXPECT_EQ(cluster().endpoints[0].cell, cell) << "workers keep the pool of a cell";
-  EXPECT_EQ(cluster().endpoints[0].hostname, "one.test");
+  EXPECT_EQ(cluster().endpoints[0].extras().hostname, "one.test");
 }
 
 TEST_F(NameDiscoveryTest, FamiliesAreAskedAsConfigured) {
@@ -223,7 +223,7 @@ TEST_F(NameDiscoveryTest, ALogicalClusterOfAllFamiliesHasOneEndpointWithAllAddre
   answer(Status::kFound, {"198.18.0.2", "198.18.0.1"});
   answer(Status::kFound, {"2001:db8::1"});
   EXPECT_THAT(addresses(), ElementsAre("[2001:db8::1]:8080"));
-  const auto attempts = cluster().endpoints[0].attempts;
+  const auto attempts = cluster().endpoints[0].extras().attempts;
   ASSERT_NE(attempts, nullptr);
   EXPECT_THAT(*attempts, ElementsAre(*SocketAddress::parse("[2001:db8::1]:8080"), *SocketAddress::parse("198.18.0.1:8080"),
                                      *SocketAddress::parse("198.18.0.2:8080")));
@@ -232,7 +232,7 @@ TEST_F(NameDiscoveryTest, ALogicalClusterOfAllFamiliesHasOneEndpointWithAllAddre
   answer(Status::kFound, {"198.18.0.1"});
   answer(Status::kEmpty);
   EXPECT_THAT(addresses(), ElementsAre("198.18.0.1:8080"));
-  EXPECT_EQ(cluster().endpoints[0].attempts, nullptr);
+  EXPECT_EQ(cluster().endpoints[0].extras().attempts, nullptr);
   EXPECT_EQ(cluster().endpoints[0].cell, cell);
 }
 

@@ -23,7 +23,7 @@ class SnapshotPublisherTest : public test::DiscoveryTest {
     return std::make_shared<const Resource<ClusterMessage>>(std::move(message), ResourceOrigin{.path = "cluster"});
   }
   static void set(Resources& resources, const ResourcePtr<ClusterMessage>& resource) {
-    resources.clusters.set(resource->message.name(), resource);
+    resources.clusters.set(resource->name, resource);
   }
 
   Loaded loaded_ = load_good("");
@@ -50,7 +50,7 @@ TEST_F(SnapshotPublisherTest, ABadStepLeavesTheOthers) {
     const auto outcome = batch.apply([&](Resources& all) {
       set(all, cluster(test::static_cluster_text("b")));
       set(all, cluster(test::static_cluster_text("c", "nowhere")));
-      all.clusters.erase("a");
+      all.clusters.erase(std::string("a"));
     });
     EXPECT_THAT(outcome.errors, SizeIs(1));
     EXPECT_THAT(batch.resources().clusters, SizeIs(1));
@@ -170,7 +170,7 @@ TEST_F(FirstChecksTest, OneThatGoesBeforeItServesIsCheckedNoMore) {
   publisher_.start_clusters(slot_);
   bring(test::static_cluster_text("a") + kChecked);
   publisher_.update(
-      [&](SnapshotPublisher::Batch& batch) { (void)batch.apply([&](Resources& all) { all.clusters.erase("a"); }); });
+      [&](SnapshotPublisher::Batch& batch) { (void)batch.apply([&](Resources& all) { all.clusters.erase(std::string("a")); }); });
   EXPECT_THAT(slot_.current()->checking, IsEmpty());
   EXPECT_TRUE(publisher_.is_checked());
 }

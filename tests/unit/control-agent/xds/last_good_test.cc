@@ -172,7 +172,7 @@ TEST_F(StandInTest, SaysWhatThereWasAndThatTheRestIsNot) {
   EXPECT_THAT(stand_in_.say_all(kClusters).resources, SizeIs(2));
   const XdsResponse some = stand_in_.say(kClusters, {"b", "c"});
   ASSERT_THAT(some.resources, SizeIs(1));
-  EXPECT_EQ(some.resources[0].name, "b");
+  EXPECT_EQ(some.resources[0].name.text(), "b");
   EXPECT_THAT(some.removed, ElementsAre("c"));
   EXPECT_THAT(stand_in_.say({ResourceType::kSecret, ""}, {"x"}).removed, ElementsAre("x"));
 }

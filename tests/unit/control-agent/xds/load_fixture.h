@@ -27,7 +27,7 @@ class LoadedWorld {
     for (const Place& place : endpoints) {
       config::Endpoint endpoint;
       endpoint.address = address_of(place.address);
-      if (endpoint.address.is_pipe()) endpoint.pipe = place.address;
+      if (endpoint.address.is_pipe()) endpoint.own_extras().pipe = place.address;
       endpoint.priority = place.priority;
       endpoint.locality = static_cast<std::uint32_t>(cluster->localities.size());
       cluster->localities.push_back({{.region = "here", .zone = place.zone, .sub_zone = {}}, place.priority});

@@ -90,7 +90,7 @@ class XdsClientTest : public testing::Test {
     if (cluster == nullptr) return 999;
     return world()->find_cluster(name)->assignment == nullptr
                ? 0
-               : static_cast<std::size_t>(world()->find_cluster(name)->assignment->message.endpoints(0).lb_endpoints_size());
+               : static_cast<std::size_t>(world()->find_cluster(name)->assignment->message().endpoints(0).lb_endpoints_size());
   }
 
   bool reject_unknown_fields_ = false;
@@ -178,12 +178,12 @@ TEST_F(Serving, WhatCannotBeReadIsNotTakenForRemoved) {
   const auto before = snapshot();
   XdsResponse garbled = listeners("2", {test::listener_text("other", 81, "route_config: {" + test::routes_text("r", "a") + "}"),
                                         test::listener_text("edge", 80, ads_routes("main"))});
-  for (XdsResource& one : garbled.resources) one.name.clear();
+  for (XdsResource& one : garbled.resources) one.name = {};
   garbled.resources[1].body.set_value("\xff\xff\xff");
   (void)give(garbled);
   EXPECT_EQ(snapshot(), before);
   XdsResponse nameless = clusters("2", {test::static_cluster_text("b")});
-  for (XdsResource& one : nameless.resources) one.name.clear();
+  for (XdsResource& one : nameless.resources) one.name = {};
   nameless.resources.push_back(test::resource<ClusterMessage>({}, "{connect_timeout: 1s}"));
   (void)give(nameless);
   pass(Duration::seconds(10));
@@ -431,7 +431,7 @@ TEST_F(XdsClientTest, SecretsAreCounted) {
   EXPECT_EQ(stat("sds.ROOTCA.update_rejected"), 1);
   EXPECT_EQ(stat("sds.ROOTCA.update_success"), 0);
   after(test::delta(response(ResourceType::kSecret, "2", "s2", {}, {"ROOTCA"})));
-  EXPECT_TRUE(world()->clusters.contains("a"));
+  EXPECT_TRUE(world()->find_cluster("a") != nullptr);
   EXPECT_EQ(stat("sds.ROOTCA.update_attempt"), 2);
   EXPECT_EQ(stat("sds.ROOTCA.update_success"), 1);
 }
@@ -452,7 +452,7 @@ TEST_F(XdsClientTest, SecretsAreWaitedForAndThenUsed) {
   EXPECT_TRUE(world()->warming_clusters.contains("a"));
   EXPECT_THAT(after(test::delta(response(ResourceType::kSecret, "1", "s1", {}, {"ROOTCA"}))),
               ElementsAre("Secret n=s1", "Listener"));
-  EXPECT_TRUE(world()->clusters.contains("a")) << "there is none: what needs it goes on without";
+  EXPECT_TRUE(world()->find_cluster("a") != nullptr) << "there is none: what needs it goes on without";
 }
 
 // As a newer control plane's: a number that this version's API does not have.

@@ -84,7 +84,7 @@ std::optional<ResourceType> type_of(const std::string& name) {
 
 std::string text_of(const WorldCluster& cluster) {
   const auto& assignment =
-      cluster.assignment == nullptr ? cluster.source->message.load_assignment() : cluster.assignment->message;
+      cluster.assignment == nullptr ? cluster.source->message().load_assignment() : cluster.assignment->message();
   std::string out;
   for (const auto& locality : assignment.endpoints()) {
     for (const auto& endpoint : locality.lb_endpoints()) out += " " + endpoint.endpoint().address().socket_address().address();
@@ -93,9 +93,9 @@ std::string text_of(const WorldCluster& cluster) {
 }
 
 std::string text_of(const WorldListener& listener) {
-  std::string out = " " + std::to_string(listener.source->message.address().socket_address().port_value());
+  std::string out = " " + std::to_string(listener.source->message().address().socket_address().port_value());
   for (const auto& [key, routes] : listener.routes) {
-    if (routes != nullptr) out += " to " + routes->message.virtual_hosts(0).routes(0).route().cluster();
+    if (routes != nullptr) out += " to " + routes->message().virtual_hosts(0).routes(0).route().cluster();
   }
   return out;
 }

@@ -18,7 +18,7 @@ class HostEndpoints : public WorkerTest {
     const config::Snapshot::Clusters clusters = snapshot->clusters;
     for (const auto& [name, cluster] : clusters) {
       auto with_pipe = std::make_shared<config::Cluster>(*cluster);
-      with_pipe->endpoints.front().pipe = pipe;
+      with_pipe->endpoints.front().own_extras().pipe = pipe;
       snapshot->clusters.set(name, with_pipe);
     }
     slot_.publish(snapshot);

@@ -131,7 +131,6 @@ std::shared_ptr<config::Cluster> gateways(std::shared_ptr<report::ClusterCell> c
   for (const char* zone : {"a", "b"}) cluster->localities.push_back({{.region = {}, .zone = zone, .sub_zone = {}}, 0, 0});
   for (std::uint32_t i = 0; i < a + b; ++i) {
     cluster->endpoints.push_back({.address = address_of(100 + i),
-                                  .hostname = {},
                                   .locality = i < a ? 0u : 1u,
                                   .cell = std::make_shared<report::EndpointCell>(100 + i, 1)});
   }

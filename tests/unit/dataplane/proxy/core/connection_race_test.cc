@@ -20,7 +20,7 @@ constexpr Duration kPause = ConnectionRace::kBetweenAttempts;
 
 void set_attempts(config::Cluster& cluster, std::vector<SocketAddress> addresses) {
   cluster.endpoints[0].address = addresses.front();
-  cluster.endpoints[0].attempts = std::make_shared<const std::vector<SocketAddress>>(std::move(addresses));
+  cluster.endpoints[0].own_extras().attempts = std::make_shared<const std::vector<SocketAddress>>(std::move(addresses));
 }
 
 /// Requests to an endpoint at kSix, where nobody answers unless the test says so, and kOrigin.
@@ -170,7 +170,7 @@ TEST(ConnectionRace, TlsIsSpokenWithTheWinner) {
 
 TEST(ConnectionRace, TheProxyHeaderGoesToTheWinner) {
   Race race([](config::Listener&, config::Cluster& cluster, config::Route&) {
-    cluster.endpoints[0].proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
+    cluster.endpoints[0].own_extras().proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
   });
   std::string seen;
   race.proxy.origin().on_bytes([&](OriginConnection& connection) {
@@ -186,7 +186,7 @@ TEST(ConnectionRace, TheProxyHeaderGoesToTheWinner) {
 // The winner is the stream from the moment that it has won, though nobody above has heard of a connection yet.
 TEST(ConnectionRace, AWinnerMayBeGivenUpWhileItsHeaderWaits) {
   Race race([](config::Listener&, config::Cluster& cluster, config::Route&) {
-    cluster.endpoints[0].proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
+    cluster.endpoints[0].own_extras().proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
     cluster.connect_timeout = Duration::seconds(1);
   });
   Client& client = race.proxy.connect();

@@ -49,8 +49,8 @@ config::HealthCheck grpc_check(const std::string& service = "") {
 void set_check(config::Cluster& cluster, const config::HealthCheck& check) {
   cluster.health_check = std::make_shared<config::HealthCheck>(check);
   for (config::Endpoint& endpoint : cluster.endpoints) {
-    endpoint.health_target = std::make_shared<config::HealthTarget>(
-        config::HealthTarget{.address = endpoint.address, .host = "app", .tls = endpoint.tls});
+    endpoint.own_extras().health_target = std::make_shared<config::HealthTarget>(
+        config::HealthTarget{.address = endpoint.address, .host = "app", .tls = endpoint.extras().tls});
   }
 }
 
@@ -292,7 +292,7 @@ TEST(Proxy_GrpcHealthChecks, GoOverTlsAsHttp2) {
   config::HealthCheck check = grpc_check();
   check.protocols = {"h2"};
   ProxyHarness proxy([&](auto&, config::Cluster& cluster, auto&) {
-    cluster.endpoints[0].tls = secured;
+    cluster.endpoints[0].own_extras().tls = secured;
     set_check(cluster, check);
   });
   tls::ContextConfig config = server();

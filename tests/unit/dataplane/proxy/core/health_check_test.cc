@@ -41,8 +41,8 @@ config::HealthCheck every_second() {
 void set_check(config::Cluster& cluster, const config::HealthCheck& check) {
   cluster.health_check = std::make_shared<config::HealthCheck>(check);
   for (config::Endpoint& endpoint : cluster.endpoints) {
-    endpoint.health_target = std::make_shared<config::HealthTarget>(
-        config::HealthTarget{.address = endpoint.address, .host = "app", .tls = endpoint.tls});
+    endpoint.own_extras().health_target = std::make_shared<config::HealthTarget>(
+        config::HealthTarget{.address = endpoint.address, .host = "app", .tls = endpoint.extras().tls});
   }
 }
 
@@ -438,7 +438,7 @@ TEST(Proxy_HealthChecks, EndWithTheirConfiguration) {
   ASSERT_TRUE(failed(proxy));
   proxy.reconfigure([](auto&, config::Cluster& cluster, auto&) {
     cluster.health_check = nullptr;
-    cluster.endpoints[0].health_target = nullptr;
+    cluster.endpoints[0].own_extras().health_target = nullptr;
   });
   EXPECT_EQ(cell(proxy).faults.load(), 0u);
   proxy.origin().answer(ok("hello"));
@@ -450,7 +450,7 @@ TEST(Proxy_HealthChecks, EndWithTheirConfiguration) {
 TEST(Proxy_HealthChecks, AnEndpointThatIsNotProbedIsHealthy) {
   ProxyHarness proxy([](auto&, config::Cluster& cluster, auto&) {
     set_check(cluster, every_second());
-    cluster.endpoints[0].health_target = nullptr;
+    cluster.endpoints[0].own_extras().health_target = nullptr;
   });
   proxy.origin().answer(ok("hello"));
   EXPECT_THAT(proxy.exchange(get()), EndsWith("hello"));
@@ -460,7 +460,7 @@ TEST(Proxy_HealthChecks, MayGoToAnotherAddress) {
   const SocketAddress other{IpAddress::v4(198, 18, 1, 1), 9'090};
   ProxyHarness proxy([&](auto&, config::Cluster& cluster, auto&) {
     set_check(cluster, every_second());
-    cluster.endpoints[0].health_target =
+    cluster.endpoints[0].own_extras().health_target =
         std::make_shared<config::HealthTarget>(config::HealthTarget{.address = other, .host = "own", .tls = {}});
   });
   Origin checked(proxy.chains, proxy.now);
@@ -555,7 +555,7 @@ TEST(Proxy_HealthChecks, GoOverTheClustersTls) {
   config::HealthCheck check = every_second();
   check.protocols = {"probe"};
   ProxyHarness proxy([&](config::Listener& listener, config::Cluster& cluster, auto&) {
-    cluster.endpoints[0].tls = secured;
+    cluster.endpoints[0].own_extras().tls = secured;
     // The proxy is its own origin: its listener speaks TLS.
     cluster.endpoints[0].address = ProxyHarness::kListen;
     tls::ContextConfig origin = server();

@@ -79,12 +79,8 @@ std::shared_ptr<config::Cluster> ProxyHarness::make_cluster(std::uint32_t id, st
   auto cluster = std::make_shared<config::Cluster>();
   cluster->name = name;
   cluster->cell = std::make_shared<report::ClusterCell>(id, name, kWorkers);
-  cluster->endpoints.push_back({.address = endpoint,
-                                .hostname = {},
-                                .weight = 1,
-                                .healthy = true,
-                                .tls = {},
-                                .cell = std::make_shared<report::EndpointCell>(id, kWorkers)});
+  cluster->endpoints.push_back(
+      {.address = endpoint, .healthy = true, .weight = 1, .cell = std::make_shared<report::EndpointCell>(id, kWorkers)});
   cluster->healthy_weight = 1;
   cluster->balancing.panic_threshold = 0;
   return cluster;

@@ -150,7 +150,7 @@ TEST(ProxyProtocol, SilenceInTheHeaderIsATimeout) {
 
 TEST(ProxyProtocol, AnEndpointIsToldOfEachClientOnConnectionsOfItsOwn) {
   Proxied it([](config::Listener&, config::Cluster& cluster) {
-    cluster.endpoints[0].proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
+    cluster.endpoints[0].own_extras().proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
   });
   std::vector<std::string> heads;
   it->origin().on_bytes([&](OriginConnection& connection) {
@@ -174,7 +174,7 @@ TEST(ProxyProtocol, AnEndpointIsToldOfEachClientOnConnectionsOfItsOwn) {
 
 TEST(ProxyProtocol, WithoutTheConnectionsStateEndpointsAreToldOfNobodyAndShareConnections) {
   Proxied it([](config::Listener& listener, config::Cluster& cluster) {
-    cluster.endpoints[0].proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
+    cluster.endpoints[0].own_extras().proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
     listener.chains[0].http()->add_proxy_protocol_connection_state = false;
   });
   std::string seen;
@@ -193,7 +193,7 @@ TEST(ProxyProtocol, ATcpProxyTellsOfItsClient) {
   Through it([](config::TcpProxy&, config::Listener& listener, config::Cluster& cluster) {
     config::ProxyProtocolIn& in = listener.inspection.proxy_protocol.emplace();
     in.cell = std::make_shared<report::ProxyProtocolCell>(0, "", 1);
-    cluster.endpoints[0].proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
+    cluster.endpoints[0].own_extras().proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
   });
   Client& client = it->connect();
   client.send(kHeader + "ping");
@@ -209,7 +209,7 @@ TEST(ProxyProtocol, ATcpProxyTellsOfItsClient) {
 
 TEST(ProxyProtocol, AClientThatLeavesBeforeTheEndpointAnswersLeavesNothingBehind) {
   Through it([](config::TcpProxy&, config::Listener&, config::Cluster& cluster) {
-    cluster.endpoints[0].proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
+    cluster.endpoints[0].own_extras().proxy_protocol = std::make_shared<config::ProxyProtocolOut>();
     cluster.connect_timeout = Duration::seconds(1);
   });
   it->net.set_silent(ProxyHarness::kOrigin);

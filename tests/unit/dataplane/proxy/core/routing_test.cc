@@ -93,10 +93,10 @@ TEST(Proxy_Routing, ARetryKeepsTheClusterThatTheRequestNamed) {
 
 TEST(Proxy_Routing, TheHostFollowsTheEndpointOfEachTry) {
   ProxyHarness proxy([](auto&, config::Cluster& cluster, config::Route& route) {
-    cluster.endpoints[0].hostname = "one.example";
+    cluster.endpoints[0].own_extras().hostname = "one.example";
     config::Endpoint second = cluster.endpoints[0];
     second.address = kSecond;
-    second.hostname = "two.example";
+    second.own_extras().hostname = "two.example";
     second.cell = std::make_shared<report::EndpointCell>(1, 1);
     cluster.endpoints.push_back(second);
     cluster.healthy_weight = 2;

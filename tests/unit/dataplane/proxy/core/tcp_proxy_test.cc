@@ -293,11 +293,8 @@ TEST(TcpProxy, WithoutAHealthyEndpoint) {
   EXPECT_EQ(it->cluster().upstream_cx_none_healthy.value(), 1u);
   // The harness looks at the endpoint's counters at its end.
   it->reconfigure([](config::Listener&, config::Cluster& cluster, config::Route&) {
-    cluster.endpoints.push_back({.address = ProxyHarness::kOrigin,
-                                 .hostname = {},
-                                 .weight = 1,
-                                 .healthy = true,
-                                 .cell = std::make_shared<report::EndpointCell>(0, 1)});
+    cluster.endpoints.push_back(
+        {.address = ProxyHarness::kOrigin, .healthy = true, .weight = 1, .cell = std::make_shared<report::EndpointCell>(0, 1)});
     cluster.healthy_weight = 1;
   });
   Client& served = it->connect();

@@ -104,7 +104,7 @@ inline ProxyHarness::Change to_tls(const tls::ContextConfig& config,
     auto tls = std::make_shared<config::UpstreamTls>();
     tls->slot = slot(config);
     if (change) change(*tls);
-    cluster.endpoints[0].tls = tls;
+    cluster.endpoints[0].own_extras().tls = tls;
   };
 }
 

@@ -32,7 +32,7 @@ class Checking : public testing::Test {
     cluster.cell = std::make_shared<report::ClusterCell>(0, "app", kWorkers);
     cluster.endpoints.resize(1);
     cluster.endpoints[0].cell = std::make_shared<EndpointCell>(0, kWorkers);
-    cluster.endpoints[0].health_target = std::make_shared<config::HealthTarget>();
+    cluster.endpoints[0].own_extras().health_target = std::make_shared<config::HealthTarget>();
     cluster.health_check = settings;
     HealthChecker::begin(cluster);
   }
@@ -278,7 +278,7 @@ TEST_F(Checking, EndpointsThatServeAlreadyStayInServiceUntilACheckFails) {
 TEST_F(Checking, EndpointsThatAreCheckedNoMoreAreForgotten) {
   (void)fail(CheckFailure::kNetworkTimeout);
   config::Cluster next = cluster;
-  next.endpoints[0].health_target = nullptr;
+  next.endpoints[0].own_extras().health_target = nullptr;
   HealthChecker::forget(cluster, &next);
   EXPECT_EQ(cell().faults.load(), 0u);
   HealthChecker::begin(cluster);

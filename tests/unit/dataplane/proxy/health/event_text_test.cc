@@ -42,7 +42,7 @@ TEST_F(EventText, TellsWhoWhatAndWhen) {
 
 TEST_F(EventText, NamesAUnixSocketByItsPath) {
   endpoint.address = SocketAddress::of_pipe("/run/app.sock");
-  endpoint.pipe = "/run/app.sock";
+  endpoint.own_extras().pipe = "/run/app.sock";
   EXPECT_EQ(event({})["host"], Json::parse(R"({"pipe": {"path": "/run/app.sock", "mode": 0}})"));
 }
 

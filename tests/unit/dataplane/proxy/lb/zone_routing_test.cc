@@ -27,7 +27,7 @@ std::shared_ptr<config::Cluster> cluster_of(std::uint32_t id, const Sizes& zones
     for (std::size_t i = 0; i < size; ++i) {
       const auto endpoint = static_cast<std::uint32_t>(cluster->endpoints.size());
       cluster->endpoints.push_back(
-          {.address = {}, .hostname = {}, .locality = locality, .cell = std::make_shared<report::EndpointCell>(endpoint, 1)});
+          {.address = {}, .locality = locality, .cell = std::make_shared<report::EndpointCell>(endpoint, 1)});
     }
   }
   return cluster;
