@@ -11,7 +11,7 @@
 namespace millrace::agent {
 namespace {
 
-using test::JwtSigner;
+using millrace::test::JwtSigner;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -90,8 +90,8 @@ TEST(JsonWebKeys, SaysWhatIsWrongWithASet) {
 }
 
 TEST(JsonWebKeys, ReadsCertificatesByKid) {
-  const test::Authority authority("issuer");
-  const nlohmann::json document = {{"one", authority.issue({.key = test::KeyKind::kRsa2048}).certificate}};
+  const millrace::test::Authority authority("issuer");
+  const nlohmann::json document = {{"one", authority.issue({.key = millrace::test::KeyKind::kRsa2048}).certificate}};
   const auto set = parse_json_web_keys(document.dump());
   ASSERT_TRUE(set) << set.error();
   ASSERT_EQ(set->keys.size(), 1u);
