@@ -50,7 +50,7 @@ struct EndpointExtras {
   /// The same parts, not such as say the same.
   bool operator==(const EndpointExtras&) const = default;
 };
-inline constinit const EndpointExtras kNoExtras{};
+inline const EndpointExtras kNoExtras{};
 
 /// A large world has a hundred thousand of them: one cache line each.
 struct Endpoint {

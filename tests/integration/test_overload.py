@@ -184,7 +184,7 @@ def test_slow_clients_cost_little_and_are_ended(namespace, gateway, origin, curl
     assert active[-1] == 0, f"slow clients, every 5 s: {active}"
     stats = {name.removeprefix("http.slow.downstream_rq_"): value for name, value in gateway.stats("http.slow.downstream_rq").items()}
     third = SLOW_CLIENTS // 3
-    assert stats["header_timeout"] > third * 0.5 and stats["4xx"] > third, stats  # 408, by this timeout or that
+    assert stats["header_timeout"] > third * 0.3 and stats["4xx"] > third * 0.8, stats  # 408, by this timeout or that
     stop(slow)
     wait_until(lambda: gateway.stats("packets_in_use")[packets] - before < 3_000, 30, "packet buffers to come back")
     assert status(curl, EDGE) == "200"
