@@ -25,7 +25,7 @@ ProxyHarness::Change with_fault(config::Fault fault) {
 
 config::Fault delay_of(Duration time) {
   config::Fault fault;
-  fault.delay.emplace();
+  fault.delay = config::Fault::Delay{};
   fault.delay->percentage = kAlways;
   fault.delay->fixed = time;
   return fault;
@@ -33,7 +33,7 @@ config::Fault delay_of(Duration time) {
 
 config::Fault abort_with(std::uint16_t status) {
   config::Fault fault;
-  fault.abort.emplace();
+  fault.abort = config::Fault::Abort{};
   fault.abort->percentage = kAlways;
   fault.abort->http_status = status;
   return fault;
@@ -151,7 +151,7 @@ TEST(HttpFilters_Fault, OnlyRequestsThatMatch) {
 
 TEST(HttpFilters_Fault, RequestsSayThemselvesWhatTheyWant) {
   config::Fault fault;
-  fault.abort.emplace();
+  fault.abort = config::Fault::Abort{};
   fault.abort->percentage = kAlways;
   fault.abort->by_header = true;
   ProxyHarness proxy(with_fault(fault));
@@ -165,7 +165,7 @@ TEST(HttpFilters_Fault, RequestsSayThemselvesWhatTheyWant) {
 
 TEST(HttpFilters_Fault, AGrpcClientHearsItAsGrpcDoes) {
   config::Fault fault;
-  fault.abort.emplace();
+  fault.abort = config::Fault::Abort{};
   fault.abort->percentage = kAlways;
   fault.abort->grpc_status = 14;
   ProxyHarness proxy(with_fault(fault));
@@ -191,7 +191,7 @@ TEST(HttpFilters_Fault, NoMoreThanTheLimitAtATime) {
 
 TEST(HttpFilters_Fault, LimitsTheRateOfResponses) {
   config::Fault fault;
-  fault.response_rate_limit.emplace();
+  fault.response_rate_limit = config::Fault::RateLimit{};
   fault.response_rate_limit->percentage = kAlways;
   fault.response_rate_limit->kibibytes_per_second = 10;
   ProxyHarness proxy(with_fault(fault));

@@ -268,7 +268,8 @@ TEST(Format, DynamicMetadataIsTextOrJson) {
   const MetadataValue list{.kind = Kind::kList, .key = "list", .first = &one};
   const MetadataValue sub{.kind = Kind::kString, .text = "a\"b", .key = "sub", .next = &list};
   const MetadataValue claims{.kind = Kind::kStruct, .key = "claims", .first = &sub};
-  ASSERT_TRUE(stream.info.metadata.set("jwt", {.kind = Kind::kStruct, .first = &claims}, memory.arena));
+  const MetadataValue root{.kind = Kind::kStruct, .first = &claims};
+  ASSERT_TRUE(stream.info.metadata.set("jwt", root, memory.arena));
   const auto shown = [&](std::string filter, std::vector<std::string> path) {
     config::Format format;
     format.elements.push_back({FormatCommand::kDynamicMetadata, std::move(filter), {}, {}, std::move(path)});
