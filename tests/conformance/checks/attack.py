@@ -6,7 +6,7 @@ import threading
 
 import packet
 from endpoint import ahead
-from suite import check, pattern
+from suite import SLOWNESS, check, pattern
 from wire import BROADCAST, GATEWAY, GATEWAY6
 
 
@@ -33,6 +33,7 @@ def syn_flood_during(t):
     def flood():
         while not stop.is_set():
             spoofed_syns(t, 100)
+            stop.wait(0.005 * (SLOWNESS - 1))
 
     thread = threading.Thread(target=flood)
     thread.start()

@@ -5,7 +5,7 @@ import statistics
 
 import packet
 from endpoint import ahead
-from suite import check, pattern
+from suite import SLOWNESS, check, pattern
 
 BODY = pattern(4000)
 
@@ -126,7 +126,7 @@ def stretch_acks(t):
     c.drain()
     for _ in range(40):
         c.send(data=b"x" * 1460)
-        t.sleep(0.004)
+        t.sleep(0.004 * SLOWNESS)
     acks = c.collect(1, quiet=0.5)
     t.require(len(acks) >= 16, f"{len(acks)} ACKs for 40 segments")
 
