@@ -31,6 +31,13 @@ namespace millrace::agent {
 enum class ServerState : std::uint8_t { kLive, kDraining, kPreInitializing, kInitializing };
 [[nodiscard]] std::string_view to_text(ServerState state);
 
+/// What /drain_listeners asks for.
+enum class ListenerDrain : std::uint8_t {
+  kClose,          ///< refuse new connections on every listener
+  kGraceful,       ///< kClose, and those that exist are asked to leave
+  kKeepListeners,  ///< connections are asked to leave, new ones after their first answer; for good
+};
+
 /// What the gateway was started with, for /server_info.
 struct CommandLine {
   std::uint32_t concurrency = 0;  ///< workers that run
@@ -117,8 +124,7 @@ class GatewayView {
   [[nodiscard]] virtual Result<void, std::string> modify_runtime(const RuntimeEntries& values) = 0;
   /// Ends the process without a drain (Envoy's /quitquitquit).
   virtual void quit() = 0;
-  /// Refuses new connections on every listener; `graceful` also asks those that exist to leave.
-  virtual void drain_listeners(bool graceful) = 0;
+  virtual void drain_listeners(ListenerDrain how) = 0;
   /// From here on state() says kDraining and /ready fails, until it is taken back. Listeners stay open.
   virtual void fail_health_checks(bool fail) = 0;
   /// Closes access logs and the log file, and opens them again.

@@ -84,13 +84,8 @@ Answer change_logging(GatewayView& gateway, const Parameters& parameters) {
 
 Answer drain_listeners(GatewayView& gateway, const Parameters& parameters) {
   const bool graceful = parameters.contains("graceful");
-  if (parameters.contains("skip_exit")) {
-    if (!graceful) return {.status = 400, .text = "skip_exit requires graceful\n"};
-    return {.status = 400,
-            .text =
-                "skip_exit is not supported: listeners refuse as soon as the drain begins, and clients are asked to leave. "
-                "Leave it out\n"};
-  }
+  const bool skip_exit = parameters.contains("skip_exit");
+  if (skip_exit && !graceful) return {.status = 400, .text = "skip_exit requires graceful\n"};
   if (parameters.contains("inboundonly")) {
     const Directions have = directions(gateway);
     if (!have.inbound) return {};
@@ -98,7 +93,9 @@ Answer drain_listeners(GatewayView& gateway, const Parameters& parameters) {
       return {.status = 400,
               .text = "inboundonly is not supported where there are other listeners, too: leave it out to drain them all\n"};
   }
-  gateway.drain_listeners(graceful);
+  gateway.drain_listeners(skip_exit  ? ListenerDrain::kKeepListeners
+                          : graceful ? ListenerDrain::kGraceful
+                                     : ListenerDrain::kClose);
   return {};
 }
 

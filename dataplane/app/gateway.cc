@@ -313,7 +313,7 @@ void Gateway::report_host_listeners(bool at_start) {
 }
 
 bool Gateway::drain(std::chrono::seconds limit, const std::atomic<bool>& hurry) {
-  drain_listeners(true);
+  drain_listeners(agent::ListenerDrain::kGraceful);
   const auto deadline = std::chrono::steady_clock::now() + limit;
   const auto drained = [](const worker::Control& control) { return control.drained.load(); };
   while (!std::ranges::all_of(controls_, drained)) {
@@ -324,13 +324,14 @@ bool Gateway::drain(std::chrono::seconds limit, const std::atomic<bool>& hurry) 
   return true;
 }
 
-void Gateway::drain_listeners(bool graceful) {
-  draining_.store(true);
+void Gateway::drain_listeners(agent::ListenerDrain how) {
+  using enum agent::ListenerDrain;
+  if (how != kKeepListeners) draining_.store(true);
   for (worker::Control& control : controls_) {
-    if (graceful) {
-      control.wanted.store(worker::Lifecycle::kDraining, std::memory_order_relaxed);
-    } else {
-      control.close_listeners.store(true, std::memory_order_relaxed);
+    switch (how) {
+      case kClose: control.close_listeners.store(true, std::memory_order_relaxed); break;
+      case kGraceful: control.wanted.store(worker::Lifecycle::kDraining, std::memory_order_relaxed); break;
+      case kKeepListeners: control.connections_leave.store(true, std::memory_order_relaxed); break;
     }
   }
 }

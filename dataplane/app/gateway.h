@@ -96,7 +96,7 @@ class Gateway final : public agent::GatewayView {
   [[nodiscard]] Result<std::unique_ptr<agent::CaptureSession>, std::string> start_capture(
       const report::CaptureOrder& order) override;
   void quit() override { quit_requested_.store(true); }
-  void drain_listeners(bool graceful) override;
+  void drain_listeners(agent::ListenerDrain how) override;
   void fail_health_checks(bool fail) override;
   void reopen_logs() override;
   [[nodiscard]] bool set_log_level(const std::string& level) override;

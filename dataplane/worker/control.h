@@ -20,6 +20,7 @@ struct Control {
   // Agent to worker.
   std::atomic<Lifecycle> wanted{Lifecycle::kServing};
   std::atomic<bool> close_listeners{false};      ///< refuse new connections, go on serving the others
+  std::atomic<bool> connections_leave{false};    ///< end keep-alive, of new connections too; listeners go on accepting
   std::atomic<bool> fails_health_checks{false};  ///< /healthcheck/fail
 
   // Both ways.

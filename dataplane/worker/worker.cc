@@ -228,6 +228,7 @@ void Worker::follow_overload(Instant now) {
 
 void Worker::follow_control(Instant now) {
   if (control_.close_listeners.load(std::memory_order_relaxed)) listeners_.close_all(now);
+  if (control_.connections_leave.load(std::memory_order_relaxed)) proxy_.start_drain(now);
   proxy_.set_fails_health_checks(control_.fails_health_checks.load(std::memory_order_relaxed));
   const Lifecycle wanted = control_.wanted.load(std::memory_order_relaxed);
   if (wanted >= Lifecycle::kDraining && lifecycle_ == Lifecycle::kServing) {

@@ -186,9 +186,18 @@ def test_counters_are_reset_and_count_on(lab):
     assert gateway.admin("/stats?filter=upstream_rq_total") == "cluster.origin;.upstream_rq_total: 1\n"
 
 
+def test_connections_are_asked_to_leave_while_listeners_stay(lab):
+    namespace, gateway = lab
+    ask = ["curl", "-sS", "-i", "--max-time", "10", f"http://{GATEWAY}/ok"]
+    assert "connection: close" not in namespace.run(ask, capture_output=True, text=True).stdout.lower()
+    assert page(gateway, "/drain_listeners?skip_exit", "POST") == (400, "skip_exit requires graceful\n")
+    assert page(gateway, "/drain_listeners?graceful&skip_exit", "POST") == (200, "OK\n")
+    wait_until(lambda: "connection: close" in namespace.run(ask, capture_output=True, text=True).stdout.lower(), 10, "the end of keep-alive")
+    assert page(gateway, "/ready") == (200, "LIVE\n")
+
+
 def test_a_drain_of_all_listeners_is_the_last(lab):
     namespace, gateway = lab
-    assert page(gateway, "/drain_listeners?skip_exit", "POST") == (400, "skip_exit requires graceful\n")
     assert page(gateway, "/drain_listeners?inboundonly&graceful", "POST") == (200, "OK\n"), "there are none"
     assert page(gateway, "/ready") == (200, "LIVE\n")
     assert page(gateway, "/drain_listeners?graceful", "POST") == (200, "OK\n")

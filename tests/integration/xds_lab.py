@@ -10,6 +10,9 @@ import subprocess
 import threading
 import time
 
+import pytest
+
+from certificates import Authority
 from conftest import ORIGIN_PORT, Origin
 from control_plane import ControlPlane
 from lab import GATEWAY, HOST, Gateway, Namespace, wait_until
@@ -204,3 +207,33 @@ class Load:
         assert not ended, f"the load ended by itself: {text}"
         self.requests = int(re.search(r"(\d+) requests in", text).group(1))
         assert not re.findall(r"(?:Socket errors|Non-2xx).*", text), text
+
+
+# --- fixtures
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    return request.param
+
+
+@pytest.fixture
+def lab(plane, form, tmp_path):
+    """Live with the first snapshot."""
+    first_snapshot(plane)
+    with serving(ads_bootstrap(form, management_cluster("xds", plane.address)), tmp_path) as (namespace, gateway):
+        yield namespace, gateway, plane
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A control plane that wants a certificate, and the transport socket with which it is asked."""
+    authority = Authority(tmp_path / "ca", "control plane")
+    server = authority.issue("server", names="DNS:xds.example")
+    client = authority.issue("client", names="DNS:client.example")
+    own = {"certificate_chain": {"filename": str(client[0])}, "private_key": {"filename": str(client[1])}}
+    socket = {"name": "tls", "typed_config": {
+        "@type": f"{API}.extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": "xds.example",
+        "common_tls_context": {"tls_certificates": [own], "validation_context": {"trusted_ca": {"filename": str(authority.certificate)}}}}}
+    with ControlPlane(certificate=server[0], key=server[1], client_ca=authority.certificate) as plane:
+        first_snapshot(plane)
+        yield plane, socket

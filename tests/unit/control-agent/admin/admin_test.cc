@@ -355,7 +355,7 @@ TEST_F(AdminServerTest, WhatChangesSomethingTakesPostOnly) {
   EXPECT_EQ(client_.Post("/quitquitquit")->status, 200);
   EXPECT_TRUE(gateway_.quit_called);
   EXPECT_EQ(client_.Post("/drain_listeners?graceful")->status, 200);
-  EXPECT_EQ(gateway_.drained_gracefully, true);
+  EXPECT_EQ(gateway_.drained, ListenerDrain::kGraceful);
 }
 
 // What `curl -X POST` sends.
@@ -372,7 +372,7 @@ TEST_F(AdminServerTest, PostWithoutLengthHasNoBody) {
   ASSERT_GT(recv(connection, answer.data(), answer.size() - 1, 0), 0);
   close(connection);
   EXPECT_THAT(answer.data(), ::testing::StartsWith("HTTP/1.1 200"));
-  EXPECT_EQ(gateway_.drained_gracefully, false);
+  EXPECT_EQ(gateway_.drained, ListenerDrain::kClose);
 }
 
 TEST_F(AdminServerTest, UnknownPathPointsToHelp) {

@@ -96,7 +96,7 @@ class FakeGateway final : public GatewayView {
     return std::make_unique<FakeSession>(ring);
   }
   void quit() override { quit_called = true; }
-  void drain_listeners(bool graceful) override { drained_gracefully = graceful; }
+  void drain_listeners(ListenerDrain how) override { drained = how; }
   void fail_health_checks(bool fail) override { current_state = fail ? ServerState::kDraining : ServerState::kLive; }
   void reopen_logs() override { ++reopened; }
   bool set_log_level(const std::string& level) override {
@@ -113,7 +113,7 @@ class FakeGateway final : public GatewayView {
   CommandLine started_with;
   std::vector<RuntimeLayer> layers{{.name = "", .entries = {}}};
   envoy::config::bootstrap::v3::Bootstrap given;
-  std::optional<bool> drained_gracefully;
+  std::optional<ListenerDrain> drained;
   SecretStore secret_store;
   DynamicResources discovered;
   ConnectionsRequest asked_for;

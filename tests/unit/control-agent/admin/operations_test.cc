@@ -37,30 +37,31 @@ TEST(Logging, SaysWhatIsWrong) {
 TEST(DrainListeners, IsGracefulOnRequest) {
   FakeGateway gateway;
   EXPECT_EQ(drain_listeners(gateway, {}).text, "OK\n");
-  EXPECT_EQ(gateway.drained_gracefully, false);
+  EXPECT_EQ(gateway.drained, ListenerDrain::kClose);
   EXPECT_EQ(drain_listeners(gateway, {{"graceful", ""}}).status, 200);
-  EXPECT_EQ(gateway.drained_gracefully, true);
+  EXPECT_EQ(gateway.drained, ListenerDrain::kGraceful);
 }
 
-TEST(DrainListeners, StayingIsRefused) {
+TEST(DrainListeners, ListenersMayStay) {
   FakeGateway gateway;
   EXPECT_EQ(drain_listeners(gateway, {{"skip_exit", ""}}).text, "skip_exit requires graceful\n");
-  EXPECT_EQ(drain_listeners(gateway, {{"skip_exit", ""}, {"graceful", ""}}).status, 400);
-  EXPECT_FALSE(gateway.drained_gracefully);
+  EXPECT_FALSE(gateway.drained);
+  EXPECT_EQ(drain_listeners(gateway, {{"skip_exit", ""}, {"graceful", ""}}).status, 200);
+  EXPECT_EQ(gateway.drained, ListenerDrain::kKeepListeners);
 }
 
 TEST(DrainListeners, InboundOnesAreDrainedWhereThereAreNoOthers) {
   FakeGateway gateway;
   EXPECT_EQ(drain_listeners(gateway, {{"inboundonly", ""}}).status, 200);
-  EXPECT_FALSE(gateway.drained_gracefully) << "there is none";
+  EXPECT_FALSE(gateway.drained) << "there is none";
   auto inbound = std::make_shared<envoy::config::listener::v3::Listener>();
   inbound->set_traffic_direction(envoy::config::core::v3::INBOUND);
   gateway.discovered.listeners = {{.name = "in", .version = "", .content = inbound}};
   EXPECT_EQ(drain_listeners(gateway, {{"inboundonly", ""}}).status, 400) << "there are others";
-  EXPECT_FALSE(gateway.drained_gracefully);
+  EXPECT_FALSE(gateway.drained);
   gateway.given.mutable_static_resources()->clear_listeners();
   EXPECT_EQ(drain_listeners(gateway, {{"inboundonly", ""}, {"graceful", ""}}).status, 200);
-  EXPECT_EQ(gateway.drained_gracefully, true);
+  EXPECT_EQ(gateway.drained, ListenerDrain::kGraceful);
 }
 
 TEST(Runtime, ShowsEachLayerAndWhatWins) {

@@ -92,9 +92,15 @@ std::string play(std::uint64_t seed) {
   std::vector<Client*> clients;
   for (int step = 0; step < 150; ++step) {
     if (clients.empty() || rng.chance(1, 8)) clients.push_back(&proxy.connect());
-    if (rng.chance(1, 2)) act(rng, *clients[rng.below(static_cast<std::uint32_t>(clients.size()))], client_text(rng));
+    if (rng.chance(1, 2)) {
+      const std::string text = client_text(rng);
+      act(rng, *clients[rng.below(static_cast<std::uint32_t>(clients.size()))], text);
+    }
     const auto origins = static_cast<std::uint32_t>(proxy.origin().connections());
-    if (origins > 0 && rng.chance(1, 2)) act(rng, proxy.origin().connection(rng.below(origins)), origin_text(rng));
+    if (origins > 0 && rng.chance(1, 2)) {
+      const std::string text = origin_text(rng);
+      act(rng, proxy.origin().connection(rng.below(origins)), text);
+    }
     if (rng.chance(1, 40)) proxy.net.close_listener(ProxyHarness::kOrigin);
     if (rng.chance(1, 20)) proxy.net.listen(ProxyHarness::kOrigin, proxy.origin());
     if (rng.chance(1, 60)) {
