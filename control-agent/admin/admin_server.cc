@@ -192,7 +192,8 @@ struct AdminServer::Implementation {
       send(response, {});
       gateway.quit();
     });
-    act("/drain_listeners", "refuse new connections: graceful also asks those that exist to leave; graceful&skip_exit only asks; inboundonly",
+    act("/drain_listeners",
+        "refuse new connections: graceful also asks those that exist to leave; graceful&skip_exit only asks; inboundonly",
         [this](const Request& request, Response& response) { send(response, drain_listeners(gateway, request.params)); });
     act("/healthcheck/fail", "/ready fails, and the state is DRAINING", [this](const Request&, Response& response) {
       gateway.fail_health_checks(true);

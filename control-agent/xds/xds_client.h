@@ -97,6 +97,10 @@ class XdsClient {
     NameTable<std::shared_ptr<const envoy::config::core::v3::ConfigSource>> names;  ///< and whom to ask
   };
 
+  // A removed cluster goes this much later: servers may take it away before the routes that lead there, and requests on their
+  // way need it still.
+  static constexpr Duration kClusterFarewell = Duration::seconds(5);
+
   void start_load_reports();
   void open_channels(const envoy::config::core::v3::ConfigSource& source, ResourceType type);
   [[nodiscard]] Channel* find_channel(ResourceType type, const std::string& source);
