@@ -104,7 +104,8 @@ Result<LastGood, std::string> decode_last_good(std::string_view bytes) {
   std::size_t length = 0;
   const std::string_view digits = space == std::string_view::npos ? "" : header.substr(space + 1);
   if (std::from_chars(digits.data(), digits.data() + digits.size(), length).ec != std::errc{} || length != body.size())
-    return bad("it is cut short: it holds " + std::to_string(body.size()) + " bytes, and should hold " + std::string(digits));
+    return bad((body.size() < length ? "it is cut short: it holds " : "it does not end where it should: it holds ") +
+               std::to_string(body.size()) + " bytes, and should hold " + std::string(digits));
   if (header.substr(0, space) != to_hex(tls::sha256(body))) return bad("its checksum is wrong: it was changed or damaged");
 
   LastGood out;

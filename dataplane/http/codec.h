@@ -128,6 +128,8 @@ class ServerCodec : public Codec {
   /// `head.version` is ignored. A status of 1xx (not 101) leaves the response open. After 101, or 2xx to CONNECT, the stream
   /// carries opaque bytes both ways until each side ends. A body-less final status or a HEAD request ends with end_stream.
   [[nodiscard]] virtual bool send_response(StreamId stream, const ResponseHead& head, bool end_stream) = 0;
+  /// A response has begun, and a peer that saw the transport end before it would know: it has a length, or chunks.
+  [[nodiscard]] virtual bool shows_truncation(StreamId stream) const = 0;
 };
 
 class ClientCodec : public Codec {

@@ -286,7 +286,9 @@ std::size_t DownstreamConnection::held_bytes() {
   return bytes;
 }
 
+// What its streams hold has to go now.
 void DownstreamConnection::reset_in_overload(Instant now) {
+  aborted_ = true;
   while (!streams_.empty()) streams_.front().reset_in_overload(now);
 }
 
@@ -336,8 +338,9 @@ void DownstreamConnection::consumed(http::StreamId id, std::size_t bytes) {
 }
 
 void DownstreamConnection::reset_stream(ActiveStream& stream) {
+  // What the client was sent already is not lost where it sees that the rest is missing.
+  if (!codec_.shows_truncation(stream.id())) aborted_ = true;
   codec_.reset_stream(stream.id());
-  aborted_ = true;
   wake();
 }
 

@@ -83,7 +83,8 @@ class DownstreamConnection final : public Serviced,
   }
   [[nodiscard]] std::size_t send_credit(http::StreamId id) const { return codec_.send_credit(id); }
   void consumed(http::StreamId id, std::size_t bytes);
-  /// `stream` gives up: HTTP/1 cannot go on without it.
+  /// `stream` gives up: HTTP/1 cannot go on without it. The connection ends: behind what was sent of a response that is told from
+  /// a whole one, else by a reset.
   void reset_stream(ActiveStream& stream);
   /// `stream` is over.
   void release(ActiveStream& stream);

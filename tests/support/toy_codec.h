@@ -242,6 +242,7 @@ class ToyServerCodec final : public ToyCodec<ServerCodec> {
     streams_[stream].sent_end = end_stream;
     return true;
   }
+  bool shows_truncation(StreamId stream) const override { return streams_.contains(stream); }  // a reset is said
 
  private:
   void frame_for_unknown(Type type, bool end, StreamId stream, stream::Chain& payload, Instant now) override {

@@ -194,6 +194,11 @@ void ServerCodec::consumed(StreamId stream, std::size_t bytes) {
   unconsumed_ -= bytes;
 }
 
+bool ServerCodec::shows_truncation(StreamId stream) const {
+  return stream != 0 && stream == stream_ && writing_ == Writing::kBody &&
+         (writer_.kind() == BodyKind::kLength || writer_.kind() == BodyKind::kChunked);
+}
+
 void ServerCodec::reset_stream(StreamId stream) {
   if (stream == 0 || stream != stream_) return;
   closing_ = true;

@@ -43,6 +43,7 @@ class ServerCodec final : public http::ServerCodec {
   [[nodiscard]] bool send_response(StreamId stream, const ResponseHead& head, bool end_stream) override;
   [[nodiscard]] bool send_data(StreamId stream, stream::Chain& data, bool end_stream) override;
   [[nodiscard]] bool send_trailers(StreamId stream, const HeaderMap& trailers) override;
+  [[nodiscard]] bool shows_truncation(StreamId stream) const override;
   void consumed(StreamId stream, std::size_t bytes) override;
   void reset_stream(StreamId stream) override;
   void start_drain() override { draining_ = true; }

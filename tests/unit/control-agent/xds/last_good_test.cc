@@ -58,7 +58,7 @@ TEST(LastGoodFile, EveryDamageIsFound) {
     EXPECT_FALSE(decode_last_good(bad)) << "byte " << i;
     EXPECT_FALSE(decode_last_good(good.substr(0, i))) << "cut at " << i;
   }
-  EXPECT_THAT(decode_last_good(good + "x").error(), HasSubstr("cut short"));
+  EXPECT_THAT(decode_last_good(good + "x").error(), HasSubstr("does not end where it should"));
   EXPECT_THAT(decode_last_good("").error(), HasSubstr("no snapshot"));
 }
 

@@ -287,6 +287,28 @@ TEST(Http1Server_Error, AfterTheResponseHasBegunResetsTheStream) {
   EXPECT_TRUE(server.codec.wants_close());
 }
 
+TEST(Http1Server_Reset, TruncationShowsWhereTheResponseHasALengthOrChunks_Rfc9112_8) {
+  struct Row {
+    const char* request;
+    std::uint16_t status;
+    Server::Fields fields;
+    bool shows;
+  };
+  for (const Row& row :
+       {Row{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200, {{"content-length", "9"}}, true},
+        Row{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 200, {}, true}, Row{"GET / HTTP/1.0\r\nHost: h\r\n\r\n", 200, {}, false},
+        Row{"GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 101, {}, false}}) {
+    SCOPED_TRACE(row.request);
+    Server server;
+    server.receive(row.request);
+    EXPECT_FALSE(server.codec.shows_truncation(1)) << "nothing has begun";
+    ASSERT_TRUE(server.respond(1, row.status, row.fields, false));
+    EXPECT_EQ(server.codec.shows_truncation(1), row.shows);
+    server.codec.reset_stream(1);
+    EXPECT_FALSE(server.codec.shows_truncation(1));
+  }
+}
+
 TEST(Http1Server_Begin, RefusedByTheUserIsAnswered503) {
   Server server;
   server.events.refuse = true;

@@ -7,6 +7,7 @@
 namespace millrace::proxy::test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -114,7 +115,7 @@ TEST(Proxy_Failures, AnOriginThatClosesBeforeItsResponseIs503) {
   }
 }
 
-TEST(Proxy_Failures, AnOriginThatClosesInsideItsBodyResetsTheClient) {
+TEST(Proxy_Failures, OfAResponseThatBreaksOffTheClientGetsWhatThereIsAndTheEnd) {
   for (const bool by_reset : {false, true}) {
     ProxyHarness proxy;
     Client& client = proxy.connect();
@@ -127,10 +128,53 @@ TEST(Proxy_Failures, AnOriginThatClosesInsideItsBodyResetsTheClient) {
     else
       proxy.origin().connection().end();
     proxy.run();
-    EXPECT_TRUE(client.was_reset());
+    EXPECT_THAT(client.received(), AllOf(HasSubstr("content-length: 10\r\n"), EndsWith("\r\n\r\nhalf")));
+    EXPECT_TRUE(client.ended());
+    EXPECT_FALSE(client.was_reset());
     EXPECT_EQ(proxy.log(), "200 UC upstream_reset_after_response_started{connection_termination} 0/4|");
     EXPECT_EQ(proxy.http().downstream_rq_tx_reset.value(), 1u);
   }
+}
+
+TEST(Proxy_Failures, WhatBreaksOffInOneTurnIsNotLostEither) {
+  ProxyHarness proxy;
+  proxy.origin().on_bytes([](OriginConnection& connection) {
+    connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+    connection.end();
+  });
+  Client& client = proxy.connect();
+  client.send(get());
+  proxy.run();
+  EXPECT_THAT(client.received(), EndsWith("4\r\nhalf\r\n")) << "no last chunk";
+  EXPECT_TRUE(client.ended());
+  EXPECT_FALSE(client.was_reset());
+}
+
+TEST(Proxy_Failures, AResponseOfWhichTheEndOfTheConnectionIsTheEndIsReset) {
+  ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->accept_http_10 = true; });
+  Client& client = proxy.connect();
+  client.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
+  proxy.run();
+  proxy.origin().connection().send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n");
+  proxy.run();
+  proxy.origin().connection().end();
+  proxy.run();
+  EXPECT_TRUE(client.was_reset()) << "it would be taken for a whole one";
+}
+
+TEST(Proxy_Failures, AClientThatDoesNotReadHoldsWhatBrokeOffNoLongerThanItsDelay) {
+  ProxyHarness proxy;
+  Client& client = proxy.connect();
+  client.set_reading(false);
+  client.send(get());
+  proxy.run();
+  proxy.origin().connection().send("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n" + pattern(200'000));
+  proxy.run();
+  proxy.origin().connection().reset();
+  proxy.run();
+  EXPECT_FALSE(client.gone());
+  proxy.advance(Duration::seconds(10));
+  EXPECT_TRUE(client.was_reset());
 }
 
 TEST(Proxy_Failures, AResponseInFrontOfAResetIsNotLost) {

@@ -182,7 +182,7 @@ TEST(Proxy_Retries, NothingIsRetriedOnceTheResponseHasBegun) {
   proxy.run();
   proxy.origin().connection().reset();
   proxy.advance(kLongestBackOff);
-  EXPECT_TRUE(client.was_reset());
+  EXPECT_TRUE(client.ended());
   EXPECT_EQ(proxy.log(), "200 UC upstream_reset_after_response_started{connection_termination} 1|");
 }
 
@@ -552,7 +552,7 @@ TEST(Proxy_RetryTimeouts, ATryWithoutProgressIsRetriedOrCutOff) {
   proxy.advance(Duration::milliseconds(900));
   EXPECT_FALSE(client.gone());
   proxy.advance(Duration::milliseconds(200));
-  EXPECT_TRUE(client.was_reset());
+  EXPECT_TRUE(client.ended());
   EXPECT_EQ(proxy.log(), "200 UT upstream_per_try_idle_timeout 2|");
   EXPECT_EQ(proxy.endpoint().rq_error.value(), 1u) << "the second try had its response";
 }

@@ -74,14 +74,14 @@ TEST(Proxy_Timeouts, StreamIdleTimeoutAfterTheRequestIs504) {
   EXPECT_THAT(proxy.log(), StartsWith("504 SI stream_idle_timeout"));
 }
 
-TEST(Proxy_Timeouts, StreamIdleTimeoutInsideAResponseResetsTheClient) {
+TEST(Proxy_Timeouts, StreamIdleTimeoutInsideAResponseEndsTheConnection) {
   ProxyHarness proxy([](auto& listener, auto&, auto&) { listener.chains[0].http()->stream_idle_timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send(get());
   proxy.run();
   proxy.origin().connection().send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
   proxy.advance(kAlmost + kMore);
-  EXPECT_TRUE(client.was_reset());
+  EXPECT_TRUE(client.ended());
   EXPECT_TRUE(proxy.origin().connection().was_reset());
   EXPECT_EQ(proxy.log(), "200 SI stream_idle_timeout 0/4|");
 }
@@ -130,7 +130,7 @@ TEST(Proxy_Timeouts, TheRoutesTimeoutRunsFromTheEndOfTheRequest) {
   EXPECT_THAT(client.received(), StartsWith("HTTP/1.1 504 "));
 }
 
-TEST(Proxy_Timeouts, TheRoutesTimeoutInsideAResponseResetsTheClient) {
+TEST(Proxy_Timeouts, TheRoutesTimeoutInsideAResponseEndsTheConnection) {
   ProxyHarness proxy(
       [](auto&, auto&, config::Route& route) { std::get<config::ForwardAction>(route.action).timeout = Duration::seconds(1); });
   Client& client = proxy.connect();
@@ -138,7 +138,7 @@ TEST(Proxy_Timeouts, TheRoutesTimeoutInsideAResponseResetsTheClient) {
   proxy.run();
   proxy.origin().connection().send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
   proxy.advance(kAlmost + kMore);
-  EXPECT_TRUE(client.was_reset());
+  EXPECT_TRUE(client.ended());
   EXPECT_THAT(proxy.log(), StartsWith("200 UT "));
 }
 
@@ -167,14 +167,14 @@ TEST(Proxy_Timeouts, TheClustersMaxStreamDurationIs408) {
   EXPECT_EQ(proxy.endpoint().rq_error.value(), 1u);
 }
 
-TEST(Proxy_Timeouts, TheClustersMaxStreamDurationInsideAResponseResetsTheClient) {
+TEST(Proxy_Timeouts, TheClustersMaxStreamDurationInsideAResponseEndsTheConnection) {
   ProxyHarness proxy([](auto&, auto& cluster, auto&) { cluster.http.max_stream_duration = Duration::seconds(1); });
   Client& client = proxy.connect();
   client.send(get());
   proxy.run();
   proxy.origin().connection().send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
   proxy.advance(kAlmost + kMore);
-  EXPECT_TRUE(client.was_reset());
+  EXPECT_TRUE(client.ended());
   EXPECT_THAT(proxy.log(), StartsWith("200 UMSDR "));
 }
 
