@@ -112,7 +112,6 @@ std::vector<Stat> collect_stats(const GatewayView& gateway) {
   CellCollector secrets(stats, "millrace.secrets.", "millrace_secrets_", {});
   secrets.counter("updated", static_cast<std::int64_t>(gateway.secrets().updated()));
   secrets.counter("refused", static_cast<std::int64_t>(gateway.secrets().refused()));
-  std::ranges::sort(stats, {}, &Stat::name);
   return stats;
 }
 
@@ -131,6 +130,7 @@ bool apply_filter(const StatFilter& filter, std::vector<Stat>& stats, std::strin
     if (filter.used_only && !is_used(stat)) return true;
     return !filter.expression.empty() && !RE2::PartialMatch(stat.name, expression);
   });
+  std::ranges::sort(stats, {}, &Stat::name);
   return true;
 }
 

@@ -31,14 +31,14 @@ struct Stat {
   std::string name;  ///< "cluster.reviews.upstream_rq_total"
   StatKind kind = StatKind::kCounter;
   std::int64_t value = 0;
-  HistogramValue histogram;
-  std::string text;  ///< of kText
+  HistogramValue histogram{.bounds = {}, .counts = {}};  ///< of kHistogram
+  std::string text;                                      ///< of kText
   /// For Prometheus: the name without what became a label, and the labels.
   std::string family;
   std::vector<std::pair<std::string, std::string>> labels;
 };
 
-/// All statistics, sorted by name.
+/// All statistics, in no order: there may be a million, of which few are wanted.
 [[nodiscard]] std::vector<Stat> collect_stats(const GatewayView& gateway);
 
 /// Leaves those that `settings` wants, in the buckets that it wants.
@@ -52,7 +52,7 @@ struct StatFilter {
   bool used_only = false;
   std::string type = "All";  ///< "All", "Counters", "Gauges", "Histograms" or "TextReadouts"
 };
-/// Removes what the filter does not want; false, with `error` set, when the filter itself is wrong.
+/// Leaves what the filter wants, sorted by name; false, with `error` set, when the filter itself is wrong.
 [[nodiscard]] bool apply_filter(const StatFilter& filter, std::vector<Stat>& stats, std::string& error);
 
 /// Envoy's histogram_buckets: quantiles, counts up to each bound, of each bucket, or all of that.

@@ -45,6 +45,7 @@ Stat tagged(const StatsSettings& settings, Stat stat) {
 Stat histogram() {
   Stat stat = counter("cluster.app.upstream_rq_time", "envoy_cluster_upstream_rq_time", {{"envoy_cluster_name", "app"}});
   stat.kind = StatKind::kHistogram;
+  stat.histogram = HistogramValue();
   stat.histogram.counts.resize(stat.histogram.bounds.size() + 1);
   stat.histogram.counts[2] = 3;   // (1, 5]
   stat.histogram.counts[4] = 2;   // (10, 25]
