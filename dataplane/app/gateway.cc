@@ -313,7 +313,8 @@ void Gateway::report_host_listeners(bool at_start) {
 }
 
 bool Gateway::drain(std::chrono::seconds limit, const std::atomic<bool>& hurry) {
-  drain_listeners(agent::ListenerDrain::kGraceful);
+  draining_.store(true);
+  for (worker::Control& control : controls_) control.wanted.store(worker::Lifecycle::kDraining, std::memory_order_relaxed);
   const auto deadline = std::chrono::steady_clock::now() + limit;
   const auto drained = [](const worker::Control& control) { return control.drained.load(); };
   while (!std::ranges::all_of(controls_, drained)) {
@@ -326,6 +327,9 @@ bool Gateway::drain(std::chrono::seconds limit, const std::atomic<bool>& hurry) 
 
 void Gateway::drain_listeners(agent::ListenerDrain how) {
   using enum agent::ListenerDrain;
+  spdlog::info("drain: {}", how == kClose      ? "listeners refuse new connections, those that exist stay"
+                            : how == kGraceful ? "listeners refuse new connections, those that exist are asked to leave"
+                                               : "connections are asked to leave, listeners go on accepting");
   if (how != kKeepListeners) draining_.store(true);
   for (worker::Control& control : controls_) {
     switch (how) {
@@ -337,7 +341,7 @@ void Gateway::drain_listeners(agent::ListenerDrain how) {
 }
 
 void Gateway::fail_health_checks(bool fail) {
-  health_checks_fail_.store(fail);
+  if (health_checks_fail_.exchange(fail) != fail) spdlog::info("health checks {} on request", fail ? "fail" : "pass again");
   for (worker::Control& control : controls_) control.fails_health_checks.store(fail, std::memory_order_relaxed);
 }
 
