@@ -36,7 +36,7 @@ if(CMAKE_INTERPROCEDURAL_OPTIMIZATION)
   add_link_options(-Wno-alloc-size-larger-than -Wno-stringop-overflow)
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-  # Only the fuzzers and the checks of ./dev lint are compiled with clang: the warnings that count are g++'s.
+  # Only the fuzzers, the sanitized build and the checks of ./dev lint are made by clang: the warnings that count are g++'s.
   add_compile_options(-w)
 endif()
 if(MILLRACE_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID MATCHES Clang)
